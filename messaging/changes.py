@@ -1,0 +1,59 @@
+"""What a use case decided, as a value, and what became of it. Nothing here does I/O."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+from uuid import UUID
+
+Aggregate = TypeVar("Aggregate")
+Event = TypeVar("Event")
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """The claim of a request: `caller` may use `key` once, for the request whose SHA-256 is `request_hash`."""
+
+    caller: str
+    key: str
+    request_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Changes(Generic[Aggregate, Event]):
+    """One aggregate's new state, the events and commands that go out with it, and the claim that makes it happen once.
+
+    `expected_version` is the stored version that the decision was made on; 0 says that the aggregate is new.
+    """
+
+    aggregate: Aggregate
+    expected_version: int
+    events: tuple[Event, ...]
+    claim: IdempotencyKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The changes and their messages are on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The claim was taken before: `first` is the aggregate it made, `request_hash` the request it was made for."""
+
+    first: UUID
+    request_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Another version won; nothing of these changes was stored."""
+
+
+Outcome: TypeAlias = Committed | Duplicate | Conflict
+
+
+class StoreUnavailable(Exception):
+    """The store did not answer. What was being committed may or may not be stored; a claim makes asking again safe."""
+
+
+class StoreOverloaded(Exception):
+    """Too many writes wait already; this one was not taken and nothing of it is stored."""

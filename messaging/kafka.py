@@ -1,0 +1,286 @@
+"""Kafka: the publisher that puts every message onto its topic exactly once, and the topics themselves.
+
+Each shard publishes with its own transactional id, one transaction a batch: the messages, and one record on the
+compacted topic `outbox-positions` that names the outbox rows they came from. Starting a shard's producer fences the
+previous one inside the broker, a paused zombie's too, and settles what it left open; only then is the position read.
+So whoever takes a shard over knows which rows are out already, and a read_committed consumer never sees a message
+twice or out of order. (The idea of storing the source's position in the sink's transaction is Kafka Connect's
+exactly-once source, KIP-618.)
+"""
+
+import asyncio
+import json
+import ssl
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+from zlib import crc32
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from messaging.kafka_settings import KafkaSettings, SecurityProtocol
+from messaging.message import Message
+from messaging.publishing import Batch, EventPublisher, Position
+
+POSITIONS_TOPIC = "outbox-positions"
+
+_MAX_BATCH_BYTES = 512 * 1024
+_REQUEST_TIMEOUT_MS = 10_000
+_TRANSACTION_TIMEOUT_MS = 60_000
+_PUBLISH_WITHIN = 30.0
+_START_WITHIN = 30.0
+_STOP_WITHIN = 2.0
+_LOOK_BACK = 8
+
+log = structlog.get_logger("kafka")
+
+
+def _client_options(settings: KafkaSettings) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "security_protocol": settings.security_protocol.value,
+    }
+    if settings.security_protocol in (SecurityProtocol.SSL, SecurityProtocol.SASL_SSL):
+        context = ssl.create_default_context(cafile=str(settings.ssl_cafile) if settings.ssl_cafile else None)
+        if settings.ssl_certfile:
+            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
+        options["ssl_context"] = context
+    if settings.sasl_username is not None and settings.sasl_password is not None:
+        options |= {
+            "sasl_mechanism": settings.sasl_mechanism.value,
+            "sasl_plain_username": settings.sasl_username,
+            "sasl_plain_password": settings.sasl_password.get_secret_value(),
+        }
+    return options
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """CRC-32 of the key, as librdkafka's `consistent` partitioner has it; aiokafka's own murmur2 in Python costs as
+    much as all the rest of sending a record."""
+    return crc32(key) % partitions
+
+
+class KafkaPublisher:
+    """Publishes one shard's batches. After any exception it must be closed and a new one opened."""
+
+    def __init__(self, producer: Any, settings: KafkaSettings, position_key: bytes) -> None:
+        self._producer = producer
+        self._settings = settings
+        self._position_key = position_key
+
+    async def publish(self, batch: Batch) -> None:
+        """See EventPublisher. One transaction; raises KafkaError or TimeoutError, and then the outcome may be
+        unknown."""
+        producer = self._producer
+        position = {"ids": list(batch.row_ids), "firstEventId": str(batch.position.first_event_id)}
+        async with asyncio.timeout(_PUBLISH_WITHIN):
+            await producer.begin_transaction()
+            acknowledged = [
+                await producer.send_batch(records, topic, partition=partition)
+                for (topic, partition), records in await self._pack(batch.messages)
+            ]
+            positions = await self._partitions(POSITIONS_TOPIC)
+            acknowledged.append(
+                await producer.send(
+                    POSITIONS_TOPIC,
+                    key=self._position_key,
+                    value=json.dumps(position, separators=(",", ":")).encode(),
+                    partition=partition_of(self._position_key, positions),
+                )
+            )
+            await asyncio.gather(*acknowledged)
+            await producer.commit_transaction()
+
+    async def last_position(self) -> Position | None:
+        """See EventPublisher. Reads the end of the shard's own partition, seeking back further until it finds a record:
+        markers of transactions and other shards' records take offsets too."""
+        partition = TopicPartition(
+            POSITIONS_TOPIC, partition_of(self._position_key, await self._partitions(POSITIONS_TOPIC))
+        )
+        async with (
+            asyncio.timeout(_TRANSACTION_TIMEOUT_MS / 1000 + _START_WITHIN),
+            _consumer(self._settings, "read_uncommitted") as anything,
+            _consumer(self._settings, "read_committed") as committed,
+        ):
+            committed.assign([partition])
+            (begin,) = (await anything.beginning_offsets([partition])).values()
+            (end,) = (await anything.end_offsets([partition])).values()
+            await _settled(committed, partition, end)
+            back = _LOOK_BACK
+            while True:
+                start = max(begin, end - back)
+                found = await self._latest_position(committed, partition, start, end)
+                if found is not None or start == begin:
+                    return found
+                back *= 4
+
+    async def _latest_position(self, consumer: Any, partition: TopicPartition, start: int, end: int) -> Position | None:
+        found = None
+        consumer.seek(partition, start)
+        while start < end and await consumer.position(partition) < end:
+            records = await consumer.getmany(partition, timeout_ms=200)
+            for record in records.get(partition, ()):
+                if record.key == self._position_key:
+                    found = json.loads(record.value)
+        return Position(tuple(found["ids"]), UUID(found["firstEventId"])) if found else None
+
+    async def _pack(self, messages: Sequence[Message]) -> Iterable[tuple[tuple[str, int], Any]]:
+        """Record batches by partition, in order: one future a batch, where `send` would make one a message."""
+        packed: list[tuple[tuple[str, int], Any]] = []
+        open_batches: dict[tuple[str, int], Any] = {}
+        for message in messages:
+            key = message.key.encode()
+            target = (message.topic, partition_of(key, await self._partitions(message.topic)))
+            headers = [(name, value.encode()) for name, value in message.headers.items()]
+            records = open_batches.get(target)
+            if records is None or records.append(timestamp=None, key=key, value=message.value, headers=headers) is None:
+                records = open_batches[target] = self._producer.create_batch()
+                packed.append((target, records))
+                if records.append(timestamp=None, key=key, value=message.value, headers=headers) is None:
+                    raise KafkaError(f"message {message.event_id} is larger than a batch may be")
+        for _, records in packed:
+            records.close()
+        return packed
+
+    async def _partitions(self, topic: str) -> int:
+        return len(await self._producer.partitions_for(topic))
+
+
+@asynccontextmanager
+async def open_kafka_publisher(settings: KafkaSettings, service: str, shard: int) -> AsyncIterator[EventPublisher]:
+    """A publisher that has fenced every earlier one of the same service and shard."""
+    name = f"{service}/{shard}"
+    producer = AIOKafkaProducer(
+        **_client_options(settings),
+        client_id=f"oms-relay-{service}-{shard}",
+        transactional_id=f"oms-outbox-{service}-{shard}",
+        transaction_timeout_ms=_TRANSACTION_TIMEOUT_MS,
+        max_batch_size=_MAX_BATCH_BYTES,
+        request_timeout_ms=_REQUEST_TIMEOUT_MS,
+    )
+    try:
+        async with asyncio.timeout(_START_WITHIN):
+            await producer.start()
+        yield KafkaPublisher(producer, settings, name.encode())
+    finally:
+        await _stop(producer)
+
+
+async def _stop(producer: Any) -> None:
+    """`stop` waits for what is still to be delivered, which without a broker is for ever; what we give up here is
+    fenced by the next producer of the shard."""
+    stopping = asyncio.ensure_future(producer.stop())
+    done, _ = await asyncio.wait({stopping}, timeout=_STOP_WITHIN)
+    if done:
+        with suppress(KafkaError):
+            stopping.result()
+        return
+    sender = producer._sender.sender_task  # noqa: SLF001  aiokafka has no other way to give up
+    if sender is not None:
+        sender.cancel()
+    await producer.client.close()
+    stopping.cancel()
+
+
+@asynccontextmanager
+async def _consumer(settings: KafkaSettings, isolation_level: str) -> AsyncIterator[Any]:
+    consumer = AIOKafkaConsumer(
+        **_client_options(settings), isolation_level=isolation_level, enable_auto_commit=False, group_id=None
+    )
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def _settled(consumer: Any, partition: TopicPartition, end: int) -> None:
+    """Wait until every transaction that began below `end` is over. Ours are; another service's may be under way, and a
+    read_committed reader sees nothing above an open one."""
+    while (await consumer.end_offsets([partition]))[partition] < end:  # noqa: ASYNC110  only asking the broker tells
+        await asyncio.sleep(0.02)
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic to be made. A compacted one keeps the last record of each key."""
+
+    name: str
+    partitions: int
+    compacted: bool = False
+    options: dict[str, str] = field(default_factory=dict)
+
+
+POSITIONS = Topic(POSITIONS_TOPIC, 12, compacted=True, options={"segment.bytes": str(16 * 1024 * 1024)})
+
+
+async def create_topics(settings: KafkaSettings, topics: Sequence[Topic], *, replication: int = 1) -> list[str]:
+    """Make the topics that are not there yet, and name them. Raises KafkaError."""
+    admin = AIOKafkaAdminClient(**_client_options(settings))
+    try:
+        await admin.start()
+        response = await admin.create_topics(
+            [
+                NewTopic(
+                    topic.name,
+                    topic.partitions,
+                    replication,
+                    topic_configs={"cleanup.policy": "compact" if topic.compacted else "delete"} | topic.options,
+                )
+                for topic in topics
+            ]
+        )
+    finally:
+        await admin.close()
+    created = []
+    for name, code, *reason in response.topic_errors:
+        error = for_code(code)
+        if code == 0:
+            created.append(name)
+        elif error is not TopicAlreadyExistsError:
+            raise error(f"topic {name}: {reason[0] if reason else ''}")
+    return created
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A message as it lies on a topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    headers: dict[str, str]
+    value: str
+
+
+async def read_topic(settings: KafkaSettings, topic: str, *, from_beginning: bool) -> AsyncIterator[Record]:
+    """Every committed record of the topic from its beginning or from now on, without end."""
+    consumer = AIOKafkaConsumer(
+        topic,
+        **_client_options(settings),
+        group_id=None,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest" if from_beginning else "latest",
+    )
+    try:
+        await consumer.start()
+        async for record in consumer:
+            headers: dict[str, str] = defaultdict(str)
+            headers.update((name, value.decode(errors="replace")) for name, value in record.headers)
+            yield Record(
+                record.topic,
+                record.partition,
+                record.offset,
+                (record.key or b"").decode(errors="replace"),
+                headers,
+                (record.value or b"").decode(errors="replace"),
+            )
+    finally:
+        await consumer.stop()

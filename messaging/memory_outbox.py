@@ -1,0 +1,75 @@
+"""The outbox of `memory` stores: the same contract as the one in PostgreSQL, in one process, gone when it ends."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from messaging.message import Message
+from messaging.publishing import SHARDS, Batch, OwnedShard, Position, shard_of
+
+
+class MemoryOutbox:
+    """Messages by row id, a shard at a time."""
+
+    def __init__(self) -> None:
+        self._ids = itertools.count(1)
+        self._rows: list[dict[int, Message]] = [{} for _ in range(SHARDS)]
+        self._since: dict[int, datetime] = {}
+        self._owners = [asyncio.Lock() for _ in range(SHARDS)]
+        self._added = [asyncio.Event() for _ in range(SHARDS)]
+
+    def add(self, messages: Sequence[Message]) -> None:
+        """Part of a commit."""
+        for message in messages:
+            row, shard = next(self._ids), shard_of(message.key)
+            self._rows[shard][row] = message
+            self._since[row] = datetime.now(UTC)
+            self._added[shard].set()
+
+    def depth_and_age(self) -> tuple[int, float]:
+        """How many messages wait, and for how many seconds the oldest has."""
+        oldest = min(self._since.values(), default=None)
+        return len(self._since), (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
+
+    async def wanted_shards(self) -> int:
+        """All: nobody else can see this memory."""
+        return SHARDS
+
+    @asynccontextmanager
+    async def own(self, shard: int) -> AsyncIterator[OwnedShard]:
+        """Wait until nobody else in this process owns the shard."""
+        async with self._owners[shard]:
+            yield _OwnedShard(self._rows[shard], self._since, self._added[shard])
+
+
+class _OwnedShard:
+    def __init__(self, rows: dict[int, Message], since: dict[int, datetime], added: asyncio.Event) -> None:
+        self._rows = rows
+        self._since = since
+        self._added = added
+
+    async def oldest(self, limit: int) -> Batch:
+        """See OwnedShard."""
+        self._added.clear()
+        ids = list(itertools.islice(self._rows, limit))
+        return Batch(ids, [self._rows[row] for row in ids])
+
+    async def delete(self, batch: Batch) -> None:
+        """See OwnedShard."""
+        for row in batch.row_ids:
+            del self._rows[row], self._since[row]
+
+    async def delete_published(self, position: Position) -> int:
+        """See OwnedShard."""
+        first = self._rows.get(position.row_ids[0])
+        if first is None or first.event_id != position.first_event_id:
+            return 0
+        for row in position.row_ids:
+            del self._rows[row], self._since[row]
+        return len(position.row_ids)
+
+    async def wait(self) -> None:
+        """See OwnedShard."""
+        await self._added.wait()

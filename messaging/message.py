@@ -1,0 +1,68 @@
+"""A message as it goes onto a topic: final bytes, written once when the change that caused it was decided."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """`key` keeps order: messages of one key are published and handled in the order in which they were committed.
+
+    `headers` are CloudEvents 1.0 attributes in Kafka's binary mode; `value` is JSON that also says for itself what it
+    is.
+    """
+
+    event_id: UUID
+    topic: str
+    key: str
+    headers: Mapping[str, str]
+    value: bytes
+
+    @property
+    def type(self) -> str:
+        """The event's or command's type, such as OrderCreatedEvent."""
+        return self.headers["ce_type"]
+
+
+def timestamp(at: datetime) -> str:
+    """RFC 3339 in UTC with microseconds: 2026-11-23T18:43:16.000123Z. `at` must be an aware time in UTC."""
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def cloud_event(
+    *,
+    event_id: UUID,
+    event_type: str,
+    event_version: int,
+    occurred_at: datetime,
+    source: str,
+    topic: str,
+    order_id: UUID,
+    data: Mapping[str, Any],
+) -> Message:
+    """Wrap `data` (what JSON can say) in the envelope of docs/events.md. All messages are keyed by order id."""
+    key, time = str(order_id), timestamp(occurred_at)
+    event = str(event_id)
+    identity = {
+        "eventId": event,
+        "eventType": event_type,
+        "eventVersion": event_version,
+        "occurredAt": time,
+        "orderId": key,
+    }
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": event,
+        "ce_source": source,
+        "ce_type": event_type,
+        "ce_subject": key,
+        "ce_time": time,
+        "content-type": "application/json",
+    }
+    return Message(event_id, topic, key, headers, _encode(identity | dict(data)).encode())

@@ -1,0 +1,200 @@
+"""The outbox in PostgreSQL: what a commit leaves to be published, and one relay's hold on a shard of it.
+
+A relay owns a shard for as long as its connection holds that shard's advisory lock. It reads and deletes on that very
+connection, so losing the lock and losing the right to delete are one event: there is no lease, no epoch and no clock of
+ours. What frees the shard of a relay that hangs is PostgreSQL itself: `idle_session_timeout` ends a session that says
+nothing, and a session that is stuck handing rows to a stopped process is ended by whoever waits for its lock.
+"""
+
+import asyncio
+import json
+import math
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import asyncpg
+
+from messaging.message import Message
+from messaging.postgres import SETTINGS
+from messaging.publishing import SHARDS, Batch, OwnedShard, Position, shard_of
+
+CHANNEL = "outbox"
+_LOCK = 0x6F75_7462  # advisory lock space "outb": (space, shard) for ownership, (space, SHARDS) for being a relay
+_RETRY = 0.5
+_LONGEST_POLL = 1.0
+_SHORTEST_POLL = 0.02
+
+# An empty queue looks tiny to the planner and a full one was empty a moment ago: a sort would then read all of it for
+# every batch. The primary key (shard, id) is always the right way in, so the others are closed.
+_RELAY_SETTINGS = SETTINGS | {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_sort": "off"}
+
+# To be part of a commit: `with stored as (… returning id as aggregate_id) , sent as (INSERT_MESSAGES)`.
+# Arguments $1 to $7 are message_columns(…). Rows of aggregates that were not stored are left out.
+INSERT_MESSAGES = """
+    insert into outbox (shard, event_id, topic, key, headers, value)
+    select m.shard, m.event_id, m.topic, m.key, m.headers::json, m.value
+    from unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bytea[])
+         with ordinality as m(aggregate_id, shard, event_id, topic, key, headers, value, place)
+    join stored on stored.id = m.aggregate_id
+    order by m.place
+"""
+
+_OLDEST = "select id, event_id, topic, key, headers, value from outbox where shard = $1 order by id limit $2"
+_DELETE = "delete from outbox where shard = $1 and id = any($2::bigint[])"
+_DELETE_PUBLISHED = """
+    delete from outbox where shard = $1 and id = any($2::bigint[])
+    and exists (select from outbox where shard = $1 and id = $3 and event_id = $4)
+"""
+_RELAYS = """
+    select count(*) from pg_locks where locktype = 'advisory' and granted and mode = 'ShareLock'
+    and database = (select oid from pg_database where datname = current_database()) and classid = $1 and objid = $2
+"""
+_END_STUCK_OWNER = """
+    select pg_terminate_backend(a.pid) from pg_locks l join pg_stat_activity a using (pid)
+    where l.locktype = 'advisory' and l.granted and l.classid = $1 and l.objid = $2
+    and l.database = (select oid from pg_database where datname = current_database())
+    and a.wait_event = 'ClientWrite' and a.query_start < clock_timestamp() - make_interval(secs => $3)
+"""
+_DEPTH = (
+    "select count(*)::bigint, coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float8 from outbox"
+)
+
+
+def message_columns(messages: Sequence[tuple[Any, Message]]) -> tuple[list[Any], ...]:
+    """The arguments of INSERT_MESSAGES for (aggregate id, message) pairs, in the order in which they shall be
+    published."""
+    return (
+        [aggregate for aggregate, _ in messages],
+        [shard_of(message.key) for _, message in messages],
+        [message.event_id for _, message in messages],
+        [message.topic for _, message in messages],
+        [message.key for _, message in messages],
+        [json.dumps(message.headers) for _, message in messages],
+        [message.value for _, message in messages],
+    )
+
+
+async def depth_and_age(connection: Any) -> tuple[int, float]:
+    """How many messages wait, and for how many seconds the oldest has."""
+    row = await connection.fetchrow(_DEPTH)
+    return int(row[0]), float(row[1])
+
+
+class PostgresOutbox:
+    """The outbox of one database, for a relay. `idle_timeout` (seconds) bounds how long a hung relay keeps a shard."""
+
+    def __init__(self, dsn: str, *, idle_timeout: float = 10.0) -> None:
+        self._dsn = dsn
+        self._idle_timeout = idle_timeout
+        self._woken = {shard: asyncio.Event() for shard in range(SHARDS)}
+        self._membership: Any = None
+
+    async def wanted_shards(self) -> int:
+        """A fair share: all shards for a lone relay, half of them for each of two. Also keeps this relay counted."""
+        relay = await self._join()
+        relays: int = await relay.fetchval(_RELAYS, _LOCK, SHARDS)
+        return math.ceil(SHARDS / max(1, relays))
+
+    async def close(self) -> None:
+        """Leave the relays."""
+        membership, self._membership = self._membership, None
+        if membership is not None and not membership.is_closed():
+            await membership.close()
+
+    @asynccontextmanager
+    async def own(self, shard: int) -> AsyncIterator[OwnedShard]:
+        """Wait for the shard's lock and hold it on a connection of its own."""
+        connection = await self._connect()
+        try:
+            while not await connection.fetchval("select pg_try_advisory_lock($1, $2)", _LOCK, shard):
+                await connection.fetch(_END_STUCK_OWNER, _LOCK, shard, self._idle_timeout)
+                await asyncio.sleep(_RETRY)
+            owned = _OwnedShard(connection, shard, self._woken[shard])
+            keep_alive = asyncio.create_task(owned.keep_alive(self._idle_timeout / 4))
+            try:
+                yield owned
+            finally:
+                keep_alive.cancel()
+                with suppress(asyncio.CancelledError):
+                    await keep_alive
+        finally:
+            connection.terminate()
+
+    async def _join(self) -> Any:
+        if self._membership is None or self._membership.is_closed():
+            self._membership = await self._connect()
+            await self._membership.execute(f"select pg_advisory_lock_shared({_LOCK}, {SHARDS})")
+            await self._membership.add_listener(CHANNEL, self._wake_all)
+        return self._membership
+
+    async def _connect(self) -> Any:
+        settings = _RELAY_SETTINGS | {
+            "application_name": "oms-relay",
+            "idle_session_timeout": str(int(self._idle_timeout * 1000)),
+        }
+        return await asyncpg.connect(
+            self._dsn, server_settings=settings, timeout=self._idle_timeout, command_timeout=self._idle_timeout * 3
+        )
+
+    def _wake_all(self, *_: object) -> None:
+        for event in self._woken.values():
+            event.set()
+
+
+class _OwnedShard:
+    """A shard while `connection` holds its lock. Statements and keep-alive pings take turns on the connection."""
+
+    def __init__(self, connection: Any, shard: int, woken: asyncio.Event) -> None:
+        self._connection = connection
+        self._shard = shard
+        self._woken = woken
+        self._turn = asyncio.Lock()
+        self._poll = _SHORTEST_POLL
+
+    async def oldest(self, limit: int) -> Batch:
+        """See OwnedShard. Always from the start: a row may appear below one already read, when its commit was slower
+        than its neighbour's. Order within a key cannot suffer from that, because a key's next row is numbered only
+        after its previous one is committed; a scan that skipped ahead could overtake such a row."""
+        self._woken.clear()
+        rows = await self._fetch(_OLDEST, self._shard, limit)
+        if rows:
+            self._poll = _SHORTEST_POLL
+        return Batch(
+            [row["id"] for row in rows],
+            [
+                Message(row["event_id"], row["topic"], row["key"], json.loads(row["headers"]), row["value"])
+                for row in rows
+            ],
+        )
+
+    async def delete(self, batch: Batch) -> None:
+        """See OwnedShard."""
+        await self._fetch(_DELETE, self._shard, batch.row_ids)
+
+    async def delete_published(self, position: Position) -> int:
+        """See OwnedShard. A batch is deleted as a whole, so where its first row is, with the same event, all of it
+        is."""
+        async with self._turn:
+            status = await self._connection.execute(
+                _DELETE_PUBLISHED, self._shard, position.row_ids, position.row_ids[0], position.first_event_id
+            )
+        return int(status.removeprefix("DELETE "))
+
+    async def wait(self) -> None:
+        """See OwnedShard. The notification is the fast way; polling, ever more slowly, is the sure one."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._poll):
+                await self._woken.wait()
+        self._poll = min(self._poll * 2, _LONGEST_POLL)
+
+    async def keep_alive(self, every: float) -> None:
+        """Keep the session from counting as hung while a slow publish keeps it quiet."""
+        while True:
+            await asyncio.sleep(every)
+            await self._fetch("select")
+
+    async def _fetch(self, statement: str, *arguments: object) -> list[Any]:
+        async with self._turn:
+            rows: list[Any] = await self._connection.fetch(statement, *arguments)
+            return rows

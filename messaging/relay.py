@@ -1,0 +1,113 @@
+"""The relay: for every shard it can own, take the oldest batch, publish it, delete it; again.
+
+Any failure means: close the publisher, drop the connection, begin again from the lock. Beginning again is safe because
+of its order: own the shard, open the publisher (for Kafka this fences whoever published before us), ask it for the last
+position, delete those rows, go on. There is no state in between that must survive, and no row is ever given up.
+"""
+
+import asyncio
+import random
+from contextlib import suppress
+
+import structlog
+
+from messaging.metrics import PUBLISH_FAILURES, PUBLISHED, SHARDS_OWNED
+from messaging.publishing import SHARDS, EventPublisher, OpenPublisher, Outbox, OwnedShard, PublishOldest
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+_COUNT_RELAYS_EVERY = 1.0
+_FINISH_BATCH_WITHIN = 5.0
+
+log = structlog.get_logger("relay")
+
+
+class Relay:
+    """Publishes the outbox of `service`. Any number of relays, in any number of processes, share its shards."""
+
+    def __init__(self, service: str, outbox: Outbox, open_publisher: OpenPublisher, publish: PublishOldest) -> None:
+        self._outbox = outbox
+        self._open_publisher = open_publisher
+        self._publish = publish
+        self._wanted = 0
+        self._owned: set[int] = set()
+        self._failing: set[int] = set()
+        self._share_changed = asyncio.Condition()
+        self._batch_at_hand = [asyncio.Lock() for _ in range(SHARDS)]
+        self._published = PUBLISHED.labels(service)
+        self._failures = PUBLISH_FAILURES.labels(service)
+        SHARDS_OWNED.labels(service).set_function(lambda: len(self._owned))
+
+    @property
+    def is_publishing(self) -> bool:
+        """False while the last attempt on some shard failed, as it does when the broker is away."""
+        return not self._failing
+
+    async def run(self) -> None:
+        """Publish until cancelled. Cancelling is safe at any point; `finish_batches` first makes it graceful."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._share_with_other_relays())
+            for shard in range(SHARDS):
+                tasks.create_task(self._keep_publishing(shard))
+
+    async def finish_batches(self) -> None:
+        """Return when no batch is half-published, and let none begin. Gives up after five seconds, which is safe
+        too."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FINISH_BATCH_WITHIN):
+                for lock in self._batch_at_hand:
+                    await lock.acquire()
+
+    async def _keep_publishing(self, shard: int) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            async with self._share_changed:
+                await self._share_changed.wait_for(lambda: len(self._owned) < self._wanted)
+            try:
+                async with self._outbox.own(shard) as owned:
+                    if len(self._owned) < self._wanted:
+                        self._owned.add(shard)
+                        async with self._open_publisher(shard) as publisher:
+                            await self._take_over(owned, publisher)
+                            self._failing.discard(shard)
+                            while len(self._owned) <= self._wanted:
+                                if await self._publish_batch(shard, owned, publisher):
+                                    pause = _FIRST_PAUSE
+                                else:
+                                    await owned.wait()
+            except Exception as error:  # noqa: BLE001  whatever it is: counted, logged, and begun again
+                self._failing.add(shard)
+                self._failures.inc()
+                log.warning("shard begins again", shard=shard, error=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311  jitter, not a secret
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            finally:
+                await self._give_back(shard)
+
+    async def _take_over(self, owned: OwnedShard, publisher: EventPublisher) -> None:
+        position = await publisher.last_position()
+        if position is not None and (deleted := await owned.delete_published(position)):
+            log.info("the last batch was out already", messages=deleted)
+
+    async def _publish_batch(self, shard: int, owned: OwnedShard, publisher: EventPublisher) -> int:
+        async with self._batch_at_hand[shard]:
+            count = await self._publish(owned, publisher)
+        self._published.inc(count)
+        return count
+
+    async def _give_back(self, shard: int) -> None:
+        self._owned.discard(shard)
+        async with self._share_changed:
+            self._share_changed.notify_all()
+
+    async def _share_with_other_relays(self) -> None:
+        while True:
+            try:
+                wanted = await self._outbox.wanted_shards()
+            except Exception as error:  # noqa: BLE001  whatever it is: counted, logged, and begun again
+                log.warning("cannot count the relays", error=f"{type(error).__name__}: {error}")
+            else:
+                async with self._share_changed:
+                    self._wanted = wanted
+                    self._share_changed.notify_all()
+            await asyncio.sleep(_COUNT_RELAYS_EVERY)

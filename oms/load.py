@@ -1,0 +1,64 @@
+"""`oms load`: place orders over HTTP and count the answers. A Python client: for throughput figures use wrk."""
+
+import asyncio
+import time
+from collections import Counter
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+_BODY = {"items": [{"productId": "p1", "quantity": 2}]}
+
+
+async def run(url: str, *, orders: int, connections: int) -> None:
+    """Place `orders` orders over `connections` connections, show the progress, and print a summary."""
+    answers: Counter[str] = Counter()
+    seconds: list[float] = []
+    left = iter(range(orders))
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    progress = Progress(
+        TextColumn("placing orders"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.speed:.0f}/s"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+    with progress:
+        bar = progress.add_task("orders", total=orders)
+        async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as client:
+
+            async def place() -> None:
+                for _ in left:
+                    started = time.perf_counter()
+                    answers[await _place_one(client)] += 1
+                    seconds.append(time.perf_counter() - started)
+                    progress.advance(bar)
+
+            began = time.perf_counter()
+            await asyncio.gather(*(place() for _ in range(min(connections, orders))))
+            took = time.perf_counter() - began
+    _print_summary(answers, sorted(seconds), took)
+
+
+async def _place_one(client: httpx.AsyncClient) -> str:
+    try:
+        response = await client.post("/orders", json=_BODY)
+    except httpx.HTTPError as error:
+        return type(error).__name__
+    return str(response.status_code)
+
+
+def _print_summary(answers: Counter[str], seconds: list[float], took: float) -> None:
+    accepted = answers.pop("201", 0)
+    table = Table(show_header=False)
+    table.add_row("accepted", str(accepted))
+    table.add_row("refused", str(sum(answers.values())))
+    for answer, count in sorted(answers.items()):
+        table.add_row(f"  {answer}", str(count))
+    table.add_row("accepted/s", f"{accepted / took:.0f}")
+    table.add_row("p50", f"{seconds[len(seconds) // 2] * 1000:.1f} ms")
+    table.add_row("p99", f"{seconds[int(len(seconds) * 0.99)] * 1000:.1f} ms")
+    Console().print(table)

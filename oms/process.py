@@ -1,0 +1,53 @@
+"""A process that serves HTTP until it is told to stop, and then leaves nothing half done."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+DRAIN_SECONDS = 5
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, without its own idea of signals: it would end the process by the signal instead of exit code 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve_until_told(
+    app: ASGIApp, *, host: str, port: int, on_stop: Callable[[], None], on_started: Callable[[], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT. Then `on_stop` is called, no connection is taken any more, requests in flight are
+    answered (for at most five seconds), and this returns."""
+    server = _Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            loop="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+    )
+
+    def stop() -> None:
+        on_stop()
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    serving = asyncio.create_task(server.serve())
+    while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn only sets a flag
+        await asyncio.sleep(0.01)
+    if server.started:
+        on_started()
+    await serving

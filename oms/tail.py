@@ -1,0 +1,33 @@
+"""Events as a person reads them, from this process or from a topic."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from messaging.kafka import read_topic
+from messaging.kafka_settings import KafkaSettings
+from messaging.message import Message
+
+_console = Console(soft_wrap=True, highlight=False, markup=False)
+
+
+async def show_events(messages: Sequence[Message]) -> None:
+    """A subscriber that prints a line for each message."""
+    for message in messages:
+        _show(message.topic, message.type, message.value.decode())
+
+
+async def tail(settings: KafkaSettings, topic: str, *, from_beginning: bool, count: int | None) -> None:
+    """Print the committed records of a topic; without `count` this ends only with the process."""
+    seen = 0
+    async for record in read_topic(settings, topic, from_beginning=from_beginning):
+        _show(f"{record.topic}[{record.partition}]@{record.offset}", record.headers["ce_type"], record.value)
+        seen += 1
+        if seen == count:
+            return
+
+
+def _show(where: str, event_type: str, value: str) -> None:
+    _console.print(where, style="dim", end=" ")
+    _console.print(event_type, style="bold green", end=" ")
+    _console.print(value)

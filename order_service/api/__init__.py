@@ -1,0 +1,1 @@
+"""HTTP: the only place with FastAPI and Pydantic models."""

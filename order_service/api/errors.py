@@ -1,0 +1,137 @@
+"""One shape for every error: `{status, message, errors, timestamp}`, and a sentence for everything a client can do
+wrong."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from messaging.changes import StoreOverloaded, StoreUnavailable
+from messaging.commit import Contention
+from messaging.message import timestamp
+from order_service.application.find_orders import OrderNotFound
+from order_service.application.place_order import IdempotencyKeyReused
+from order_service.domain.order import IllegalTransition
+
+RETRY_AFTER_SECONDS = 1
+
+log = structlog.get_logger("api")
+
+
+class BadRequest(Exception):
+    """What the client sent cannot be used: `status` (4xx), a headline and a sentence for each field."""
+
+    def __init__(self, status: int, message: str, errors: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.errors = errors
+
+
+def error_response(
+    status: int, message: str, errors: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The response with our error body."""
+    body = {"status": status, "message": message, "errors": errors or {}, "timestamp": timestamp(datetime.now(UTC))}
+    return Response(json.dumps(body), status, headers, "application/json")
+
+
+def field_errors(errors: Sequence[Any]) -> dict[str, str]:
+    """Pydantic's errors by field path (`items[0].quantity`), each a sentence that begins with the field."""
+    sentences: dict[str, str] = {}
+    for error in errors:
+        path = _path(error["loc"])
+        sentences.setdefault(path, f"{path} {_sentence(error)}")
+    return sentences
+
+
+def _path(location: Sequence[int | str]) -> str:
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part not in ("body", "query", "path", "header") or path:
+            path += f".{part}" if path else part
+    return path or "body"
+
+
+# What Pydantic calls an error, and what we say of the field; `{…}` are the error's own limits.
+_SENTENCES = {
+    "missing": "is required",
+    "too_long": "must have at most {max_length} entries",
+    "string_too_long": "must have at most {max_length} characters",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "int_type": "must be a whole number, written without quotes or a fraction",
+    "int_from_float": "must be a whole number, written without quotes or a fraction",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of a sensible size",
+    "string_type": "must be a string",
+    "list_type": "must be a list",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+    "enum": "must be one of {expected}",
+    "uuid_parsing": "must be a UUID",
+    "value_error": "{error}",
+}
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    sentence = _SENTENCES.get(error["type"])
+    return sentence.format(**error.get("ctx", {})) if sentence else str(error["msg"])
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer every error of every layer in the one shape."""
+
+    def bad_request(_: Request, error: Exception) -> Response:
+        assert isinstance(error, BadRequest)  # noqa: S101  FastAPI dispatches by this very type
+        return error_response(error.status, error.message, error.errors)
+
+    def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101
+        return error_response(400, "Validation failed", field_errors(error.errors()))
+
+    def http(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        return error_response(error.status_code, HTTPStatus(error.status_code).phrase, headers=error.headers)
+
+    def not_found(_: Request, error: Exception) -> Response:
+        return error_response(404, "Not found", {"orderId": str(error)})
+
+    def conflict(_: Request, error: Exception) -> Response:
+        return error_response(409, "Conflict", {"status": str(error)})
+
+    def key_reused(_: Request, error: Exception) -> Response:
+        return error_response(422, "Idempotency-Key reused", {"Idempotency-Key": str(error)})
+
+    def unavailable(_: Request, error: Exception) -> Response:
+        return error_response(
+            503, "Service unavailable", {"service": str(error)}, {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        )
+
+    def internal(request: Request, error: Exception) -> Response:
+        log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
+        return error_response(500, "Internal server error")
+
+    for kind, handler in {
+        BadRequest: bad_request,
+        RequestValidationError: invalid,
+        HTTPException: http,
+        OrderNotFound: not_found,
+        IllegalTransition: conflict,
+        Contention: unavailable,
+        IdempotencyKeyReused: key_reused,
+        StoreOverloaded: unavailable,
+        StoreUnavailable: unavailable,
+        Exception: internal,
+    }.items():
+        app.add_exception_handler(kind, handler)

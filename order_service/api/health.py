@@ -1,0 +1,88 @@
+"""What operators and orchestrators ask: is it alive, may it get traffic, what do its numbers say."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, Field
+
+CHECK_WITHIN_SECONDS = 2.0
+
+
+class Health(StrEnum):
+    """UNKNOWN is for what this process does not do itself."""
+
+    UP = "UP"
+    DOWN = "DOWN"
+    UNKNOWN = "UNKNOWN"
+
+
+class HealthView(BaseModel):
+    """`status` is what counts; `checks` say why."""
+
+    status: Health
+    checks: dict[str, Health] = Field(examples=[{"database": "UP", "commitQueue": "UP", "broker": "UP"}])
+
+
+@dataclass(slots=True)
+class HealthChecks:
+    """What readiness rests on. The broker is reported and never refuses orders: the outbox takes them."""
+
+    database: Callable[[], Awaitable[Any]]
+    queue_is_full: Callable[[], bool]
+    broker: Callable[[], Health]
+    refresh_metrics: Callable[[], Awaitable[None]]
+    stopping: bool = False
+
+    async def ready(self) -> HealthView:
+        """UP when orders can be stored and the process is not on its way out."""
+        checks = {
+            "database": await self._database(),
+            "commitQueue": Health.DOWN if self.queue_is_full() else Health.UP,
+            "broker": self.broker(),
+        }
+        refusing = self.stopping or Health.DOWN in (checks["database"], checks["commitQueue"])
+        return HealthView(status=Health.DOWN if refusing else Health.UP, checks=checks)
+
+    async def _database(self) -> Health:
+        try:
+            async with asyncio.timeout(CHECK_WITHIN_SECONDS):
+                await self.database()
+        except Exception:  # noqa: BLE001  whatever it is, the answer is DOWN; the log has it from those who work there
+            return Health.DOWN
+        return Health.UP
+
+
+def add_health_routes(app: FastAPI, checks: HealthChecks) -> None:
+    """Serve /health/live, /health/ready and /metrics."""
+
+    @app.get("/health/live", tags=["operations"], summary="Is the process alive?")
+    async def live() -> HealthView:
+        return HealthView(status=Health.UP, checks={})
+
+    @app.get(
+        "/health/ready",
+        tags=["operations"],
+        summary="May it get orders?",
+        responses={503: {"model": HealthView, "description": "Not now"}},
+    )
+    async def ready(response: Response) -> HealthView:
+        health = await checks.ready()
+        if health.status is Health.DOWN:
+            response.status_code = 503
+        return health
+
+    @app.get(
+        "/metrics",
+        tags=["operations"],
+        summary="Prometheus metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def metrics() -> Response:
+        await checks.refresh_metrics()
+        return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

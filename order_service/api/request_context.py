@@ -1,0 +1,64 @@
+"""Around every request: an id that the log lines and the answer carry, and the metrics of requests."""
+
+import re
+import time
+from uuid import uuid4
+
+import structlog
+from prometheus_client import Counter, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+REQUESTS = Counter("oms_http_requests_total", "Requests answered", ["method", "route", "status"])
+REQUEST_SECONDS = Histogram(
+    "oms_http_request_seconds",
+    "Time from a request's headers to its answer",
+    ["method", "route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+_SAFE_ID = re.compile(rb"[\w.:-]{1,64}")
+_METHODS = {"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"}
+
+log = structlog.get_logger("api")
+
+
+class RequestContext:
+    """An ASGI middleware. A client's own X-Request-Id is kept when it is harmless."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._counters: dict[tuple[str, str, int], Counter] = {}
+        self._timers: dict[tuple[str, str], Histogram] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = next((v for n, v in scope["headers"] if n == b"x-request-id" and _SAFE_ID.fullmatch(v)), None)
+        request_id = request_id or uuid4().hex.encode()
+        status = 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        structlog.contextvars.bind_contextvars(request_id=request_id.decode())
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            self._observe(scope, status, time.perf_counter() - started)
+            structlog.contextvars.unbind_contextvars("request_id")
+
+    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        route = getattr(scope.get("route"), "path", "unmatched")
+        counter = self._counters.get((method, route, status))
+        if counter is None:
+            counter = self._counters[method, route, status] = REQUESTS.labels(method, route, status)
+            self._timers.setdefault((method, route), REQUEST_SECONDS.labels(method, route))
+        counter.inc()
+        self._timers[method, route].observe(seconds)
+        log.debug("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))

@@ -1,0 +1,43 @@
+"""Read orders: one by its id, or pages of them, newest first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from order_service.application.ports import OrderStore
+from order_service.domain.order import Order, OrderId, OrderStatus
+
+
+class OrderNotFound(Exception):
+    """There is no order of this id."""
+
+    def __init__(self, order_id: OrderId) -> None:
+        super().__init__(f"there is no order {order_id}")
+        self.order_id = order_id
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPage:
+    """`next_before` continues the listing, or is None when this was the last page."""
+
+    orders: Sequence[Order]
+    next_before: OrderId | None
+
+
+@dataclass(frozen=True, slots=True)
+class FindOrders:
+    """The use case with its ports."""
+
+    orders: OrderStore
+
+    async def one(self, order_id: OrderId) -> Order:
+        """Raises OrderNotFound."""
+        order = await self.orders.find(order_id)
+        if order is None:
+            raise OrderNotFound(order_id)
+        return order
+
+    async def page(self, *, status: OrderStatus | None, before: OrderId | None, limit: int) -> OrderPage:
+        """Orders older than `before`. New orders do not shift the pages: the place is an id, not a count."""
+        found = await self.orders.newest(status=status, before=before, limit=limit + 1)
+        page = found[:limit]
+        return OrderPage(page, page[-1].id if len(found) > limit else None)

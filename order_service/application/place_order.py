@@ -1,0 +1,71 @@
+"""Accept an order: it is stored, with its OrderCreatedEvent, before the caller hears of it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from messaging.changes import Changes, Committed, Conflict, Duplicate, IdempotencyKey
+from order_service.application.ports import Clock, NewId, OrderChanges, OrderStore
+from order_service.domain.order import CustomerId, Order, OrderId
+from order_service.domain.order_line import OrderLine
+
+
+class IdempotencyKeyReused(Exception):
+    """The key was used before, by the same caller, for a different request."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Idempotency-Key {key} was already used for a different request; use a new key")
+        self.key = key
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """What a caller asks for. With an `idempotency_key`, asking again gets the first answer again."""
+
+    lines: tuple[OrderLine, ...]
+    customer_id: CustomerId | None = None
+    caller: str = "anonymous"
+    idempotency_key: str | None = None
+
+    def claim(self) -> IdempotencyKey | None:
+        """The claim on the caller's key, for this content: the order of JSON's keys and its spaces do not matter."""
+        if self.idempotency_key is None:
+            return None
+        lines = [[line.product_id.value, line.quantity.value] for line in self.lines]
+        content = json.dumps([self.customer_id.value if self.customer_id else None, lines])
+        return IdempotencyKey(self.caller, self.idempotency_key, hashlib.sha256(content.encode()).digest())
+
+
+def decide(request: OrderRequest, *, order_id: UUID, event_id: UUID, now: datetime) -> OrderChanges:
+    """The new order and its event."""
+    order = Order.place(
+        order_id=OrderId(order_id), customer_id=request.customer_id, lines=request.lines, now=now, event_id=event_id
+    )
+    return Changes(order, 0, order.events, request.claim())
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOrder:
+    """The use case with its ports."""
+
+    orders: OrderStore
+    clock: Clock
+    new_id: NewId
+
+    async def __call__(self, request: OrderRequest) -> OrderId:
+        """Answer the order's id once it is durable; a repeated idempotency key answers the first order's.
+
+        Raises IdempotencyKeyReused, StoreOverloaded, StoreUnavailable.
+        """
+        changes = decide(request, order_id=self.new_id(), event_id=self.new_id(), now=self.clock())
+        match await self.orders.commit(changes):
+            case Committed():
+                return changes.aggregate.id
+            case Duplicate(first, request_hash):
+                if changes.claim is None or request_hash != changes.claim.request_hash:
+                    raise IdempotencyKeyReused(request.idempotency_key or "")
+                return OrderId(first)
+            case Conflict():
+                raise AssertionError(f"a fresh order id was taken already: {changes.aggregate.id}")

@@ -1,0 +1,42 @@
+"""What the use cases need from the outside, in their own words. Adapters: `order_service.infrastructure`,
+`messaging`."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol, TypeAlias
+from uuid import UUID
+
+from messaging.changes import Changes, Outcome
+from messaging.publishing import EventPublisher, OwnedShard
+from order_service.domain.events import OrderEvent
+from order_service.domain.order import Order, OrderId, OrderStatus
+
+Clock: TypeAlias = Callable[[], datetime]
+"""The time now, aware and in UTC."""
+
+NewId: TypeAlias = Callable[[], UUID]
+"""A fresh UUIDv7; later ones sort after earlier ones."""
+
+OrderChanges: TypeAlias = Changes[Order, OrderEvent]
+
+
+class OrderStore(Protocol):
+    """Where orders live. What commit stores is durable, all or nothing, together with the events to publish.
+
+    Every method raises StoreUnavailable when the store does not answer.
+    """
+
+    async def commit(self, changes: OrderChanges) -> Outcome:
+        """Store one order's changes and their events. Raises StoreOverloaded when too many writes wait already."""
+        ...
+
+    async def find(self, order_id: OrderId) -> Order | None:
+        """The order as last committed."""
+        ...
+
+    async def newest(self, *, status: OrderStatus | None, before: OrderId | None, limit: int) -> Sequence[Order]:
+        """At most `limit` orders, newest first: those in `status`, if given, and older than `before`, if given."""
+        ...
+
+
+__all__ = ["Clock", "EventPublisher", "NewId", "OrderChanges", "OrderStore", "OwnedShard"]

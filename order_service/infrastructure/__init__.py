@@ -1,0 +1,1 @@
+"""The order service's adapters: the only place with SQL and asyncpg."""

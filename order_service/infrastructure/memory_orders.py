@@ -1,0 +1,53 @@
+"""Orders in memory: `ORDER_DATABASE_URL=memory`. The same contract as PostgreSQL's, and gone when the process ends."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from messaging.changes import Committed, Conflict, Duplicate, Outcome
+from messaging.memory_outbox import MemoryOutbox
+from order_service.application.ports import OrderChanges
+from order_service.domain.order import Order, OrderId, OrderStatus
+from order_service.infrastructure.event_encoding import encode
+
+
+class MemoryOrders:
+    """An OrderStore without a database. One task at a time runs between awaits, so a commit cannot be half seen."""
+
+    is_full = False
+
+    def __init__(self, outbox: MemoryOutbox) -> None:
+        self._outbox = outbox
+        self._orders: dict[UUID, Order] = {}
+        self._claims: dict[tuple[str, str], Duplicate] = {}
+
+    async def commit(self, changes: OrderChanges) -> Outcome:
+        """See OrderStore."""
+        order, claim = changes.aggregate, changes.claim
+        if claim is not None and (first := self._claims.get((claim.caller, claim.key))):
+            return first
+        stored = self._orders.get(order.id.value)
+        if (stored.version if stored else 0) != changes.expected_version:
+            return Conflict()
+        messages = [encode(event) for event in changes.events]
+        if claim is not None:
+            self._claims[claim.caller, claim.key] = Duplicate(order.id.value, claim.request_hash)
+        self._orders[order.id.value] = replace(order, events=())
+        self._outbox.add(messages)
+        return Committed()
+
+    async def find(self, order_id: OrderId) -> Order | None:
+        """See OrderStore."""
+        return self._orders.get(order_id.value)
+
+    async def newest(self, *, status: OrderStatus | None, before: OrderId | None, limit: int) -> Sequence[Order]:
+        """See OrderStore."""
+        newest_first = sorted(self._orders.values(), key=lambda order: order.id.value, reverse=True)
+        return [
+            order
+            for order in newest_first
+            if (status is None or order.status is status) and (before is None or order.id.value < before.value)
+        ][:limit]
+
+    async def close(self) -> None:
+        """Nothing to close."""

@@ -1,0 +1,56 @@
+"""An order as a row, and back."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from order_service.domain.money import Money
+from order_service.domain.order import CustomerId, Order, OrderId, OrderStatus, TimelineEntry
+from order_service.domain.order_line import OrderLine, ProductId, Quantity
+
+COLUMNS = "id, customer_id, status, version, lines, total_minor, currency, reason, history, created_at, updated_at"
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def encode_lines(order: Order) -> str:
+    """The lines as JSON: `[{"p": product, "q": quantity, "u": unit price in minor units}, …]`, in the total's
+    currency."""
+    return _encode(
+        [
+            {"p": line.product_id.value, "q": line.quantity.value}
+            | ({"u": line.unit_price.minor} if line.unit_price else {})
+            for line in order.lines
+        ]
+    )
+
+
+def encode_history(order: Order) -> str:
+    """The timeline after its first entry, which is the creation and can be told from the row."""
+    return _encode([[entry.at.isoformat(), entry.status, entry.detail] for entry in order.timeline[1:]])
+
+
+def order_of(row: Any) -> Order:
+    """Rehydrate an order from a row with COLUMNS."""
+    currency = row["currency"]
+    return Order(
+        id=OrderId(row["id"]),
+        customer_id=CustomerId(row["customer_id"]) if row["customer_id"] is not None else None,
+        lines=tuple(
+            OrderLine(ProductId(line["p"]), Quantity(line["q"]), Money(line["u"], currency) if "u" in line else None)
+            for line in json.loads(row["lines"])
+        ),
+        status=OrderStatus(row["status"]),
+        version=row["version"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        timeline=(
+            TimelineEntry(row["created_at"], OrderStatus.PENDING),
+            *(
+                TimelineEntry(datetime.fromisoformat(at), OrderStatus(status), detail)
+                for at, status, detail in json.loads(row["history"])
+            ),
+        ),
+        total=Money(row["total_minor"], currency) if currency is not None else None,
+        reason=row["reason"],
+    )
