@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import structlog
 
+from messaging.correlation import add_request_id
+
 
 class LogFormat(StrEnum):
     """LOG_FORMAT. `auto` is console on a terminal and json elsewhere."""
@@ -20,6 +22,7 @@ def configure_logs(form: LogFormat, level: str) -> None:
     console = form is LogFormat.CONSOLE or (form is LogFormat.AUTO and sys.stderr.isatty())
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_request_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

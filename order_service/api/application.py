@@ -5,6 +5,7 @@ from starlette.types import ASGIApp
 
 from order_service.api.errors import install_error_handlers
 from order_service.api.health import HealthChecks, add_health_routes
+from order_service.api.place_order_route import LeanPlaceOrder, document
 from order_service.api.request_context import RequestContext
 from order_service.api.routes import add_order_routes
 from order_service.application.cancel_order import CancelOrder
@@ -23,7 +24,10 @@ def orders_api(
     """The whole application, or only its health and metrics when this process serves no orders."""
     app = FastAPI(title="Order service", version="1", description=DESCRIPTION, redoc_url=None)
     install_error_handlers(app)
-    if use_cases is not None:
-        add_order_routes(app, *use_cases)
     add_health_routes(app, checks)
-    return RequestContext(app)
+    if use_cases is None:
+        return RequestContext(app)
+    place, find, cancel, complete = use_cases
+    document(app)
+    add_order_routes(app, find, cancel, complete)
+    return RequestContext(LeanPlaceOrder(app, place))

@@ -19,7 +19,7 @@ from order_service.application.find_orders import OrderNotFound
 from order_service.application.place_order import IdempotencyKeyReused
 from order_service.domain.order import IllegalTransition
 
-RETRY_AFTER_SECONDS = 1
+RETRY_AFTER = "1"
 
 log = structlog.get_logger("api")
 
@@ -89,49 +89,49 @@ def _sentence(error: Mapping[str, Any]) -> str:
     return sentence.format(**error.get("ctx", {})) if sentence else str(error["msg"])
 
 
+def response_to(error: Exception) -> Response | None:
+    """The answer to an error that is the client's, or the moment's; None for one that is ours."""
+    match error:
+        case BadRequest():
+            return error_response(error.status, error.message, error.errors)
+        case RequestValidationError():
+            return error_response(400, "Validation failed", field_errors(error.errors()))
+        case HTTPException():
+            return error_response(error.status_code, HTTPStatus(error.status_code).phrase, headers=error.headers)
+        case OrderNotFound():
+            return error_response(404, "Not found", {"orderId": str(error)})
+        case IllegalTransition():
+            return error_response(409, "Conflict", {"status": str(error)})
+        case IdempotencyKeyReused():
+            return error_response(422, "Idempotency-Key reused", {"Idempotency-Key": str(error)})
+        case StoreOverloaded() | StoreUnavailable() | Contention():
+            return error_response(503, "Service unavailable", {"service": str(error)}, {"Retry-After": RETRY_AFTER})
+        case _:
+            return None
+
+
+def internal_error(method: str, path: str, error: Exception) -> Response:
+    """A 500 that says nothing of our insides; the log says it."""
+    log.error("request failed", method=method, path=path, exc_info=error)
+    return error_response(500, "Internal server error")
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Answer every error of every layer in the one shape."""
 
-    def bad_request(_: Request, error: Exception) -> Response:
-        assert isinstance(error, BadRequest)  # noqa: S101  FastAPI dispatches by this very type
-        return error_response(error.status, error.message, error.errors)
+    def answer(request: Request, error: Exception) -> Response:
+        return response_to(error) or internal_error(request.method, request.url.path, error)
 
-    def invalid(_: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)  # noqa: S101
-        return error_response(400, "Validation failed", field_errors(error.errors()))
-
-    def http(_: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)  # noqa: S101
-        return error_response(error.status_code, HTTPStatus(error.status_code).phrase, headers=error.headers)
-
-    def not_found(_: Request, error: Exception) -> Response:
-        return error_response(404, "Not found", {"orderId": str(error)})
-
-    def conflict(_: Request, error: Exception) -> Response:
-        return error_response(409, "Conflict", {"status": str(error)})
-
-    def key_reused(_: Request, error: Exception) -> Response:
-        return error_response(422, "Idempotency-Key reused", {"Idempotency-Key": str(error)})
-
-    def unavailable(_: Request, error: Exception) -> Response:
-        return error_response(
-            503, "Service unavailable", {"service": str(error)}, {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        )
-
-    def internal(request: Request, error: Exception) -> Response:
-        log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
-        return error_response(500, "Internal server error")
-
-    for kind, handler in {
-        BadRequest: bad_request,
-        RequestValidationError: invalid,
-        HTTPException: http,
-        OrderNotFound: not_found,
-        IllegalTransition: conflict,
-        Contention: unavailable,
-        IdempotencyKeyReused: key_reused,
-        StoreOverloaded: unavailable,
-        StoreUnavailable: unavailable,
-        Exception: internal,
-    }.items():
-        app.add_exception_handler(kind, handler)
+    for kind in (
+        BadRequest,
+        RequestValidationError,
+        HTTPException,
+        OrderNotFound,
+        IllegalTransition,
+        IdempotencyKeyReused,
+        StoreOverloaded,
+        StoreUnavailable,
+        Contention,
+        Exception,
+    ):
+        app.add_exception_handler(kind, answer)

@@ -1,12 +1,15 @@
 """Around every request: an id that the log lines and the answer carry, and the metrics of requests."""
 
+import os
 import re
 import time
-from uuid import uuid4
+from itertools import count
 
 import structlog
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from messaging.correlation import REQUEST_ID
 
 REQUESTS = Counter("oms_http_requests_total", "Requests answered", ["method", "route", "status"])
 REQUEST_SECONDS = Histogram(
@@ -18,7 +21,18 @@ REQUEST_SECONDS = Histogram(
 _SAFE_ID = re.compile(rb"[\w.:-]{1,64}")
 _METHODS = {"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"}
 
+# Unique across processes by its random start, and cheap: this is made for every request.
+_PROCESS = os.urandom(6).hex()
+_numbers = count(1)
+
 log = structlog.get_logger("api")
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SAFE_ID.fullmatch(value):
+            return bytes(value).decode()
+    return f"{_PROCESS}-{next(_numbers):x}"
 
 
 class RequestContext:
@@ -34,23 +48,22 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = next((v for n, v in scope["headers"] if n == b"x-request-id" and _SAFE_ID.fullmatch(v)), None)
-        request_id = request_id or uuid4().hex.encode()
+        request_id = _request_id(scope)
         status = 500
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
-        structlog.contextvars.bind_contextvars(request_id=request_id.decode())
+        token = REQUEST_ID.set(request_id)
         try:
             await self._app(scope, receive, send_with_id)
         finally:
             self._observe(scope, status, time.perf_counter() - started)
-            structlog.contextvars.unbind_contextvars("request_id")
+            REQUEST_ID.reset(token)
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "other"
@@ -61,4 +74,4 @@ class RequestContext:
             self._timers.setdefault((method, route), REQUEST_SECONDS.labels(method, route))
         counter.inc()
         self._timers[method, route].observe(seconds)
-        log.debug("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))
+        log.debug("answered", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))

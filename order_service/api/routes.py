@@ -7,12 +7,10 @@ from fastapi import APIRouter, FastAPI, Path, Query
 
 from order_service.api.cursor import decode_cursor, encode_cursor
 from order_service.api.errors import BadRequest
-from order_service.api.place_order_route import DOCUMENTATION, lean_route
 from order_service.api.schemas import ErrorView, OrderList, OrderView, order_view
 from order_service.application.cancel_order import CancelOrder
 from order_service.application.complete_order import CompleteOrder
 from order_service.application.find_orders import FindOrders
-from order_service.application.place_order import PlaceOrder
 from order_service.domain.order import InvalidOrder, OrderId, OrderStatus
 
 _UNAVAILABLE = {"model": ErrorView, "description": "The database is away: try again after Retry-After"}
@@ -31,23 +29,8 @@ def _order_id(value: UUID) -> OrderId:
         raise BadRequest(400, "Validation failed", {"orderId": "orderId must be a UUID of version 7"}) from None
 
 
-def add_order_routes(
-    app: FastAPI, place: PlaceOrder, find: FindOrders, cancel: CancelOrder, complete: CompleteOrder
-) -> None:
+def add_order_routes(app: FastAPI, find: FindOrders, cancel: CancelOrder, complete: CompleteOrder) -> None:
     """Serve orders."""
-    router = app.router
-
-    async def documented() -> None:
-        """Never called: the lean route answers."""
-
-    router.add_api_route(
-        "/orders",
-        documented,
-        methods=["POST"],
-        route_class_override=lean_route(place),
-        tags=["orders"],
-        **DOCUMENTATION,
-    )
     reading = APIRouter(tags=["orders"])
 
     @reading.get("/orders", responses={400: _INVALID, 503: _UNAVAILABLE}, summary="List orders, newest first")
