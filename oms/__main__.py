@@ -1,0 +1,5 @@
+"""`python -m oms`: the same as `oms`."""
+
+from oms.cli import app
+
+app()

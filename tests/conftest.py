@@ -1,0 +1,46 @@
+"""Fixtures: real PostgreSQL (a fresh clone of the schema for each test) and a real broker."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from messaging.kafka import create_topics
+from messaging.kafka_settings import KafkaSettings
+from order_service.bootstrap import TOPICS
+from tests.real_parts.kafka import Broker, NoBroker, kafka_broker
+from tests.real_parts.postgres import PostgresServer, cloned_database, postgres_server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for the whole run."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """The DSN of an empty database with the whole schema, for this test alone."""
+    with cloned_database(postgres) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """One broker for the whole run, with our topics."""
+    try:
+        with kafka_broker() as running:
+            asyncio.run(create_topics(KafkaSettings(bootstrap_servers=running.bootstrap_servers), TOPICS))
+            yield running
+    except NoBroker as missing:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def kafka(broker: Broker) -> KafkaSettings:
+    """How to reach the broker."""
+    return KafkaSettings(bootstrap_servers=broker.bootstrap_servers)

@@ -1,0 +1,95 @@
+"""What a plain read_committed consumer finds on a topic: the witness of every test about publishing."""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+
+@dataclass(slots=True)
+class TopicReader:
+    """Reads `order-events` from where it stood when the test began."""
+
+    consumer: Any
+    records: list[Any] = field(default_factory=list)
+
+    async def read_until(self, satisfied: Callable[[], bool], what: str, within: float = 60.0) -> None:
+        """Poll until `satisfied`. Raises AssertionError with `what` was awaited and what had come."""
+        try:
+            async with asyncio.timeout(within):
+                while not satisfied():
+                    await self.poll()
+        except TimeoutError:
+            raise AssertionError(
+                f"waited {within:.0f} s for {what}; read {len(self.records)} records, "
+                f"of {len({record.key for record in self.records})} keys"
+            ) from None
+
+    async def poll(self) -> None:
+        """Take what has come."""
+        for records in (await self.consumer.getmany(timeout_ms=200)).values():
+            self.records.extend(records)
+
+    async def read_orders(self, order_ids: Collection[str], within: float = 60.0) -> None:
+        """Poll until there is a record of each of these orders, then read to the end of what is committed by now."""
+        missing = set(order_ids)
+
+        def all_there() -> bool:
+            missing.difference_update(record.key.decode() for record in self.records)
+            return not missing
+
+        await self.read_until(all_there, f"events of {len(order_ids)} orders", within)
+        await self.read_to_the_end()
+
+    async def read_to_the_end(self) -> None:
+        """Read what is committed by now, so that a duplicate behind the last expected record is seen, too."""
+        for partition, end in (await self.consumer.end_offsets(self.consumer.assignment())).items():
+            async with asyncio.timeout(60):
+                while await self.consumer.position(partition) < end:
+                    await self.poll()
+
+    @property
+    def values(self) -> list[dict[str, Any]]:
+        """The records' JSON, in the order of reading."""
+        return [json.loads(record.value) for record in self.records]
+
+    def assert_each_once_in_order(self, order_ids: Iterable[str]) -> None:
+        """Each order's events stand there exactly once, as versions 1, 2, 3, …"""
+        versions: dict[str, list[int]] = defaultdict(list)
+        for value in self.values:
+            versions[value["orderId"]].append(value["orderVersion"])
+        wanted = set(order_ids)
+        lost = wanted - versions.keys()
+        wrong = {key: got for key, got in versions.items() if key in wanted and got != list(range(1, len(got) + 1))}
+        assert not lost, f"{len(lost)} orders have no event, such as {sorted(lost)[:3]}"
+        assert not wrong, f"{len(wrong)} orders have events twice or out of order, such as {list(wrong.items())[:3]}"
+
+
+@asynccontextmanager
+async def topic_reader(bootstrap_servers: str, topic: str = "order-events") -> AsyncIterator[TopicReader]:
+    """A reader that begins at the topic's present end."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers, isolation_level="read_committed", enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        await consumer._client.force_metadata_update()
+        partitions = [TopicPartition(topic, number) for number in sorted(await _partitions(consumer, topic))]
+        consumer.assign(partitions)
+        for partition, end in (await consumer.end_offsets(partitions)).items():
+            consumer.seek(partition, end)
+        yield TopicReader(consumer)
+    finally:
+        await consumer.stop()
+
+
+async def _partitions(consumer: Any, topic: str) -> set[int]:
+    while not (partitions := consumer.partitions_for_topic(topic)):
+        await consumer._client.add_topic(topic)
+        await consumer._client.force_metadata_update()
+    return set(partitions)
