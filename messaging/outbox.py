@@ -92,15 +92,18 @@ class PostgresOutbox:
 
     async def wanted_shards(self) -> int:
         """A fair share: all shards for a lone relay, half of them for each of two. Also keeps this relay counted."""
-        relay = await self._join()
-        relays: int = await relay.fetchval(_RELAYS, _LOCK, SHARDS)
+        try:
+            if self._membership is None:
+                self._membership = await self._join()
+            relays: int = await self._membership.fetchval(_RELAYS, _LOCK, SHARDS)
+        except BaseException:
+            self._leave()
+            raise
         return math.ceil(SHARDS / max(1, relays))
 
     async def close(self) -> None:
         """Leave the relays."""
-        membership, self._membership = self._membership, None
-        if membership is not None and not membership.is_closed():
-            await membership.close()
+        self._leave()
 
     @asynccontextmanager
     async def own(self, shard: int) -> AsyncIterator[OwnedShard]:
@@ -122,11 +125,15 @@ class PostgresOutbox:
             connection.terminate()
 
     async def _join(self) -> Any:
-        if self._membership is None or self._membership.is_closed():
-            self._membership = await self._connect()
-            await self._membership.execute(f"select pg_advisory_lock_shared({_LOCK}, {SHARDS})")
-            await self._membership.add_listener(CHANNEL, self._wake_all)
-        return self._membership
+        connection = await self._connect()
+        await connection.execute(f"select pg_advisory_lock_shared({_LOCK}, {SHARDS})")
+        await connection.add_listener(CHANNEL, self._wake_all)
+        return connection
+
+    def _leave(self) -> None:
+        membership, self._membership = self._membership, None
+        if membership is not None:
+            membership.terminate()
 
     async def _connect(self) -> Any:
         settings = _RELAY_SETTINGS | {

@@ -7,7 +7,8 @@ position, delete those rows, go on. There is no state in between that must survi
 
 import asyncio
 import random
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 
 import structlog
 
@@ -18,6 +19,7 @@ _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _COUNT_RELAYS_EVERY = 1.0
 _FINISH_BATCH_WITHIN = 5.0
+_STUCK_AFTER = 5.0
 
 log = structlog.get_logger("relay")
 
@@ -32,6 +34,8 @@ class Relay:
         self._wanted = 0
         self._owned: set[int] = set()
         self._failing: set[int] = set()
+        self._began: dict[int, float] = {}
+        self._pause = [_FIRST_PAUSE] * SHARDS
         self._share_changed = asyncio.Condition()
         self._batch_at_hand = [asyncio.Lock() for _ in range(SHARDS)]
         self._published = PUBLISHED.labels(service)
@@ -40,8 +44,9 @@ class Relay:
 
     @property
     def is_publishing(self) -> bool:
-        """False while the last attempt on some shard failed, as it does when the broker is away."""
-        return not self._failing
+        """False while some shard's last attempt failed or takes too long, as happens when the broker is away."""
+        stuck_since = asyncio.get_running_loop().time() - _STUCK_AFTER
+        return not self._failing and not any(began < stuck_since for began in self._began.values())
 
     async def run(self) -> None:
         """Publish until cancelled. Cancelling is safe at any point; `finish_batches` first makes it graceful."""
@@ -59,30 +64,36 @@ class Relay:
                     await lock.acquire()
 
     async def _keep_publishing(self, shard: int) -> None:
-        pause = _FIRST_PAUSE
         while True:
             async with self._share_changed:
                 await self._share_changed.wait_for(lambda: len(self._owned) < self._wanted)
             try:
                 async with self._outbox.own(shard) as owned:
                     if len(self._owned) < self._wanted:
-                        self._owned.add(shard)
-                        async with self._open_publisher(shard) as publisher:
-                            await self._take_over(owned, publisher)
-                            self._failing.discard(shard)
-                            while len(self._owned) <= self._wanted:
-                                if await self._publish_batch(shard, owned, publisher):
-                                    pause = _FIRST_PAUSE
-                                else:
-                                    await owned.wait()
+                        await self._publish_shard(shard, owned)
             except Exception as error:  # noqa: BLE001  whatever it is: counted, logged, and begun again
                 self._failing.add(shard)
                 self._failures.inc()
                 log.warning("shard begins again", shard=shard, error=f"{type(error).__name__}: {error}")
-                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311  jitter, not a secret
-                pause = min(pause * 2, _LONGEST_PAUSE)
-            finally:
-                await self._give_back(shard)
+                await asyncio.sleep(random.uniform(0, self._pause[shard]))  # noqa: S311  jitter, not a secret
+                self._pause[shard] = min(self._pause[shard] * 2, _LONGEST_PAUSE)
+
+    async def _publish_shard(self, shard: int, owned: OwnedShard) -> None:
+        """Publish until other relays need the shard, or something fails."""
+        self._owned.add(shard)
+        try:
+            async with AsyncExitStack() as stack:
+                with self._timed(shard):
+                    publisher = await stack.enter_async_context(self._open_publisher(shard))
+                    await self._take_over(owned, publisher)
+                self._failing.discard(shard)
+                while len(self._owned) <= self._wanted:
+                    if not await self._publish_batch(shard, owned, publisher):
+                        await owned.wait()
+        finally:
+            self._owned.discard(shard)
+            async with self._share_changed:
+                self._share_changed.notify_all()
 
     async def _take_over(self, owned: OwnedShard, publisher: EventPublisher) -> None:
         position = await publisher.last_position()
@@ -91,14 +102,20 @@ class Relay:
 
     async def _publish_batch(self, shard: int, owned: OwnedShard, publisher: EventPublisher) -> int:
         async with self._batch_at_hand[shard]:
-            count = await self._publish(owned, publisher)
-        self._published.inc(count)
+            with self._timed(shard):
+                count = await self._publish(owned, publisher)
+        if count:
+            self._published.inc(count)
+            self._pause[shard] = _FIRST_PAUSE
         return count
 
-    async def _give_back(self, shard: int) -> None:
-        self._owned.discard(shard)
-        async with self._share_changed:
-            self._share_changed.notify_all()
+    @contextmanager
+    def _timed(self, shard: int) -> Iterator[None]:
+        self._began[shard] = asyncio.get_running_loop().time()
+        try:
+            yield
+        finally:
+            del self._began[shard]
 
     async def _share_with_other_relays(self) -> None:
         while True:

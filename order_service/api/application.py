@@ -8,6 +8,7 @@ from order_service.api.health import HealthChecks, add_health_routes
 from order_service.api.place_order_route import LeanPlaceOrder, document
 from order_service.api.request_context import RequestContext
 from order_service.api.routes import add_order_routes
+from order_service.api.schemas import ErrorView
 from order_service.application.cancel_order import CancelOrder
 from order_service.application.complete_order import CompleteOrder
 from order_service.application.find_orders import FindOrders
@@ -22,7 +23,10 @@ def orders_api(
     checks: HealthChecks, use_cases: tuple[PlaceOrder, FindOrders, CancelOrder, CompleteOrder] | None
 ) -> ASGIApp:
     """The whole application, or only its health and metrics when this process serves no orders."""
-    app = FastAPI(title="Order service", version="1", description=DESCRIPTION, redoc_url=None)
+    any_other = {"model": ErrorView, "description": "Any other error, in the same shape"}
+    app = FastAPI(
+        title="Order service", version="1", description=DESCRIPTION, redoc_url=None, responses={"default": any_other}
+    )
     install_error_handlers(app)
     add_health_routes(app, checks)
     if use_cases is None:

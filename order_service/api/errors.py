@@ -11,6 +11,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from messaging.changes import StoreOverloaded, StoreUnavailable
 from messaging.commit import Contention
@@ -116,11 +117,23 @@ def internal_error(method: str, path: str, error: Exception) -> Response:
     return error_response(500, "Internal server error")
 
 
+def _methods_of(request: Request) -> str:
+    """Every method that the path has; Starlette itself names those of the path's first route only."""
+    return ", ".join(
+        method
+        for method in ("GET", "HEAD", "POST")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    )
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Answer every error of every layer in the one shape."""
 
-    def answer(request: Request, error: Exception) -> Response:
-        return response_to(error) or internal_error(request.method, request.url.path, error)
+    async def answer(request: Request, error: Exception) -> Response:
+        response = response_to(error) or internal_error(request.method, request.url.path, error)
+        if response.status_code == 405:
+            response.headers["Allow"] = _methods_of(request)
+        return response
 
     for kind in (
         BadRequest,

@@ -6,9 +6,9 @@ others.
 """
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Header
 from pydantic import TypeAdapter, ValidationError
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,6 +23,7 @@ PATH = "/orders"
 MAX_BODY = 64 * 1024
 _JSON = re.compile(rb"\s*application/(json|[\w.+-]+\+json)\s*(;.*)?", re.IGNORECASE)
 _ROUTE = Route(PATH, lambda _: None)
+_LENGTH = re.compile(rb"\d{1,18}")
 _KEY = re.compile(r"[\x21\x23-\x7e]{1,255}")
 _validate = TypeAdapter(PlaceOrderRequest).validate_json
 
@@ -39,21 +40,6 @@ DOCUMENTATION: dict[str, Any] = {
         415: {"model": ErrorView, "description": "The body is not application/json"},
         422: {"model": ErrorView, "description": "The Idempotency-Key was used for a different request"},
         503: {"model": ErrorView, "description": "Too busy, or the database is away: try again after Retry-After"},
-    },
-    "openapi_extra": {
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": PlaceOrderRequest.model_json_schema()}},
-        },
-        "parameters": [
-            {
-                "in": "header",
-                "name": "Idempotency-Key",
-                "required": False,
-                "description": "1 to 255 visible characters, bare or in double quotes; kept as long as the order",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[!#-~]+$"},
-            }
-        ],
     },
 }
 
@@ -140,18 +126,33 @@ async def _read_request(scope: Scope, receive: Receive) -> OrderRequest:
         elif name == b"content-length":
             length = value
         elif name == b"idempotency-key":
-            key = value
+            key = value if key is None else key + b", " + value  # two lines are one list, which is not a key
     if content_type is not None and not _JSON.fullmatch(content_type):
         raise BadRequest(415, "Unsupported media type", {"Content-Type": "Content-Type must be application/json"})
-    if length is not None and int(length) > MAX_BODY:
-        raise _too_large()
+    if length is not None:
+        if not _LENGTH.fullmatch(length):
+            raise BadRequest(400, "Validation failed", {"Content-Length": "Content-Length must be a number of bytes"})
+        if int(length) > MAX_BODY:
+            raise _too_large()
     return _parse(await _read_body(receive), _idempotency_key(key))
 
 
 def document(app: FastAPI) -> None:
     """Put POST /orders into /docs and /openapi.json, and among the routes that a 405 is told from a 404 by."""
 
-    async def answered_by_lean_place_order() -> None:
+    async def answered_by_lean_place_order(
+        order: PlaceOrderRequest,  # noqa: ARG001  the signature is the documentation
+        idempotency_key: Annotated[  # noqa: ARG001
+            str | None,
+            Header(
+                alias="Idempotency-Key",
+                description="1 to 255 visible characters, bare or in double quotes; kept as long as the order",
+                min_length=1,
+                max_length=255,
+                pattern=r"^[!#-~]+$",
+            ),
+        ] = None,
+    ) -> None:
         raise AssertionError("LeanPlaceOrder stands before this route")
 
     app.add_api_route(PATH, answered_by_lean_place_order, methods=["POST"], tags=["orders"], **DOCUMENTATION)

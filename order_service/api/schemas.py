@@ -17,8 +17,13 @@ def _printable(text: str) -> str:
     return text
 
 
-# The pattern tells clients what `_printable` checks: visible characters, with spaces only between others.
-Printable = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_printable)]
+Printable = Annotated[
+    str,
+    Field(
+        min_length=1, max_length=MAX_TEXT, description="Printable characters; spaces may be among them, not all of them"
+    ),
+    AfterValidator(_printable),
+]
 
 
 class Item(BaseModel):

@@ -1,6 +1,5 @@
 """The order service's database: what ORDER_DATABASE_URL means, and its schema."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,7 @@ async def resolve(database_url: str, data_dir: Path) -> str:
     """A DSN to connect to; `embedded` starts the embedded PostgreSQL first."""
     if database_url != "embedded":
         return database_url
-    server = await asyncio.to_thread(embedded_postgres.start, data_dir)
-    return await embedded_postgres.database(server, NAME)
+    return await embedded_postgres.open_database(data_dir, NAME)
 
 
 async def migrate(dsn: str) -> None:

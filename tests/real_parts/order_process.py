@@ -27,10 +27,9 @@ class OrderProcess:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = [sys.executable, "-m", "oms", *(command or ("serve", "order")), "--port", str(self.port)]
-        settled = {
-            key: value for key, value in os.environ.items() if not key.startswith(("KAFKA_", "ORDER_", "EVENT_"))
-        }
-        self._environment = settled | {"LOG_FORMAT": "json", "DATA_DIR": str(folder / "data")} | dict(environment)
+        ours = ("KAFKA_", "ORDER_", "EVENT_", "COMMIT_", "RELAY_")
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        self._environment = inherited | {"LOG_FORMAT": "json", "DATA_DIR": str(folder / "data")} | dict(environment)
         self._folder = folder
         self._log = folder / f"process-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None

@@ -1,0 +1,54 @@
+"""A relay alone in its process, started in a few milliseconds (forked from a process that has everything loaded), so
+that it can be killed a hundred times in a test. It is the production relay, wired as `order_service.bootstrap` wires
+it."""
+
+import asyncio
+import multiprocessing
+import os
+import random
+import signal
+from functools import partial
+from multiprocessing.process import BaseProcess
+
+from messaging.kafka import open_kafka_publisher
+from messaging.kafka_settings import KafkaSettings
+from messaging.outbox import PostgresOutbox
+from messaging.publishing import EventPublisher, OwnedShard
+from messaging.relay import Relay
+from order_service.application import publish_events as use_case
+from order_service.application.publish_events import publish_events
+
+_forkserver = multiprocessing.get_context("forkserver")
+_forkserver.set_forkserver_preload(["tests.real_parts.relay_process"])
+
+
+async def publish_and_sometimes_die(chance: float, shard: OwnedShard, publisher: EventPublisher) -> int:
+    """As `publish_events`, but now and then the process is killed after publishing and before deleting."""
+    batch = await shard.oldest(use_case.BATCH)
+    if batch:
+        await publisher.publish(batch)
+        if random.random() < chance:
+            os.kill(os.getpid(), signal.SIGKILL)
+        await shard.delete(batch)
+    return len(batch)
+
+
+def _run(dsn: str, bootstrap_servers: str, idle_timeout: float, chance: float) -> None:
+    async def main() -> None:
+        outbox = PostgresOutbox(dsn, idle_timeout=idle_timeout)
+        open_publisher = partial(open_kafka_publisher, KafkaSettings(bootstrap_servers=bootstrap_servers), "order")
+        publish = partial(publish_and_sometimes_die, chance) if chance else publish_events
+        await Relay("order", outbox, open_publisher, publish).run()
+
+    asyncio.run(main())
+
+
+def start_relay(
+    dsn: str, bootstrap_servers: str, *, idle_timeout: float = 10.0, chance_to_die_after_publishing: float = 0.0
+) -> BaseProcess:
+    """A running relay; `kill()` it."""
+    relay = _forkserver.Process(
+        target=_run, args=(dsn, bootstrap_servers, idle_timeout, chance_to_die_after_publishing), daemon=True
+    )
+    relay.start()
+    return relay
