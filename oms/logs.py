@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import structlog
 
-from messaging.correlation import add_request_id
+from messaging.correlation import add_ids
 
 
 class LogFormat(StrEnum):
@@ -22,7 +22,7 @@ def configure_logs(form: LogFormat, level: str) -> None:
     console = form is LogFormat.CONSOLE or (form is LogFormat.AUTO and sys.stderr.isatty())
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
-        add_request_id,
+        add_ids,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

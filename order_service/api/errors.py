@@ -40,7 +40,7 @@ def error_response(
 ) -> Response:
     """The response with our error body."""
     body = {"status": status, "message": message, "errors": errors or {}, "timestamp": timestamp(datetime.now(UTC))}
-    return Response(json.dumps(body), status, headers, "application/json")
+    return Response(json.dumps(body, separators=(",", ":")), status, headers, "application/json")
 
 
 def field_errors(errors: Sequence[Any]) -> dict[str, str]:

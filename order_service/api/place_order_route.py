@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from messaging.correlation import ORDER_ID
 from order_service.api.errors import BadRequest, field_errors, internal_error, response_to
 from order_service.api.schemas import ErrorView, PlacedOrder, PlaceOrderRequest
 from order_service.application.place_order import OrderRequest, PlaceOrder
@@ -103,11 +104,13 @@ class LeanPlaceOrder:
             return
         scope["route"] = _ROUTE
         try:
-            order_id = str(await self._place_order(await _read_request(scope, receive))).encode()
+            placed = str(await self._place_order(await _read_request(scope, receive)))
         except Exception as error:  # noqa: BLE001  it is answered, and logged when it is ours
             response = response_to(error) or internal_error("POST", PATH, error)
             await response(scope, receive, send)
             return
+        ORDER_ID.set(placed)
+        order_id = placed.encode()
         body = b'{"orderId":"%s","status":"PENDING"}' % order_id
         headers = [
             (b"content-type", b"application/json"),

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Path, Query
 
+from messaging.correlation import ORDER_ID
 from order_service.api.cursor import decode_cursor, encode_cursor
 from order_service.api.errors import BadRequest
 from order_service.api.schemas import ErrorView, OrderList, OrderView, order_view
@@ -23,6 +24,7 @@ OrderIdPath = Annotated[UUID, Path(description="The order's id: a UUID of versio
 
 
 def _order_id(value: UUID) -> OrderId:
+    ORDER_ID.set(str(value))
     try:
         return OrderId(value)
     except InvalidOrder:
