@@ -116,12 +116,14 @@ class _Creations:
         self._connection = connection
 
     async def __call__(self, batch: Sequence[OrderChanges]) -> Sequence[Outcome]:
-        orders = [changes.aggregate for changes in batch]
-        claims = [changes.claim for changes in batch]
+        # Batches that race for the same keys take them in the same order, so that they cannot deadlock.
+        rows = sorted(batch, key=_claimed_key) if any(changes.claim for changes in batch) else batch
+        orders = [changes.aggregate for changes in rows]
+        claims = [changes.claim for changes in rows]
         stored = await _store(
             self._connection,
             _CREATE,
-            batch,
+            rows,
             [order.id.value for order in orders],
             [order.customer_id.value if order.customer_id else None for order in orders],
             [encode_lines(order) for order in orders],
@@ -175,6 +177,10 @@ class _Updates:
         )
         committed = {id(changes) for changes in winners if changes.aggregate.id.value in stored}
         return [Committed() if id(changes) in committed else Conflict() for changes in batch]
+
+
+def _claimed_key(changes: OrderChanges) -> tuple[str, str]:
+    return (changes.claim.caller, changes.claim.key) if changes.claim else ("", "")
 
 
 async def _store(

@@ -1,6 +1,8 @@
 """Two hundred copies of one request race, over two processes of the service: there is one order and one event."""
 
 import asyncio
+import itertools
+import random
 from pathlib import Path
 
 import asyncpg
@@ -34,3 +36,28 @@ async def test_two_hundred_racing_copies_of_one_idempotency_key_make_one_order_a
     assert {answer.json()["orderId"] for answer in answers} == set(orders)
     assert len(orders) == 1
     assert events == orders
+
+
+async def test_many_keys_racing_in_any_order_over_two_processes_make_one_order_each(
+    database: str, tmp_path: Path
+) -> None:
+    environment = {"ORDER_DATABASE_URL": database}
+    api = ("serve", "order", "--roles", "api")
+    copies = [f"key-{number}" for number in range(40)] * 10
+    random.shuffle(copies)
+    with OrderProcess(tmp_path, environment, *api) as left, OrderProcess(tmp_path, environment, *api) as right:
+        async with httpx.AsyncClient(timeout=30) as client:
+            answers = await asyncio.gather(
+                *(
+                    client.post(f"{service.url}/orders", json=ORDER, headers={"Idempotency-Key": key})
+                    for key, service in zip(copies, itertools.cycle((left, right)), strict=False)
+                )
+            )
+    connection = await asyncpg.connect(database)
+    orders = {row["idempotency_key"]: str(row["id"]) for row in await connection.fetch("select * from orders")}
+    events = await connection.fetchval("select count(*) from outbox")
+    await connection.close()
+
+    answered = {(key, answer.json().get("orderId", answer.text)) for key, answer in zip(copies, answers, strict=True)}
+    assert answered == set(orders.items())
+    assert events == len(orders) == 40
