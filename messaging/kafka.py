@@ -134,9 +134,10 @@ class KafkaPublisher:
         """Record batches by partition, in order: one future a batch, where `send` would make one a message."""
         packed: list[tuple[tuple[str, int], Any]] = []
         open_batches: dict[tuple[str, int], Any] = {}
+        partitions = {topic: await self._partitions(topic) for topic in {message.topic for message in messages}}
         for message in messages:
             key = message.key.encode()
-            target = (message.topic, partition_of(key, await self._partitions(message.topic)))
+            target = (message.topic, partition_of(key, partitions[message.topic]))
             headers = [(name, value.encode()) for name, value in message.headers.items()]
             records = open_batches.get(target)
             if records is None or records.append(timestamp=None, key=key, value=message.value, headers=headers) is None:

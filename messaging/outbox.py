@@ -22,6 +22,7 @@ from messaging.publishing import SHARDS, Batch, OwnedShard, Position, shard_of
 CHANNEL = "outbox"
 _LOCK = 0x6F75_7462  # advisory lock space "outb": (space, shard) for ownership, (space, SHARDS) for being a relay
 _RETRY = 0.5
+_decode = json.JSONDecoder().raw_decode  # our own JSON has no spaces around it to be looked for
 _LONGEST_POLL = 1.0
 _SHORTEST_POLL = 0.02
 
@@ -170,7 +171,7 @@ class _OwnedShard:
         return Batch(
             [row["id"] for row in rows],
             [
-                Message(row["event_id"], row["topic"], row["key"], json.loads(row["headers"]), row["value"])
+                Message(row["event_id"], row["topic"], row["key"], _decode(row["headers"])[0], row["value"])
                 for row in rows
             ],
         )

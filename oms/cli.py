@@ -112,6 +112,13 @@ def serve(
     except ValueError:
         raise typer.BadParameter(f"roles are {', '.join(Role)}, separated by commas, not {roles!r}") from None
     settings, kafka = _settings()
+    if Role.RELAY in wanted and settings.event_publisher is PublisherKind.IN_PROCESS:
+        typer.echo(
+            "EVENT_PUBLISHER=in-process has nobody to deliver to in a service on its own: "
+            "set EVENT_PUBLISHER=kafka (or logging), or start everything in one process with `oms up`",
+            err=True,
+        )
+        raise typer.Exit(2)
     match service:
         case Service.ORDER:
             _run(run_order_service(settings, kafka, wanted, host, port, show=False))
