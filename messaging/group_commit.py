@@ -17,6 +17,8 @@ from messaging.metrics import COMMIT_BATCH_SIZE, COMMIT_SECONDS, COMMIT_WAITING
 Write = TypeVar("Write")
 Result = TypeVar("Result")
 
+_CLOSE_WITHIN = 2.0
+
 CommitBatch: TypeAlias = Callable[[Sequence[Write]], Awaitable[Sequence[Result]]]
 
 
@@ -67,10 +69,13 @@ class GroupCommitter(Generic[Write, Result]):
         return await answer
 
     async def close(self) -> None:
-        """Refuse new writes and return when all that were taken are answered."""
+        """Refuse new writes and return when all that were taken are answered; after two seconds, the rest is
+        cancelled."""
         self._closed = True
-        while self._flushing:
-            await asyncio.wait(self._flushing)
+        if self._flushing:
+            _, hanging = await asyncio.wait(self._flushing, timeout=_CLOSE_WITHIN)
+            for flush in hanging:
+                flush.cancel()
 
     async def _flush(self, connection: CommitBatch[Write, Result]) -> None:
         try:

@@ -60,16 +60,11 @@ class CommitConnection:
                 rows: list[Any] = await self._connection.fetch(statement, *arguments)
                 return rows
         except (StoreUnavailable, asyncio.CancelledError):
-            self._drop()
+            self.close()
             raise
 
-    async def close(self) -> None:
-        """Close the connection if there is one."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close(timeout=TIMEOUT)
-
-    def _drop(self) -> None:
+    def close(self) -> None:
+        """Let the connection go, if there is one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()

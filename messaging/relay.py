@@ -18,7 +18,7 @@ from messaging.publishing import SHARDS, EventPublisher, OpenPublisher, Outbox, 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _COUNT_RELAYS_EVERY = 1.0
-_FINISH_BATCH_WITHIN = 5.0
+_FINISH_BATCH_WITHIN = 2.0
 _STUCK_AFTER = 5.0
 
 log = structlog.get_logger("relay")
@@ -56,7 +56,7 @@ class Relay:
                 tasks.create_task(self._keep_publishing(shard))
 
     async def finish_batches(self) -> None:
-        """Return when no batch is half-published, and let none begin. Gives up after five seconds, which is safe
+        """Return when no batch is half-published, and let none begin. Gives up after two seconds, which is safe
         too."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_FINISH_BATCH_WITHIN):

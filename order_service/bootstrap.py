@@ -137,7 +137,7 @@ async def _open_store(settings: OrderSettings) -> AsyncIterator[_Store]:
     finally:
         await orders.close()
         await outbox.close()
-        await reads.close()
+        reads.terminate()
 
 
 def _set_outbox_metrics(depth: int, age: float) -> None:

@@ -106,7 +106,7 @@ class PostgresOrders:
         await self._creations.close()
         await self._updates.close()
         for connection in (*self._creating, self._updating):
-            await connection.close()
+            connection.close()
 
 
 class _Creations:
