@@ -1,0 +1,1 @@
+"""The use cases, with the store in memory or with one that answers what a test tells it to."""

@@ -1,0 +1,1 @@
+"""The rules of orders and money: pure, so no part of these tests waits for anything."""

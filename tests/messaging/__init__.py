@@ -1,0 +1,1 @@
+"""The mechanism: group commit, the outbox, publishing and the relay."""

@@ -1,0 +1,81 @@
+"""The far side of every publisher: where what was published arrives, and how a test sees it there."""
+
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from uuid import UUID
+
+from aiokafka.admin import AIOKafkaAdminClient
+from structlog.testing import capture_logs
+
+from messaging.in_process import InProcessBroker
+from messaging.kafka import Topic, create_topics, open_kafka_publisher
+from messaging.kafka_settings import KafkaSettings
+from messaging.logging_publisher import open_logging_publisher
+from messaging.message import Message
+from messaging.publishing import OpenPublisher
+from tests.real_parts.topic_reader import topic_reader
+
+
+@dataclass(frozen=True, slots=True)
+class FarSide:
+    """`arrived(n)` waits for `n` messages on `topic` and answers every (key, event id) that came, as they came."""
+
+    topic: str
+    open_publisher: OpenPublisher
+    arrived: Callable[[int], Awaitable[list[tuple[str, UUID]]]]
+    knows_positions: bool = False
+    service: str = field(default_factory=lambda: f"test-{uuid.uuid4().hex}")
+
+
+@asynccontextmanager
+async def log_lines() -> AsyncIterator[FarSide]:
+    """What LoggingPublisher wrote."""
+    with capture_logs() as lines:
+
+        async def arrived(_count: int) -> list[tuple[str, UUID]]:
+            events = [line for line in lines if line.get("topic") == "order-events"]
+            return [(line["key"], UUID(json.loads(line["value"])["eventId"])) for line in events]
+
+        yield FarSide("order-events", open_logging_publisher, arrived)
+
+
+@asynccontextmanager
+async def subscribers() -> AsyncIterator[FarSide]:
+    """What a subscriber in this process got."""
+    got: list[tuple[str, UUID]] = []
+    broker = InProcessBroker()
+
+    async def subscriber(messages: Sequence[Message]) -> None:
+        got.extend((message.key, message.event_id) for message in messages)
+
+    async def arrived(_count: int) -> list[tuple[str, UUID]]:
+        return got
+
+    broker.subscribe("order-events", subscriber)
+    yield FarSide("order-events", broker.open_publisher, arrived)
+
+
+@asynccontextmanager
+async def kafka_topic(kafka: KafkaSettings) -> AsyncIterator[FarSide]:
+    """What a read_committed consumer finds on a topic of this test's own."""
+    topic = f"test-{uuid.uuid4().hex}"
+    await create_topics(kafka, [Topic(topic, partitions=2)])
+    try:
+        async with topic_reader(kafka.bootstrap_servers, topic) as reader:
+
+            async def arrived(count: int) -> list[tuple[str, UUID]]:
+                await reader.read_until(lambda: len(reader.records) >= count, f"{count} records")
+                await reader.read_to_the_end()
+                return [(record.key.decode(), UUID(json.loads(record.value)["eventId"])) for record in reader.records]
+
+            service = f"test-{uuid.uuid4().hex}"
+            yield FarSide(topic, partial(open_kafka_publisher, kafka, service), arrived, True, service)
+    finally:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+        await admin.start()
+        await admin.delete_topics([topic])
+        await admin.close()

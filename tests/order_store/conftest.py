@@ -1,0 +1,70 @@
+"""Every order store there is, with a look at the messages it leaves to be published."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from messaging.changes import Changes, Committed, Outcome
+from messaging.memory_outbox import MemoryOutbox
+from order_service.application.ports import OrderStore
+from order_service.domain.order import Order
+from order_service.infrastructure.memory_orders import MemoryOrders
+from order_service.infrastructure.postgres_orders import PostgresOrders, open_reads
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUnderTest:
+    """A store, and the (key, type) of every message in its outbox, each shard in order."""
+
+    orders: OrderStore
+    messages: Callable[[], Awaitable[list[tuple[str, str]]]]
+
+    async def create(self, order: Order) -> Outcome:
+        """Commit a placed order."""
+        return await self.orders.commit(Changes(order, 0, order.events))
+
+    async def created(self, order: Order) -> Order:
+        """Commit a placed order and be sure of it."""
+        assert await self.create(order) == Committed()
+        return order
+
+    async def update(self, order: Order, expected_version: int) -> Outcome:
+        """Commit what a decision on `expected_version` made of it."""
+        return await self.orders.commit(Changes(order, expected_version, order.events))
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def store_dsn(request: pytest.FixtureRequest) -> str | None:
+    """Where the store keeps its orders; None is memory."""
+    return str(request.getfixturevalue("database")) if request.param == "postgres" else None
+
+
+@pytest_asyncio.fixture
+async def store(store_dsn: str | None) -> AsyncIterator[StoreUnderTest]:
+    """A store with nothing in it."""
+    if store_dsn is None:
+        outbox = MemoryOutbox()
+
+        async def waiting() -> list[tuple[str, str]]:
+            return [(message.key, message.type) for rows in outbox._rows for message in rows.values()]
+
+        yield StoreUnderTest(MemoryOrders(outbox), waiting)
+    else:
+        reads = await open_reads(store_dsn)
+        orders = PostgresOrders(store_dsn, reads, connections=2, max_batch=64, max_waiting=1000)
+        yield StoreUnderTest(orders, lambda: messages_in(store_dsn))
+        await orders.close()
+        await reads.close()
+
+
+async def messages_in(dsn: str) -> list[tuple[str, str]]:
+    """The (key, type) of every message in the outbox of a database."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        rows = await connection.fetch("select key, headers->>'ce_type' as type from outbox order by shard, id")
+        return [(row["key"], row["type"]) for row in rows]
+    finally:
+        await connection.close()

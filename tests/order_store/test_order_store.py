@@ -1,0 +1,219 @@
+"""What every order store must do."""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from messaging.changes import Changes, Committed, Conflict, Duplicate, IdempotencyKey
+from order_service.application.ports import OrderChanges
+from order_service.domain.order import Order, OrderId, OrderStatus, TimelineEntry
+from tests.domain.orders import LATER, line, order_in, placed_order, stepped, stored
+from tests.order_store.conftest import StoreUnderTest
+
+
+def _claimed(key: str, *, request: bytes = b"r" * 32, caller: str = "c") -> OrderChanges:
+    order = placed_order()
+    return Changes(order, 0, order.events, IdempotencyKey(caller, key, request))
+
+
+async def test_a_committed_order_is_found_as_it_was_with_its_event_in_the_outbox(store: StoreUnderTest) -> None:
+    order = placed_order(line("Größe 42 😀", 10_000), line('"\\{', 1), customer_id="日本")
+
+    assert await store.create(order) == Committed()
+
+    assert await store.orders.find(order.id) == stored(order)
+    assert await store.messages() == [(str(order.id), "OrderCreatedEvent")]
+
+
+async def test_an_order_that_was_never_stored_is_not_found(store: StoreUnderTest) -> None:
+    await store.created(placed_order())
+
+    assert await store.orders.find(OrderId(uuid7())) is None
+
+
+@pytest.mark.parametrize("status", OrderStatus)
+async def test_an_order_is_rehydrated_in_every_status(store: StoreUnderTest, status: OrderStatus) -> None:
+    order = order_in(status)
+    placed = replace(placed_order(*order.lines, customer_id="c1"), id=order.id)
+    await store.created(placed)
+    if status is not OrderStatus.PENDING:
+        assert await store.update(order, 1) == Committed()
+
+    expected = stored(placed) if status is OrderStatus.PENDING else order
+    assert await store.orders.find(order.id) == expected
+
+
+async def test_each_transition_of_an_order_is_stored_with_its_event(store: StoreUnderTest) -> None:
+    order = await store.created(placed_order(line("p1"), line("p2")))
+    confirmed = stepped(stored(order), OrderStatus.CONFIRMED)
+    assert await store.update(confirmed, 1) == Committed()
+    completed = stepped(stored(confirmed), OrderStatus.COMPLETED)
+    assert await store.update(completed, 2) == Committed()
+
+    assert await store.orders.find(order.id) == stored(completed)
+    assert [kind for _, kind in await store.messages()] == [
+        "OrderCreatedEvent",
+        "OrderConfirmedEvent",
+        "OrderCompletedEvent",
+    ]
+
+
+async def test_several_events_of_one_commit_keep_their_order(store: StoreUnderTest) -> None:
+    order = await store.created(placed_order(line("p1"), line("p2")))
+    completed = stepped(stepped(stored(order), OrderStatus.CONFIRMED), OrderStatus.COMPLETED)
+
+    assert await store.update(completed, 1) == Committed()
+
+    assert [kind for _, kind in await store.messages()][1:] == ["OrderConfirmedEvent", "OrderCompletedEvent"]
+
+
+async def test_an_update_on_a_stale_version_is_a_conflict_and_stores_nothing_of_it(store: StoreUnderTest) -> None:
+    order = await store.created(placed_order())
+    rejected = stepped(stored(order), OrderStatus.REJECTED)
+    await store.update(rejected, 1)
+
+    assert await store.update(stepped(stored(order), OrderStatus.CANCELLED), 1) == Conflict()
+
+    assert await store.orders.find(order.id) == stored(rejected)
+    assert [kind for _, kind in await store.messages()] == ["OrderCreatedEvent", "OrderRejectedEvent"]
+
+
+async def test_an_update_of_an_order_that_was_never_stored_is_a_conflict(store: StoreUnderTest) -> None:
+    assert await store.update(stepped(stored(placed_order()), OrderStatus.CANCELLED), 1) == Conflict()
+
+    assert await store.messages() == []
+
+
+async def test_creating_an_id_that_is_taken_is_a_conflict_and_stores_nothing_of_it(store: StoreUnderTest) -> None:
+    order = await store.created(placed_order(line("p1")))
+    same_id = replace(placed_order(line("p2")), id=order.id)
+
+    assert await store.create(same_id) == Conflict()
+
+    assert await store.orders.find(order.id) == stored(order)
+    assert len(await store.messages()) == 1
+
+
+async def test_two_updates_of_one_version_at_the_same_time_have_one_winner_and_only_its_event(
+    store: StoreUnderTest,
+) -> None:
+    orders = [await store.created(placed_order()) for _ in range(10)]
+    decisions = [
+        stepped(stored(order), status)
+        for order in orders
+        for status in (OrderStatus.REJECTED, OrderStatus.CANCELLED, OrderStatus.CANCELLED)
+    ]
+
+    outcomes = await asyncio.gather(*(store.update(decision, 1) for decision in decisions))
+
+    winners = [decision for decision, outcome in zip(decisions, outcomes, strict=True) if outcome == Committed()]
+    assert Counter(type(outcome).__name__ for outcome in outcomes) == {"Committed": 10, "Conflict": 20}
+    assert {winner.id for winner in winners} == {order.id for order in orders}
+    for winner in winners:
+        assert await store.orders.find(winner.id) == stored(winner)
+    assert sorted(await store.messages()) == sorted(
+        [(str(order.id), "OrderCreatedEvent") for order in orders]
+        + [(str(winner.id), type(winner.events[-1]).__name__) for winner in winners]
+    )
+
+
+async def test_a_claim_that_was_taken_before_is_a_duplicate_that_names_the_first(store: StoreUnderTest) -> None:
+    first, again = _claimed("k"), _claimed("k", request=b"x" * 32)
+    assert await store.orders.commit(first) == Committed()
+
+    assert await store.orders.commit(again) == Duplicate(first.aggregate.id.value, b"r" * 32)
+
+    assert await store.orders.find(again.aggregate.id) is None
+    assert await store.messages() == [(str(first.aggregate.id), "OrderCreatedEvent")]
+
+
+async def test_a_key_belongs_to_its_caller(store: StoreUnderTest) -> None:
+    assert await store.orders.commit(_claimed("k", caller="a")) == Committed()
+    assert await store.orders.commit(_claimed("k", caller="b")) == Committed()
+    assert await store.orders.commit(_claimed("K", caller="a")) == Committed()
+
+
+async def test_of_two_hundred_racing_copies_of_one_key_one_is_committed_and_all_others_name_it(
+    store: StoreUnderTest,
+) -> None:
+    copies = [_claimed("once") for _ in range(200)]
+    strangers = [placed_order() for _ in range(100)]
+
+    outcomes, others = await asyncio.gather(
+        asyncio.gather(*(store.orders.commit(copy) for copy in copies)),
+        asyncio.gather(*(store.create(stranger) for stranger in strangers)),
+    )
+
+    (winner,) = [copy for copy, outcome in zip(copies, outcomes, strict=True) if outcome == Committed()]
+    named = Duplicate(winner.aggregate.id.value, b"r" * 32)
+    assert Counter(outcomes) == {Committed(): 1, named: 199}
+    assert set(others) == {Committed()}
+    assert sorted(key for key, _ in await store.messages()) == sorted(
+        [str(winner.aggregate.id), *(str(stranger.id) for stranger in strangers)]
+    )
+
+
+async def test_keys_that_race_in_opposite_sequences_all_get_their_answer(store: StoreUnderTest) -> None:
+    keys = [f"k{number}" for number in range(100)]
+    changes = [_claimed(key) for key in (*keys, *reversed(keys), *keys)]
+
+    outcomes = await asyncio.gather(*(store.orders.commit(change) for change in changes))
+
+    assert Counter(type(outcome).__name__ for outcome in outcomes) == {"Committed": 100, "Duplicate": 200}
+    assert len(await store.messages()) == 100
+
+
+async def _twelve(store: StoreUnderTest) -> list[Order]:
+    orders = [await store.created(placed_order()) for _ in range(12)]
+    for order in orders[::3]:
+        await store.update(stepped(stored(order), OrderStatus.CANCELLED), 1)
+    return orders
+
+
+async def test_orders_are_listed_newest_first(store: StoreUnderTest) -> None:
+    orders = await _twelve(store)
+
+    listed = await store.orders.newest(status=None, before=None, limit=100)
+
+    assert [order.id for order in listed] == [order.id for order in reversed(orders)]
+    assert listed[0] == await store.orders.find(listed[0].id)
+
+
+async def test_a_page_holds_at_most_its_limit_and_continues_before_an_order(store: StoreUnderTest) -> None:
+    newest_first = [order.id for order in reversed(await _twelve(store))]
+
+    first = await store.orders.newest(status=None, before=None, limit=5)
+    second = await store.orders.newest(status=None, before=first[-1].id, limit=5)
+    last = await store.orders.newest(status=None, before=second[-1].id, limit=5)
+    beyond = await store.orders.newest(status=None, before=last[-1].id, limit=5)
+
+    assert [order.id for order in (*first, *second, *last)] == newest_first
+    assert [len(page) for page in (first, second, last, beyond)] == [5, 5, 2, 0]
+
+
+async def test_a_listing_can_be_of_one_status(store: StoreUnderTest) -> None:
+    orders = await _twelve(store)
+    cancelled = [order.id for order in reversed(orders[::3])]
+
+    listed = await store.orders.newest(status=OrderStatus.CANCELLED, before=None, limit=100)
+    after_the_second = await store.orders.newest(status=OrderStatus.CANCELLED, before=cancelled[1], limit=1)
+
+    assert [order.id for order in listed] == cancelled
+    assert {order.status for order in listed} == {OrderStatus.CANCELLED}
+    assert [order.id for order in after_the_second] == [cancelled[2]]
+    assert await store.orders.newest(status=OrderStatus.COMPLETED, before=None, limit=100) == []
+
+
+async def test_a_long_timeline_comes_back_in_full(store: StoreUnderTest) -> None:
+    order = await store.created(placed_order())
+    steps = tuple(TimelineEntry(LATER, OrderStatus.CANCELLING, f"try {number}: “{'x' * 200}”") for number in range(50))
+    long_lived = replace(
+        stored(order), status=OrderStatus.CANCELLING, version=2, updated_at=LATER, timeline=(*order.timeline, *steps)
+    )
+
+    assert await store.update(long_lived, 1) == Committed()
+
+    assert await store.orders.find(order.id) == long_lived

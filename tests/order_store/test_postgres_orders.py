@@ -1,0 +1,272 @@
+"""What PostgreSQL alone can be asked: one transaction for many, poisoned writes, and a server that goes away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from messaging.changes import Changes, Committed, Conflict, IdempotencyKey, Outcome, StoreOverloaded, StoreUnavailable
+from order_service.application.ports import OrderChanges
+from order_service.domain.order import OrderStatus
+from order_service.domain.order_line import OrderLine, ProductId, Quantity
+from order_service.infrastructure.postgres_orders import PostgresOrders, open_reads
+from tests.domain.orders import placed_order, stepped, stored
+from tests.order_store.conftest import messages_in
+from tests.real_parts.kafka import free_port
+
+DEADLINE = 20.0
+
+Answer = TypeVar("Answer")
+
+
+@pytest_asyncio.fixture
+async def orders(database: str) -> AsyncIterator[PostgresOrders]:
+    """A store with one connection, so that what waits together is committed together."""
+    reads = await open_reads(database)
+    store = PostgresOrders(database, reads, connections=1, max_batch=1000, max_waiting=1000)
+    yield store
+    await store.close()
+    await reads.close()
+
+
+@pytest_asyncio.fixture
+async def sql(database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the test's own, in autocommit."""
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
+
+
+def _creation() -> OrderChanges:
+    order = placed_order()
+    return Changes(order, 0, order.events)
+
+
+def _with_product(name: str) -> OrderChanges:
+    """The creation of an order for a product whose name the value object would have refused."""
+    product = ProductId("p1")
+    object.__setattr__(product, "value", name)
+    order = placed_order(OrderLine(product, Quantity(1)))
+    return Changes(order, 0, order.events)
+
+
+async def _commit_all(orders: PostgresOrders, changes: list[OrderChanges]) -> list[Outcome | BaseException]:
+    return await asyncio.gather(*(orders.commit(change) for change in changes), return_exceptions=True)
+
+
+async def test_writes_that_wait_together_are_stored_by_one_transaction(
+    orders: PostgresOrders, sql: asyncpg.Connection
+) -> None:
+    await _commit_all(orders, [_creation() for _ in range(200)])
+
+    assert await sql.fetchval("select count(*) from orders") == 200
+    assert await sql.fetchval("select count(distinct xmin::text) from orders") == 1
+    assert await sql.fetchval(
+        "select count(*) from outbox e join orders o on o.id::text = e.key where e.xmin::text = o.xmin::text"
+    ) == 200, "an order and its event are stored by the same transaction"  # fmt: skip
+
+
+@pytest.mark.parametrize("poison", ["a\x00", "\ud800"], ids=["NUL", "lone surrogate"])
+async def test_a_write_that_cannot_be_stored_fails_alone_and_its_neighbours_are_committed(
+    orders: PostgresOrders, sql: asyncpg.Connection, database: str, poison: str
+) -> None:
+    changes = [_creation() for _ in range(100)]
+    changes[17], changes[70] = _with_product(poison), _with_product(poison)
+
+    outcomes = await _commit_all(orders, changes)
+
+    failed = {number for number, outcome in enumerate(outcomes) if outcome != Committed()}
+    good = {str(change.aggregate.id) for number, change in enumerate(changes) if number not in (17, 70)}
+    assert failed == {17, 70}
+    assert all(isinstance(outcomes[number], Exception) for number in failed)
+    assert {str(row["id"]) for row in await sql.fetch("select id from orders")} == good
+    assert sorted(key for key, _ in await messages_in(database)) == sorted(good)
+
+
+async def test_a_poisoned_update_fails_alone_and_its_neighbours_are_committed(
+    orders: PostgresOrders, database: str
+) -> None:
+    placed = [placed_order() for _ in range(20)]
+    await _commit_all(orders, [Changes(order, 0, order.events) for order in placed])
+    cancelled = [stepped(stored(order), OrderStatus.CANCELLED) for order in placed]
+    object.__setattr__(cancelled[5], "reason", "not storable \x00")
+
+    outcomes = await _commit_all(orders, [Changes(order, 1, order.events) for order in cancelled])
+
+    assert [number for number, outcome in enumerate(outcomes) if outcome != Committed()] == [5]
+    unchanged = await orders.find(placed[5].id)
+    assert unchanged == stored(placed[5])
+    assert (str(placed[5].id), "OrderCancelledEvent") not in await messages_in(database)
+
+
+async def test_a_row_that_breaks_a_check_is_refused_and_stores_no_event(orders: PostgresOrders, database: str) -> None:
+    order = placed_order()
+    await orders.commit(Changes(order, 0, order.events))
+    cancelled = stepped(stored(order), OrderStatus.CANCELLED)
+    object.__setattr__(cancelled, "reason", None)
+
+    with pytest.raises(asyncpg.CheckViolationError, match="an_order_that_ended_early_has_a_reason"):
+        await orders.commit(Changes(cancelled, 1, cancelled.events))
+
+    assert await orders.find(order.id) == stored(order)
+    assert len(await messages_in(database)) == 1
+
+
+async def test_two_updates_of_one_version_that_wait_together_have_the_first_as_their_winner(
+    orders: PostgresOrders,
+) -> None:
+    order = placed_order()
+    await orders.commit(Changes(order, 0, order.events))
+    decisions = [stepped(stored(order), status) for status in (OrderStatus.REJECTED, OrderStatus.CANCELLED)]
+
+    outcomes = await _commit_all(orders, [Changes(decision, 1, decision.events) for decision in decisions])
+
+    assert outcomes == [Committed(), Conflict()]
+
+
+async def test_without_a_server_every_method_says_that_the_store_is_unavailable() -> None:
+    nowhere = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
+    reads = await open_reads(nowhere)
+    orders = PostgresOrders(nowhere, reads, connections=1, max_batch=10, max_waiting=10)
+    order = placed_order()
+    cancelled = stepped(stored(order), OrderStatus.CANCELLED)
+
+    with pytest.raises(StoreUnavailable, match="the database does not answer"):
+        await orders.commit(Changes(order, 0, order.events))
+    with pytest.raises(StoreUnavailable):
+        await orders.commit(Changes(cancelled, 1, cancelled.events))
+    with pytest.raises(StoreUnavailable):
+        await orders.find(order.id)
+    with pytest.raises(StoreUnavailable):
+        await orders.newest(status=None, before=None, limit=1)
+
+    await orders.close()
+    await reads.close()
+
+
+async def test_writes_whose_connection_is_ended_are_unanswered_and_the_next_ones_are_committed(
+    orders: PostgresOrders, sql: asyncpg.Connection
+) -> None:
+    await orders.commit(_creation())
+    async with _writers_wait(sql):
+        in_flight = [asyncio.create_task(orders.commit(_creation())) for _ in range(5)]
+        await _until_one_waits_for_a_lock(sql)
+        assert await sql.fetchval(_END_THE_WRITERS) == 1
+        unanswered = await asyncio.gather(*in_flight, return_exceptions=True)
+
+    assert [type(outcome) for outcome in unanswered] == [StoreUnavailable] * 5
+    assert await orders.commit(_creation()) == Committed()
+    assert await sql.fetchval("select count(*) from orders") == 2
+
+
+async def test_connections_that_were_ended_while_idle_are_opened_again(
+    orders: PostgresOrders, sql: asyncpg.Connection
+) -> None:
+    order = placed_order()
+    await orders.commit(Changes(order, 0, order.events))
+    assert await orders.find(order.id) is not None
+    ended = await sql.fetchval(
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity "
+        "where datname = current_database() and pid <> pg_backend_pid()"
+    )
+    assert ended >= 2, "a connection that commits and one that reads"
+
+    assert await _answer_of(lambda: orders.commit(_creation())) == Committed()
+    assert await _answer_of(lambda: orders.find(order.id)) == stored(order)
+
+
+async def test_more_writes_than_may_wait_are_refused_and_the_others_are_stored(
+    database: str, sql: asyncpg.Connection
+) -> None:
+    reads = await open_reads(database)
+    orders = PostgresOrders(database, reads, connections=1, max_batch=10, max_waiting=10)
+    async with _writers_wait(sql):
+        first = asyncio.create_task(orders.commit(_creation()))
+        await _until_one_waits_for_a_lock(sql)
+        rest = [asyncio.create_task(orders.commit(_creation())) for _ in range(15)]
+        await asyncio.wait(rest, return_when=asyncio.FIRST_COMPLETED)
+        assert orders.is_full
+
+    outcomes = await asyncio.gather(first, *rest, return_exceptions=True)
+    assert [outcome == Committed() for outcome in outcomes] == [True] * 11 + [False] * 5
+    assert {type(outcome) for outcome in outcomes[11:]} == {StoreOverloaded}
+    assert await sql.fetchval("select count(*) from orders") == 11
+    await orders.close()
+    await reads.close()
+
+
+async def test_closing_answers_what_was_taken(database: str, sql: asyncpg.Connection) -> None:
+    reads = await open_reads(database)
+    orders = PostgresOrders(database, reads, connections=2, max_batch=10, max_waiting=1000)
+    taken = [asyncio.create_task(orders.commit(_creation())) for _ in range(100)]
+    await asyncio.sleep(0)  # each gets as far as to wait for its answer
+
+    await orders.close()
+
+    assert {task.result() for task in taken} == {Committed()}
+    assert await sql.fetchval("select count(*) from orders") == 100
+    with pytest.raises(StoreOverloaded):
+        await orders.commit(_creation())
+    await reads.close()
+
+
+async def test_a_key_that_two_batches_race_for_waits_for_the_first_to_be_settled(
+    database: str, sql: asyncpg.Connection
+) -> None:
+    """The first holder of the key never commits: the key is free again, and the second gets it."""
+    reads = await open_reads(database)
+    orders = PostgresOrders(database, reads, connections=1, max_batch=10, max_waiting=10)
+    order = placed_order()
+    claim = IdempotencyKey("c", "k", b"r" * 32)
+    holder = sql.transaction()
+    await holder.start()
+    await sql.execute(_ORDER_WITH_KEY, placed_order().id.value)
+    second = asyncio.create_task(orders.commit(Changes(order, 0, order.events, claim)))
+    await _until_one_waits_for_a_lock(sql)
+    await holder.rollback()
+
+    assert await second == Committed()
+    await orders.close()
+    await reads.close()
+
+
+_ORDER_WITH_KEY = """
+    insert into orders (id, status, version, lines, created_at, updated_at, caller, idempotency_key, request_hash)
+    values ($1, 'PENDING', 1, '[{}]', now(), now(), 'c', 'k', sha256('r'))
+"""
+_END_THE_WRITERS = """
+    select count(pg_terminate_backend(pid)) from pg_stat_activity
+    where datname = current_database() and application_name = 'oms' and wait_event_type = 'Lock'
+"""
+_WAITING = """
+    select count(*) from pg_stat_activity
+    where datname = current_database() and application_name = 'oms' and wait_event_type = 'Lock'
+"""
+
+
+@asynccontextmanager
+async def _writers_wait(sql: asyncpg.Connection) -> AsyncIterator[None]:
+    """While this lasts, whoever writes orders waits for a lock."""
+    transaction = sql.transaction()
+    await transaction.start()
+    await sql.execute("lock table orders in share mode")
+    yield
+    await transaction.rollback()
+
+
+async def _until_one_waits_for_a_lock(sql: asyncpg.Connection) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while await sql.fetchval(_WAITING) == 0:
+            await sql.execute("select pg_sleep(0.01), pg_stat_clear_snapshot()")
+
+
+async def _answer_of(call: Callable[[], Awaitable[Answer]]) -> Answer:
+    """What a client that asks again gets: a connection that died is noticed by the one who uses it."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            with suppress(StoreUnavailable):
+                return await call()
