@@ -1,7 +1,8 @@
 """`*_DATABASE_URL=embedded`: a real PostgreSQL on this machine, out of a wheel, with its data in a folder.
 
 It is the same server that production would run, with fsync on; only its installation is easier. It outlives a kill -9
-of the process that started it, and the next start attaches to it. It stops when the last process that uses it ends.
+of the process that started it, and the next start attaches to it. It stops when the last process that uses it ends,
+unless one of them was killed with -9: then it runs on until `pg_ctl stop`.
 """
 
 import asyncio

@@ -44,9 +44,14 @@ class Relay:
 
     @property
     def is_publishing(self) -> bool:
-        """False while some shard's last attempt failed or takes too long, as happens when the broker is away."""
+        """False while some shard's last attempt failed or takes too long, as happens when the broker is away.
+
+        What failed here and is published by another relay by now counts no more.
+        """
+        if self._failing if len(self._owned) < self._wanted else self._failing & self._owned:
+            return False
         stuck_since = asyncio.get_running_loop().time() - _STUCK_AFTER
-        return not self._failing and not any(began < stuck_since for began in self._began.values())
+        return not any(began < stuck_since for began in self._began.values())
 
     async def run(self) -> None:
         """Publish until cancelled. Cancelling is safe at any point; `finish_batches` first makes it graceful."""

@@ -64,7 +64,8 @@ def _settings() -> tuple[OrderSettings, KafkaSettings]:
         for problem in error.errors():
             prefix = "KAFKA_" if error.title == KafkaSettings.__name__ else ""
             name = f"{prefix}{problem['loc'][0]}".upper() + " " if problem["loc"] else ""
-            given = f" (it is {problem['input']!r})" if name and "PASSWORD" not in name else ""
+            secret = "PASSWORD" in name or "DATABASE_URL" in name
+            given = f" (it is {problem['input']!r})" if name and not secret else ""
             typer.echo(f"{name}{problem['msg'].removeprefix('Value error, ')}{given}", err=True)
         raise typer.Exit(2) from None
     configure_logs(logs.log_format, logs.log_level)

@@ -1,6 +1,7 @@
 """The whole order service, wired top to bottom. Nothing else constructs an adapter."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import structlog
 from starlette.types import ASGIApp
 from uuid_utils.compat import uuid7
 
+from messaging.changes import StoreUnavailable
 from messaging.in_process import InProcessBroker, Subscriber
 from messaging.kafka import POSITIONS, Topic, open_kafka_publisher
 from messaging.kafka_settings import KafkaSettings
@@ -129,8 +131,12 @@ async def _open_store(settings: OrderSettings) -> AsyncIterator[_Store]:
     outbox = PostgresOutbox(dsn, idle_timeout=settings.relay_idle_timeout_seconds)
 
     async def refresh() -> None:
-        with unavailable_when_away():
-            _set_outbox_metrics(*await depth_and_age(reads))
+        try:
+            with unavailable_when_away():
+                depth, age = await depth_and_age(reads)
+        except StoreUnavailable:
+            depth, age = math.nan, math.nan  # the other metrics are needed most when the database is away
+        _set_outbox_metrics(depth, age)
 
     try:
         yield _Store(orders, outbox, partial(reads.fetchval, "select 1"), refresh)
@@ -140,7 +146,7 @@ async def _open_store(settings: OrderSettings) -> AsyncIterator[_Store]:
         reads.terminate()
 
 
-def _set_outbox_metrics(depth: int, age: float) -> None:
+def _set_outbox_metrics(depth: float, age: float) -> None:
     OUTBOX_DEPTH.labels(SERVICE).set(depth)
     OUTBOX_AGE.labels(SERVICE).set(age)
 

@@ -50,6 +50,7 @@ async def test_orders_are_taken_while_the_broker_is_away_and_their_events_follow
     assert taken_meanwhile > 100
     assert (load.refused, load.unexpected, load.unanswered) == ([], [], 0)
     assert (ready.status_code, ready.json()["checks"]["broker"]) == (200, "DOWN")
+    assert 'oms_publish_failures_total{service="order"} 0.0' not in metrics
     assert 'oms_outbox_depth{service="order"} 0.0' not in metrics
     assert ready_again.json()["checks"]["broker"] == "UP"
     topic.assert_each_once_in_order(load.accepted)

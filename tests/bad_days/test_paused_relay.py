@@ -33,11 +33,7 @@ async def test_a_relay_that_comes_back_from_a_pause_publishes_nothing_twice_and_
                 await topic.read_orders([await writer.write_one()])
             stop.set()
             await asyncio.gather(*writing)
-            await topic.read_until(
-                lambda: len(topic.records) >= 2 * len(writer.order_ids),
-                f"both events of {len(writer.order_ids)} orders",
-            )
-            await topic.read_to_the_end()
+            await topic.read_events(2 * len(writer.order_ids))
         finally:
             for relay in relays:
                 relay.kill()

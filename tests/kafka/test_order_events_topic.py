@@ -61,8 +61,7 @@ async def test_the_events_of_one_order_stand_on_the_topic_in_the_order_of_its_ve
             orders = [client.post("/orders", json=ORDER).json()["orderId"] for _ in range(20)]
             for order_id in orders:
                 assert client.post(f"/orders/{order_id}/cancel").json()["status"] == "CANCELLED"
-            await topic.read_until(lambda: len(topic.records) >= 40, "a created and a cancelled event of each order")
-            await topic.read_to_the_end()
+            await topic.read_events(40)
 
     topic.assert_each_once_in_order(orders)
     assert len(topic.records) == 40

@@ -46,6 +46,16 @@ class TopicReader:
         await self.read_until(all_there, f"events of {len(order_ids)} orders", within)
         await self.read_to_the_end()
 
+    async def read_events(self, count: int, within: float = 60.0) -> None:
+        """Poll until this many different events have come, then read to the end of what is committed by now."""
+        await self.read_until(lambda: len(self.event_ids) >= count, f"{count} different events", within)
+        await self.read_to_the_end()
+
+    @property
+    def event_ids(self) -> set[str]:
+        """The ids of the events read so far."""
+        return {value.decode() for record in self.records for name, value in record.headers if name == "ce_id"}
+
     async def read_to_the_end(self) -> None:
         """Read what is committed by now, so that a duplicate behind the last expected record is seen, too."""
         for partition, end in (await self.consumer.end_offsets(self.consumer.assignment())).items():
