@@ -1,0 +1,96 @@
+"""Write docs/schemas: a JSON Schema for each event, from the shapes that the encoder is typed with.
+
+Run `python docs/generate_schemas.py` after changing a shape. Unknown fields are allowed on purpose: a consumer ignores
+what it does not know (docs/events.md).
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
+
+from order_service.infrastructure.event_encoding import (
+    OrderCancelledV1,
+    OrderCompletedV1,
+    OrderConfirmedV1,
+    OrderCreatedV1,
+    OrderRejectedV1,
+)
+
+FOLDER = Path(__file__).parent / "schemas"
+
+SHAPES: Mapping[tuple[str, int], type] = {
+    ("OrderCreatedEvent", 1): OrderCreatedV1,
+    ("OrderConfirmedEvent", 1): OrderConfirmedV1,
+    ("OrderRejectedEvent", 1): OrderRejectedV1,
+    ("OrderCancelledEvent", 1): OrderCancelledV1,
+    ("OrderCompletedEvent", 1): OrderCompletedV1,
+}
+"""The payload of each event type and version."""
+
+_UUID = {"type": "string", "format": "uuid"}
+_TIME = {"type": "string", "format": "date-time", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"}
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """The schemas by file name: `OrderCreatedEvent.v1.json`."""
+    return {f"{kind}.v{version}.json": _event(kind, version, shape) for (kind, version), shape in SHAPES.items()}
+
+
+def text_of(schema: Mapping[str, Any]) -> str:
+    """A schema as its file has it."""
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def _event(kind: str, version: int, shape: type) -> dict[str, Any]:
+    payload = _schema(shape)
+    envelope = {
+        "eventId": _UUID | {"description": "Unique, and the same however often the event is sent or replayed"},
+        "eventType": {"const": kind},
+        "eventVersion": {"const": version},
+        "occurredAt": _TIME | {"description": "When it was decided, in UTC"},
+        "orderId": _UUID | {"description": "The order, and the record's key"},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"{kind}, version {version}",
+        "description": payload["description"],
+        "type": "object",
+        "properties": envelope | payload["properties"],
+        "required": [*envelope, *payload["required"]],
+    }
+
+
+def _schema(hint: Any) -> dict[str, Any]:
+    """Raises TypeError for a hint that no payload has used so far."""
+    simple = {str: "string", int: "integer", NoneType: "null"}
+    if hint in simple:
+        return {"type": simple[hint]}
+    if get_origin(hint) is list:
+        return {"type": "array", "items": _schema(*get_args(hint))}
+    if isinstance(hint, UnionType):
+        return {"anyOf": [_schema(option) for option in get_args(hint)]}
+    if is_typeddict(hint):
+        fields = get_type_hints(hint)
+        return {
+            "description": hint.__doc__,
+            "type": "object",
+            "properties": {name: _schema(field) for name, field in fields.items()},
+            "required": [name for name in fields if name in hint.__required_keys__],
+        }
+    raise TypeError(f"{hint} has no JSON Schema here yet")
+
+
+def main() -> None:
+    """Bring the folder up to date."""
+    FOLDER.mkdir(exist_ok=True)
+    wanted = {FOLDER / name: text_of(schema) for name, schema in schemas().items()}
+    for outdated in set(FOLDER.glob("*.json")) - wanted.keys():
+        outdated.unlink()
+    for path, text in wanted.items():
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
