@@ -69,10 +69,11 @@ def partition_of(key: bytes, partitions: int) -> int:
 class KafkaPublisher:
     """Publishes one shard's batches. After any exception it must be closed and a new one opened."""
 
-    def __init__(self, producer: Any, settings: KafkaSettings, position_key: bytes) -> None:
+    def __init__(self, producer: Any, settings: KafkaSettings, position_key: bytes, position_partition: int) -> None:
         self._producer = producer
         self._settings = settings
         self._position_key = position_key
+        self._position_partition = position_partition
 
     async def publish(self, batch: Batch) -> None:
         """See EventPublisher. One transaction; raises KafkaError or TimeoutError, and then the outcome may be
@@ -85,13 +86,12 @@ class KafkaPublisher:
                 await producer.send_batch(records, topic, partition=partition)
                 for (topic, partition), records in await self._pack(batch.messages)
             ]
-            positions = await self._partitions(POSITIONS_TOPIC)
             acknowledged.append(
                 await producer.send(
                     POSITIONS_TOPIC,
                     key=self._position_key,
                     value=json.dumps(position, separators=(",", ":")).encode(),
-                    partition=partition_of(self._position_key, positions),
+                    partition=self._position_partition,
                 )
             )
             await asyncio.gather(*acknowledged)
@@ -99,19 +99,17 @@ class KafkaPublisher:
 
     async def last_position(self) -> Position | None:
         """See EventPublisher. Reads the end of the shard's own partition, seeking back further until it finds a record:
-        markers of transactions and other shards' records take offsets too."""
-        partition = TopicPartition(
-            POSITIONS_TOPIC, partition_of(self._position_key, await self._partitions(POSITIONS_TOPIC))
-        )
+        markers of transactions and aborted records take offsets too."""
+        partition = TopicPartition(POSITIONS_TOPIC, self._position_partition)
         async with (
             asyncio.timeout(_TRANSACTION_TIMEOUT_MS / 1000 + _START_WITHIN),
             _consumer(self._settings, "read_uncommitted") as anything,
             _consumer(self._settings, "read_committed") as committed,
         ):
-            committed.assign([partition])
             (begin,) = (await anything.beginning_offsets([partition])).values()
             (end,) = (await anything.end_offsets([partition])).values()
             await _settled(committed, partition, end)
+            committed.assign([partition])
             back = _LOOK_BACK
             while True:
                 start = max(begin, end - back)
@@ -154,8 +152,14 @@ class KafkaPublisher:
 
 
 @asynccontextmanager
-async def open_kafka_publisher(settings: KafkaSettings, service: str, shard: int) -> AsyncIterator[EventPublisher]:
-    """A publisher that has fenced every earlier one of the same service and shard."""
+async def open_kafka_publisher(
+    settings: KafkaSettings, service: str, first_position_partition: int, shard: int
+) -> AsyncIterator[EventPublisher]:
+    """A publisher that has fenced every earlier one of the same service and shard.
+
+    Each shard keeps its positions on a partition of its own, `first_position_partition` + `shard`, so that nobody else's
+    open transaction can hide its last position from it.
+    """
     name = f"{service}/{shard}"
     producer = AIOKafkaProducer(
         **_client_options(settings),
@@ -168,7 +172,7 @@ async def open_kafka_publisher(settings: KafkaSettings, service: str, shard: int
     try:
         async with asyncio.timeout(_START_WITHIN):
             await producer.start()
-        yield KafkaPublisher(producer, settings, name.encode())
+        yield KafkaPublisher(producer, settings, name.encode(), first_position_partition + shard)
     finally:
         await _stop(producer)
 
@@ -192,7 +196,11 @@ async def _stop(producer: Any) -> None:
 @asynccontextmanager
 async def _consumer(settings: KafkaSettings, isolation_level: str) -> AsyncIterator[Any]:
     consumer = AIOKafkaConsumer(
-        **_client_options(settings), isolation_level=isolation_level, enable_auto_commit=False, group_id=None
+        **_client_options(settings),
+        isolation_level=isolation_level,
+        enable_auto_commit=False,
+        group_id=None,
+        auto_offset_reset="none",  # an offset that is gone must fail: skipping to the end would overlook the position
     )
     try:
         await consumer.start()
@@ -202,8 +210,8 @@ async def _consumer(settings: KafkaSettings, isolation_level: str) -> AsyncItera
 
 
 async def _settled(consumer: Any, partition: TopicPartition, end: int) -> None:
-    """Wait until every transaction that began below `end` is over. Ours are; another service's may be under way, and a
-    read_committed reader sees nothing above an open one."""
+    """Wait until every transaction that began below `end` is over, as ours are as soon as the broker has written their
+    markers. A read_committed reader sees nothing above an open one, and must not take that for nothing being there."""
     while (await consumer.end_offsets([partition]))[partition] < end:  # noqa: ASYNC110  only asking the broker tells
         await asyncio.sleep(0.02)
 

@@ -37,6 +37,7 @@ from order_service.infrastructure.postgres_orders import PostgresOrders, open_re
 from order_service.settings import OrderSettings, PublisherKind, Role
 
 SERVICE = "order"
+FIRST_POSITION_PARTITION = 0  # of the topic outbox-positions: 0 to 3 are ours, 4 to 11 are for the services to come
 TOPICS = (Topic(event_encoding.TOPIC, partitions=4), POSITIONS)
 
 log = structlog.get_logger("order-service")
@@ -133,10 +134,9 @@ async def _open_store(settings: OrderSettings) -> AsyncIterator[_Store]:
     async def refresh() -> None:
         try:
             with unavailable_when_away():
-                depth, age = await depth_and_age(reads)
+                _set_outbox_metrics(*await depth_and_age(reads))
         except StoreUnavailable:
-            depth, age = math.nan, math.nan  # the other metrics are needed most when the database is away
-        _set_outbox_metrics(depth, age)
+            _set_outbox_metrics(math.nan, math.nan)  # the other metrics are needed most when the database is away
 
     try:
         yield _Store(orders, outbox, partial(reads.fetchval, "select 1"), refresh)
@@ -154,7 +154,7 @@ def _set_outbox_metrics(depth: float, age: float) -> None:
 def _publisher(settings: OrderSettings, kafka: KafkaSettings, subscribers: Mapping[str, Subscriber]) -> OpenPublisher:
     match settings.event_publisher:
         case PublisherKind.KAFKA:
-            return partial(open_kafka_publisher, kafka, SERVICE)
+            return partial(open_kafka_publisher, kafka, SERVICE, FIRST_POSITION_PARTITION)
         case PublisherKind.LOGGING:
             return open_logging_publisher
         case PublisherKind.IN_PROCESS:

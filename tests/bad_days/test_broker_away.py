@@ -41,8 +41,7 @@ async def test_orders_are_taken_while_the_broker_is_away_and_their_events_follow
             await asyncio.to_thread(broker.start)
         stop.set()
         await clients
-        async with topic_reader(broker.bootstrap_servers) as topic:
-            await topic.consumer.seek_to_beginning()
+        async with topic_reader(broker.bootstrap_servers, from_beginning=True) as topic:
             await topic.read_orders(load.accepted)
             async with httpx.AsyncClient(base_url=service.url) as client:
                 ready_again = await client.get("/health/ready")

@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -84,9 +83,9 @@ class OrderProcess:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            print(f"the end of what {self.url} logged:\n{self.log[-5000:]}")
         self.kill()
 
 
@@ -134,6 +133,6 @@ class Load:
                     await asyncio.sleep(0.01)
         except TimeoutError:
             raise AssertionError(
-                f"waited {within:.0f} s for {count} orders: {len(self.accepted)} accepted, {len(self.refused)} refused, "
-                f"{self.unanswered} unanswered, unexpected: {self.unexpected[:3]}"
+                f"waited {within:.0f} s for {count} orders: {len(self.accepted)} accepted, "
+                f"{len(self.refused)} refused, {self.unanswered} unanswered, unexpected: {self.unexpected[:3]}"
             ) from None

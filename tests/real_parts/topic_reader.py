@@ -81,18 +81,25 @@ class TopicReader:
 
 
 @asynccontextmanager
-async def topic_reader(bootstrap_servers: str, topic: str = "order-events") -> AsyncIterator[TopicReader]:
-    """A reader that begins at the topic's present end."""
+async def topic_reader(
+    bootstrap_servers: str, topic: str = "order-events", *, from_beginning: bool = False
+) -> AsyncIterator[TopicReader]:
+    """A reader that begins at the topic's present end, or with its first record."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers, isolation_level="read_committed", enable_auto_commit=False
+        bootstrap_servers=bootstrap_servers,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
     )
     await consumer.start()
     try:
         await consumer._client.force_metadata_update()
         partitions = [TopicPartition(topic, number) for number in sorted(await _partitions(consumer, topic))]
+        first = consumer.beginning_offsets if from_beginning else consumer.end_offsets
+        offsets = await first(partitions)
         consumer.assign(partitions)
-        for partition, end in (await consumer.end_offsets(partitions)).items():
-            consumer.seek(partition, end)
+        for partition, offset in offsets.items():
+            consumer.seek(partition, offset)
         yield TopicReader(consumer)
     finally:
         await consumer.stop()
