@@ -73,7 +73,7 @@ async def kafka_topic(kafka: KafkaSettings) -> AsyncIterator[FarSide]:
                 return [(record.key.decode(), UUID(json.loads(record.value)["eventId"])) for record in reader.records]
 
             service = f"test-{uuid.uuid4().hex}"
-            yield FarSide(topic, partial(open_kafka_publisher, kafka, service), arrived, True, service)
+            yield FarSide(topic, partial(open_kafka_publisher, kafka, service, 0), arrived, True, service)
     finally:
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
         await admin.start()

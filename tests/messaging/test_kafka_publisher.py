@@ -10,7 +10,7 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from messaging.kafka import POSITIONS_TOPIC, KafkaPublisher, partition_of
+from messaging.kafka import POSITIONS_TOPIC, KafkaPublisher
 from messaging.kafka_settings import KafkaSettings
 from messaging.message import Message
 from messaging.publishing import EventPublisher
@@ -45,8 +45,7 @@ async def _leave_a_transaction_open(publisher: EventPublisher, far_side: FarSide
     await producer.begin_transaction()
     await producer.send_and_wait(far_side.topic, b'{"eventId":"00000000-0000-7000-8000-000000000000"}', b"lost")
     key = f"{far_side.service}/0".encode()
-    partitions = len(await producer.partitions_for(POSITIONS_TOPIC))
-    await producer.send_and_wait(POSITIONS_TOPIC, position, key, partition=partition_of(key, partitions))
+    await producer.send_and_wait(POSITIONS_TOPIC, position, key, partition=0)
 
 
 async def test_the_next_publisher_of_a_shard_fences_the_one_before(far_side: FarSide) -> None:
@@ -103,8 +102,7 @@ async def test_the_last_position_is_found_behind_hundreds_of_records_of_others(
         AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as neighbour,
     ):
         await publisher.publish(batch)
-        partitions = len(await neighbour.partitions_for(POSITIONS_TOPIC))
-        partition = partition_of(f"{far_side.service}/0".encode(), partitions)
+        partition = 0  # that of shard 0
         acknowledged = [
             await neighbour.send(POSITIONS_TOPIC, b"{}", b"test-neighbour/0", partition=partition) for _ in range(700)
         ]

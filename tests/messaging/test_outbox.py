@@ -102,6 +102,7 @@ async def test_a_shard_has_one_owner_at_a_time(under_test: OutboxUnderTest) -> N
             most_inside = max(most_inside, len(inside))
             for _ in range(5):
                 await shard.oldest(1)
+                await asyncio.sleep(0)
             inside.remove(relay)
 
     async with asyncio.timeout(DEADLINE):

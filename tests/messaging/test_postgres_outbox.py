@@ -198,14 +198,17 @@ async def _own_and_leave(outbox: PostgresOutbox) -> None:
 async def test_an_owner_that_does_not_take_its_rows_is_ended_by_whoever_waits_for_its_shard(
     impatient_relays: tuple[PostgresOutbox, PostgresOutbox], database: str
 ) -> None:
-    left, right = impatient_relays
+    """As a stopped process does that had asked for more rows than fit into its socket: its session is not idle."""
+    _, waiting = impatient_relays
+    patient = PostgresOutbox(database, idle_timeout=3600)
     await commit_messages(database, [message(key_in(0), data="x" * 1_000_000) for _ in range(20)])
-    async with left.own(0) as stopped:
+    async with patient.own(0) as stopped:
         assert isinstance(stopped, _OwnedShard)
+        await stopped.oldest(1)  # from now on the statement is prepared, and its rows come at once
         stopped._connection._transport.pause_reading()
         reading = asyncio.create_task(stopped.oldest(20))
 
-        async with asyncio.timeout(DEADLINE), right.own(0) as shard:
+        async with asyncio.timeout(DEADLINE), waiting.own(0) as shard:
             assert len(await shard.oldest(1)) == 1
 
         stopped._connection._transport.resume_reading()

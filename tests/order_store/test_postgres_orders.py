@@ -55,7 +55,8 @@ def _with_product(name: str) -> OrderChanges:
 
 
 async def _commit_all(orders: PostgresOrders, changes: list[OrderChanges]) -> list[Outcome | BaseException]:
-    return await asyncio.gather(*(orders.commit(change) for change in changes), return_exceptions=True)
+    async with asyncio.timeout(DEADLINE):
+        return await asyncio.gather(*(orders.commit(change) for change in changes), return_exceptions=True)
 
 
 async def test_writes_that_wait_together_are_stored_by_one_transaction(

@@ -1,0 +1,39 @@
+"""Commands run to their end."""
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+RUNS_WITHIN = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended, and what it printed."""
+
+    code: int | None
+    output: str
+    errors: str
+
+
+async def oms(folder: Path, *arguments: str, **environment: str) -> Ended:
+    """Run `oms` with nothing of the caller's configuration but this."""
+    ours = ("KAFKA_", "ORDER_", "EVENT_", "COMMIT_", "RELAY_", "LOG_")
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "oms", *arguments),
+        env=inherited | {"DATA_DIR": str(folder / "data"), "COLUMNS": "200"} | environment,
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(RUNS_WITHIN):
+            output, errors = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise AssertionError(f"oms {' '.join(arguments)} did not end within {RUNS_WITHIN:.0f} s") from None
+    return Ended(process.returncode, output.decode(), errors.decode())

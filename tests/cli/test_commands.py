@@ -1,0 +1,120 @@
+"""Each command does what it says."""
+
+import asyncio
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from messaging.kafka import open_kafka_publisher
+from messaging.kafka_settings import KafkaSettings
+from tests.cli.commands import oms
+from tests.messaging.far_sides import kafka_topic
+from tests.messaging.messages import batch_of, key_in, message
+from tests.real_parts.kafka import Broker, free_port
+from tests.real_parts.order_process import ORDER, OrderProcess
+from tests.real_parts.postgres import PostgresServer
+
+
+def _summary(output: str) -> dict[str, str]:
+    """The rows of the table that `oms load` prints."""
+    return dict(re.findall(r"│ +(\S.*?) +│ +(\S.*?) +│", output))
+
+
+async def test_up_takes_orders_and_shows_each_event_and_load_counts_what_became_of_them(tmp_path: Path) -> None:
+    with OrderProcess(tmp_path, {"ORDER_DATABASE_URL": "memory"}, "up") as service:
+        ended = await oms(tmp_path, "load", "--url", service.url, "-n", "200", "-c", "8")
+        assert "nothing survives a restart" in service.log
+        async with asyncio.timeout(30), httpx.AsyncClient(base_url=service.url) as client:
+            while 'oms_events_published_total{service="order"} 200.0' not in (await client.get("/metrics")).text:
+                await asyncio.sleep(0.05)
+        shown = service.log.count("order-events OrderCreatedEvent {")
+
+    assert ended.code == 0, ended.errors
+    summary = _summary(ended.output)
+    assert (summary["accepted"], summary["refused"]) == ("200", "0")
+    assert summary.keys() == {"accepted", "refused", "accepted/s", "p50", "p99"}
+    assert shown == 200
+
+
+async def test_load_says_what_was_answered_instead_of_an_order(tmp_path: Path) -> None:
+    ended = await oms(tmp_path, "load", "--url", f"http://127.0.0.1:{free_port()}", "-n", "5", "-c", "2")
+
+    summary = _summary(ended.output)
+    assert (summary["accepted"], summary["refused"], summary["ConnectError"]) == ("0", "5", "5")
+
+
+async def test_topics_are_made_once(tmp_path: Path, broker: Broker) -> None:
+    kafka = {"KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}
+
+    first, second = [await oms(tmp_path, "topics", "create", **kafka) for _ in range(2)]
+
+    assert first.code == second.code == 0, first.errors + second.errors
+    assert re.fullmatch(
+        r"order-events: (created|was there already)\noutbox-positions: (created|was there already)\n", first.output
+    )
+    assert second.output == "order-events: was there already\noutbox-positions: was there already\n"
+
+
+async def test_tail_shows_the_events_of_a_topic(tmp_path: Path, kafka: KafkaSettings) -> None:
+    async with kafka_topic(kafka) as far_side:
+        key = key_in(0)
+        messages = [message(key, number, topic=far_side.topic) for number in range(3)]
+        async with open_kafka_publisher(kafka, far_side.service, 0, 0) as publisher:
+            await publisher.publish(batch_of(messages))
+        ended = await oms(
+            tmp_path, "events", "tail", far_side.topic, "--from-beginning", "-n", "2",
+            KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers,
+        )  # fmt: skip
+
+    assert ended.code == 0, ended.errors
+    lines = ended.output.splitlines()
+    assert len(lines) == 2
+    for line, shown in zip(lines, messages, strict=False):
+        assert line.startswith(f"{far_side.topic}[")
+        assert line.endswith(f" OrderCreatedEvent {shown.value.decode()}")
+
+
+@pytest.fixture
+def empty_database(postgres: PostgresServer) -> Iterator[str]:
+    """A database without a schema."""
+    name = f"empty_{uuid.uuid4().hex[:12]}"
+    postgres.execute(f"create database {name}")
+    yield postgres.dsn_of(name)
+    postgres.execute(f"drop database {name} with (force)")
+
+
+async def test_migrate_makes_the_schema_also_when_several_do_it_at_once_and_again(
+    tmp_path: Path, empty_database: str
+) -> None:
+    at_once = await asyncio.gather(*(oms(tmp_path, "migrate", ORDER_DATABASE_URL=empty_database) for _ in range(2)))
+    again = await oms(tmp_path, "migrate", ORDER_DATABASE_URL=empty_database)
+
+    for ended in (*at_once, again):
+        assert (ended.code, ended.output) == (0, "order: the schema is up to date\n"), ended.errors
+    connection = await asyncpg.connect(empty_database)
+    tables = {row[0] for row in await connection.fetch("select tablename from pg_tables where schemaname = 'public'")}
+    await connection.close()
+    assert tables == {"orders", "outbox", "alembic_version"}
+
+
+async def test_a_migrated_database_takes_orders(tmp_path: Path, empty_database: str) -> None:
+    environment = {"ORDER_DATABASE_URL": empty_database}
+    with OrderProcess(tmp_path, environment, "serve", "order", "--roles", "api") as service:
+        before = httpx.post(f"{service.url}/orders", json=ORDER)
+        await oms(tmp_path, "migrate", **environment)
+        after = httpx.post(f"{service.url}/orders", json=ORDER)
+
+    assert before.status_code in (500, 503), "without its tables it cannot say 201"
+    assert after.status_code == 201
+
+
+async def test_memory_has_no_schema_to_migrate(tmp_path: Path) -> None:
+    ended = await oms(tmp_path, "migrate", ORDER_DATABASE_URL="memory")
+
+    assert (ended.code, ended.output) == (0, "")
+    assert "memory has no schema" in ended.errors

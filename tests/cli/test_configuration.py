@@ -1,0 +1,119 @@
+"""A wrong setting stops the start with one sentence that names it."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from oms.cli import app
+from tests.cli.commands import oms
+
+WRONG = [
+    ({"EVENT_PUBLISHER": "foo"}, "EVENT_PUBLISHER", "foo"),
+    ({"EVENT_PUBLISHER": ""}, "EVENT_PUBLISHER", "''"),
+    ({"ORDER_DATABASE_URL": "x"}, "ORDER_DATABASE_URL", "must be embedded, memory or postgresql://"),
+    ({"ORDER_DATABASE_URL": ""}, "ORDER_DATABASE_URL", "must be embedded, memory or postgresql://"),
+    ({"COMMIT_CONNECTIONS": "0"}, "COMMIT_CONNECTIONS", "0"),
+    ({"COMMIT_BATCH_MAX": "many"}, "COMMIT_BATCH_MAX", "many"),
+    ({"COMMIT_QUEUE_MAX": "-1"}, "COMMIT_QUEUE_MAX", "-1"),
+    ({"RELAY_IDLE_TIMEOUT_SECONDS": "0"}, "RELAY_IDLE_TIMEOUT_SECONDS", "0"),
+    ({"KAFKA_BOOTSTRAP_SERVERS": ""}, "KAFKA_BOOTSTRAP_SERVERS", "''"),
+    ({"KAFKA_SECURITY_PROTOCOL": "TLS"}, "KAFKA_SECURITY_PROTOCOL", "TLS"),
+    ({"KAFKA_SASL_MECHANISM": "GSSAPI"}, "KAFKA_SASL_MECHANISM", "GSSAPI"),
+    (
+        {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"},
+        "KAFKA_SECURITY_PROTOCOL=SASL_SSL",
+        "needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
+    ),
+    (
+        {"KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA_SASL_USERNAME": "u"},
+        "KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT",
+        "needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
+    ),
+    ({"LOG_FORMAT": "xml"}, "LOG_FORMAT", "xml"),
+    ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL", "LOUD"),
+]
+
+
+@pytest.mark.parametrize(("environment", "name", "what"), WRONG, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize("command", [["serve", "order"], ["up"], ["migrate"], ["topics", "create"]], ids=" ".join)
+def test_a_wrong_setting_ends_every_command_with_one_sentence_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, command: list[str], environment: dict[str, str], name: str, what: str
+) -> None:
+    for variable in os.environ:
+        if variable.startswith(("KAFKA_", "ORDER_", "EVENT_")):
+            monkeypatch.delenv(variable)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+
+    ended = CliRunner().invoke(app, command)
+
+    (sentence,) = ended.stderr.splitlines()
+    assert ended.exit_code == 2
+    assert sentence.startswith(f"{name} ")
+    assert what in sentence
+    assert ended.stdout == ""
+
+
+def test_every_wrong_setting_has_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENT_PUBLISHER", "foo")
+    monkeypatch.setenv("ORDER_DATABASE_URL", "x")
+
+    ended = CliRunner().invoke(app, ["up"])
+
+    assert [line.split()[0] for line in ended.stderr.splitlines()] == ["EVENT_PUBLISHER", "ORDER_DATABASE_URL"]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"KAFKA_SASL_PASSWORD": "hunter2", "KAFKA_SECURITY_PROTOCOL": "SASL_SSL"},
+        {"ORDER_DATABASE_URL": "mysql://oms:hunter2@db/orders"},
+    ],
+    ids=lambda environment: "+".join(environment),
+)
+def test_a_password_is_never_printed(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    monkeypatch.delenv("KAFKA_SASL_USERNAME", raising=False)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+
+    ended = CliRunner().invoke(app, ["migrate"])
+
+    assert ended.exit_code == 2
+    assert "hunter2" not in ended.output
+
+
+async def test_a_real_process_says_it_without_a_traceback(tmp_path: Path) -> None:
+    ended = await oms(tmp_path, "serve", "order", EVENT_PUBLISHER="foo")
+
+    assert ended.code == 2
+    assert ended.errors == "EVENT_PUBLISHER Input should be 'in-process', 'logging' or 'kafka' (it is 'foo')\n"
+    assert ended.output == ""
+
+
+def test_an_unknown_role_is_told_which_there_are() -> None:
+    ended = CliRunner().invoke(app, ["serve", "order", "--roles", "api,cook"], env={"COLUMNS": "200"})
+
+    assert ended.exit_code == 2
+    assert "roles are api, relay" in ended.stderr
+    assert "api,cook" in ended.stderr
+
+
+async def test_a_relay_that_could_only_deliver_within_its_own_process_does_not_start(tmp_path: Path) -> None:
+    ended = await oms(tmp_path, "serve", "order", "--roles", "relay", EVENT_PUBLISHER="in-process")
+
+    (sentence,) = ended.errors.splitlines()
+    assert ended.code == 2
+    assert sentence.startswith("EVENT_PUBLISHER=in-process has nobody to deliver to")
+
+
+async def test_a_port_that_is_taken_is_said_in_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = await oms(tmp_path, "up", "--port", port, ORDER_DATABASE_URL="memory")
+
+    assert ended.code == 1
+    assert ended.errors.splitlines()[-1].startswith(f"cannot listen on 127.0.0.1:{port}: ")
+    assert "Traceback" not in ended.errors
