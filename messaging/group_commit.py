@@ -62,7 +62,8 @@ class GroupCommitter(Generic[Write, Result]):
             raise StoreOverloaded("too many orders are waiting to be stored; try again in a moment")
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((write, answer))
-        if self._idle:
+        # Another connection joins only for a whole batch: two that share what waits would commit half as much each time.
+        if self._idle and (not self._flushing or len(self._waiting) >= self._max_batch):
             task = asyncio.create_task(self._flush(self._idle.pop()))
             self._flushing.add(task)
             task.add_done_callback(self._flushing.discard)
