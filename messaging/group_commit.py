@@ -33,6 +33,7 @@ class GroupCommitter(Generic[Write, Result]):
         self, connections: Sequence[CommitBatch[Write, Result]], *, name: str, max_batch: int, max_waiting: int
     ) -> None:
         self._idle = list(connections)
+        self._connections = len(self._idle)
         self._waiting: deque[tuple[Write, asyncio.Future[Result]]] = deque()
         self._flushing: set[asyncio.Task[None]] = set()
         self._max_batch = max_batch
@@ -63,7 +64,8 @@ class GroupCommitter(Generic[Write, Result]):
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((write, answer))
         # Another connection joins only for a whole batch: two that share what waits would commit half as much each time.
-        if self._idle and (not self._flushing or len(self._waiting) >= self._max_batch):
+        none_is_busy = len(self._idle) == self._connections
+        if none_is_busy or (self._idle and len(self._waiting) >= self._max_batch):
             task = asyncio.create_task(self._flush(self._idle.pop()))
             self._flushing.add(task)
             task.add_done_callback(self._flushing.discard)

@@ -19,6 +19,8 @@ from messaging.message import Message
 from messaging.publishing import OpenPublisher
 from tests.real_parts.topic_reader import topic_reader
 
+POSITION_PARTITION = 8  # of the topic outbox-positions: that of shard 0 in tests; no service keeps its positions there
+
 
 @dataclass(frozen=True, slots=True)
 class FarSide:
@@ -73,7 +75,9 @@ async def kafka_topic(kafka: KafkaSettings) -> AsyncIterator[FarSide]:
                 return [(record.key.decode(), UUID(json.loads(record.value)["eventId"])) for record in reader.records]
 
             service = f"test-{uuid.uuid4().hex}"
-            yield FarSide(topic, partial(open_kafka_publisher, kafka, service, 0), arrived, True, service)
+            yield FarSide(
+                topic, partial(open_kafka_publisher, kafka, service, POSITION_PARTITION), arrived, True, service
+            )
     finally:
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
         await admin.start()

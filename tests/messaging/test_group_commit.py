@@ -108,6 +108,21 @@ async def test_a_batch_holds_at_most_max_batch_writes_and_they_keep_their_order(
     assert connection.batches == [[0], [1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
 
 
+async def test_another_connection_joins_only_when_a_whole_batch_waits() -> None:
+    first, second = Connection(), Connection()
+    committer = _committer(first, second, max_batch=3)
+    tasks = await _handed_in(committer, range(1))
+    tasks += await _handed_in(committer, range(1, 3))
+    assert sorted([first.batches, second.batches]) == [[], [[0]]]
+    assert committer.waiting == 2
+
+    tasks += await _handed_in(committer, range(3, 4))
+    assert sorted([first.batches, second.batches]) == [[[0]], [[1, 2, 3]]]
+    first.open_gate()
+    second.open_gate()
+    assert await _answers(tasks) == [f"stored {write}" for write in range(4)]
+
+
 async def test_each_free_connection_takes_what_waits_and_never_more_commits_are_in_flight_than_connections() -> None:
     connections = [Connection() for _ in range(3)]
     committer = _committer(*connections, max_batch=1)

@@ -14,7 +14,7 @@ from messaging.kafka import POSITIONS_TOPIC, KafkaPublisher
 from messaging.kafka_settings import KafkaSettings
 from messaging.message import Message
 from messaging.publishing import EventPublisher
-from tests.messaging.far_sides import FarSide, kafka_topic
+from tests.messaging.far_sides import POSITION_PARTITION, FarSide, kafka_topic
 from tests.messaging.messages import batch_of, key_in, message
 
 
@@ -45,7 +45,7 @@ async def _leave_a_transaction_open(publisher: EventPublisher, far_side: FarSide
     await producer.begin_transaction()
     await producer.send_and_wait(far_side.topic, b'{"eventId":"00000000-0000-7000-8000-000000000000"}', b"lost")
     key = f"{far_side.service}/0".encode()
-    await producer.send_and_wait(POSITIONS_TOPIC, position, key, partition=0)
+    await producer.send_and_wait(POSITIONS_TOPIC, position, key, partition=POSITION_PARTITION)
 
 
 async def test_the_next_publisher_of_a_shard_fences_the_one_before(far_side: FarSide) -> None:
@@ -102,9 +102,9 @@ async def test_the_last_position_is_found_behind_hundreds_of_records_of_others(
         AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as neighbour,
     ):
         await publisher.publish(batch)
-        partition = 0  # that of shard 0
         acknowledged = [
-            await neighbour.send(POSITIONS_TOPIC, b"{}", b"test-neighbour/0", partition=partition) for _ in range(700)
+            await neighbour.send(POSITIONS_TOPIC, b"{}", b"test-neighbour/0", partition=POSITION_PARTITION)
+            for _ in range(700)
         ]
         await asyncio.gather(*acknowledged)
 
