@@ -1,0 +1,79 @@
+"""`python -m benchmarks`: measure everything in one run and print one table."""
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+import uvloop
+from rich.console import Console
+
+from benchmarks import delivery_latency, machine, memory, profiling, relay_rate, table, write_path
+from benchmarks.database import database_server
+from benchmarks.environment import Environment
+from benchmarks.plan import FULL, QUICK, Plan
+from benchmarks.wrk import WrkMissing, require_wrk
+from tests.real_parts.kafka import KAFKA_VERSION, Broker, NoBroker, kafka_broker
+
+
+class Measurement(StrEnum):
+    """What can be asked for alone."""
+
+    WRITE_PATH = "write-path"
+    RELAY = "relay"
+    BACKLOG = "backlog"
+    LATENCY = "latency"
+    MEMORY = "memory"
+
+
+_MEASURE = {
+    Measurement.WRITE_PATH: write_path.measure,
+    Measurement.RELAY: relay_rate.measure,
+    Measurement.BACKLOG: relay_rate.measure_backlog,
+    Measurement.LATENCY: delivery_latency.measure,
+    Measurement.MEMORY: memory.measure,
+}
+
+
+def main(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer, shorter rounds and smaller backlogs.")] = False,
+    only: Annotated[list[Measurement] | None, typer.Option(help="Measure this alone; may be repeated.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Put the table into benchmarks/README.md.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Show where the api's time goes, with py-spy.")] = False,
+) -> None:
+    """Measure the order service against baselines of the same run."""
+    if write and only:
+        raise typer.BadParameter("--write wants all figures of one run: leave out --only")
+    try:
+        require_wrk()
+        with kafka_broker() as broker:
+            uvloop.run(_run(QUICK if quick else FULL, only or list(Measurement), broker, write=write, profile=profile))
+    except (WrkMissing, NoBroker) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+async def _run(plan: Plan, measurements: list[Measurement], broker: Broker, *, write: bool, profile: bool) -> None:
+    with Console(stderr=True).status("starting PostgreSQL") as status:
+        async with database_server() as database:
+            facts = machine.describe(plan, database, _name_of(broker))
+            environment = Environment(plan, database, broker.bootstrap_servers, status.update)
+            figures = [figure for measurement in measurements for figure in await _MEASURE[measurement](environment)]
+            profiled = await profiling.profile(environment) if profile else None
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    console.print(facts, table.terminal_table(figures), highlight=False)
+    if profiled is not None:
+        console.print(profiled)
+    if write:
+        table.write_readme(facts, figures)
+
+
+def _name_of(broker: Broker) -> str:
+    """Kafka's protocol does not tell its version; we know that of the one we start."""
+    if broker.stop is None:
+        return "the one at KAFKA_BOOTSTRAP_SERVERS"
+    return f"started for this run: Redpanda where Docker answers, else Apache Kafka {KAFKA_VERSION}"
+
+
+if __name__ == "__main__":
+    typer.run(main)

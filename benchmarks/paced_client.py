@@ -1,0 +1,106 @@
+"""An open-loop client: orders are sent when they are due, whether or not earlier ones were answered.
+
+A request that had to wait for a free connection counts from when it was due, so a stall of the server is not hidden by
+the client's own waiting (Gil Tene's "coordinated omission").
+"""
+
+import asyncio
+import re
+import time
+from collections import deque
+from typing import Self, cast
+
+from benchmarks.waiting import until
+from benchmarks.wrk import CONNECTIONS
+
+_BODY = b'{"items":[{"productId":"p1","quantity":2}]}'
+_REQUEST = b"POST /orders HTTP/1.1\r\nHost: oms\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+    len(_BODY),
+    _BODY,
+)
+_ANSWER = re.compile(rb'\{"orderId":"([0-9a-f-]{36})","status":"PENDING"\}\Z')
+_ANSWERED_WITHIN = 30.0
+
+
+class PacedClient:
+    """Posts orders over 64 connections at a steady rate."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}
+        self._unsent: deque[float] = deque()
+        self._idle: deque[_Connection] = deque()
+        self._connections: list[_Connection] = []
+
+    @classmethod
+    async def connected_to(cls, port: int) -> Self:
+        """Open the connections."""
+        client = cls()
+        loop = asyncio.get_running_loop()
+        for _ in range(CONNECTIONS):
+            _, connection = await loop.create_connection(lambda: _Connection(client), "127.0.0.1", port)
+            client._connections.append(connection)
+        client._idle.extend(client._connections)
+        return client
+
+    async def post_orders(self, per_second: float, seconds: float) -> dict[str, float]:
+        """When each order was due, by its id, in `time.perf_counter`. Raises RuntimeError when one is not accepted."""
+        started = time.perf_counter()
+        count = int(per_second * seconds)
+        sent = 0
+        while sent < count:
+            elapsed = time.perf_counter() - started
+            while sent < count and sent / per_second <= elapsed:
+                self._unsent.append(started + sent / per_second)
+                sent += 1
+            self._send()
+            await asyncio.sleep(0.001)
+
+        async def all_answered() -> bool:
+            for connection in self._connections:
+                connection.raise_refusal()
+            return len(self._due) == count
+
+        await until(all_answered, f"{count:,} orders are answered", within=_ANSWERED_WITHIN)
+        return self._due
+
+    def close(self) -> None:
+        """Close the connections."""
+        for connection in self._connections:
+            connection.close()
+
+    def answered(self, connection: "_Connection", order_id: str, due: float) -> None:
+        """An order was accepted; its connection is free again."""
+        self._due[order_id] = due
+        self._idle.append(connection)
+        self._send()
+
+    def _send(self) -> None:
+        while self._unsent and self._idle:
+            self._idle.popleft().post(self._unsent.popleft())
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, client: PacedClient) -> None:
+        self._client = client
+        self._due = 0.0
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def post(self, due: float) -> None:
+        self._due = due
+        self._received = b""
+        self._transport.write(_REQUEST)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if answer := _ANSWER.search(self._received):
+            self._client.answered(self, answer[1].decode(), self._due)
+
+    def raise_refusal(self) -> None:
+        if self._received and not self._received.startswith(b"HTTP/1.1 201"):
+            raise RuntimeError(f"an order was not accepted: {self._received.decode(errors='replace')}")
+
+    def close(self) -> None:
+        self._transport.close()

@@ -1,0 +1,46 @@
+"""How much is measured: sizes and durations of a whole run."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Each figure is the median of `rounds`; the compared parties take turns within a round.
+
+    `seconds` is one turn under load. Backlogs are rows of the outbox, `few` and `many` the two of the backlog
+    measurement, which is short and therefore takes `backlog_rounds`. Memory is compared at two counts of orders.
+    """
+
+    name: str
+    rounds: int
+    seconds: int
+    relay_backlog: int
+    backlog_rounds: int
+    few: int
+    many: int
+    orders_before: int
+    orders_after: int
+
+
+FULL = Plan(
+    name="full",
+    rounds=3,
+    seconds=5,
+    relay_backlog=100_000,
+    backlog_rounds=7,
+    few=10_000,
+    many=1_000_000,
+    orders_before=20_000,
+    orders_after=200_000,
+)
+QUICK = Plan(
+    name="quick",
+    rounds=2,
+    seconds=2,
+    relay_backlog=30_000,
+    backlog_rounds=3,
+    few=10_000,
+    many=100_000,
+    orders_before=10_000,
+    orders_after=40_000,
+)

@@ -1,0 +1,95 @@
+"""The measured parties, each a process of its own that serves HTTP on a free port."""
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from benchmarks.waiting import until
+
+_STARTS_WITHIN = 30.0
+_STOPS_WITHIN = 15.0
+_SETTINGS = ("ORDER_", "KAFKA_", "EVENT_PUBLISHER", "COMMIT_", "RELAY_", "LOG_", "DATA_DIR")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A process that listens on `port` of this machine."""
+
+    pid: int
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where orders are posted to."""
+        return f"http://127.0.0.1:{self.port}/orders"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How to start one: the command without its port, and its environment variables."""
+
+    command: tuple[str, ...]
+    settings: dict[str, str]
+
+
+def order_service(roles: str, settings: Mapping[str, str]) -> Start:
+    """`oms serve order` with these roles; what is not in `settings` has its default."""
+    return Start((sys.executable, "-m", "oms", "serve", "order", "--roles", roles), dict(settings))
+
+
+def uvicorn_service(module: str, settings: Mapping[str, str]) -> Start:
+    """One uvicorn worker with the same loop, parser and headers as the order service's."""
+    options = "--loop uvloop --http httptools --no-access-log --log-level warning --no-server-header --no-proxy-headers"
+    return Start((sys.executable, "-m", "uvicorn", f"{module}:app", *options.split()), dict(settings))
+
+
+@asynccontextmanager
+async def running(start: Start) -> AsyncIterator[Service]:
+    """Start it, wait until it listens, and stop it on leaving. Raises RuntimeError with what it said when it ends."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
+    with tempfile.TemporaryFile() as output:
+        process = await asyncio.create_subprocess_exec(
+            *start.command, "--port", str(port), env=environment | start.settings, stdout=output, stderr=output
+        )
+        try:
+
+            async def started() -> bool:
+                if process.returncode is not None:
+                    output.seek(0)
+                    raise RuntimeError(f"{' '.join(start.command)} ended:\n{output.read().decode(errors='replace')}")
+                return await _listens(port)
+
+            await until(started, f"{' '.join(start.command)} listens", within=_STARTS_WITHIN)
+            yield Service(process.pid, port)
+        finally:
+            await _stop(process)
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(_STOPS_WITHIN):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
