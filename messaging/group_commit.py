@@ -63,7 +63,7 @@ class GroupCommitter(Generic[Write, Result]):
             raise StoreOverloaded("too many orders are waiting to be stored; try again in a moment")
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((write, answer))
-        # Another connection joins only for a whole batch: two that share what waits would commit half as much each time.
+        # Another connection joins only for a whole batch: two that share what waits commit half as much each time.
         none_is_busy = len(self._idle) == self._connections
         if none_is_busy or (self._idle and len(self._waiting) >= self._max_batch):
             task = asyncio.create_task(self._flush(self._idle.pop()))

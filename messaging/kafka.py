@@ -157,8 +157,8 @@ async def open_kafka_publisher(
 ) -> AsyncIterator[EventPublisher]:
     """A publisher that has fenced every earlier one of the same service and shard.
 
-    Each shard keeps its positions on a partition of its own, `first_position_partition` + `shard`, so that nobody else's
-    open transaction can hide its last position from it.
+    Each shard keeps its positions on a partition of its own, `first_position_partition` + `shard`, so that nobody
+    else's open transaction can hide its last position from it.
     """
     name = f"{service}/{shard}"
     producer = AIOKafkaProducer(

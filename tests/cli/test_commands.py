@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import asyncpg
 import httpx
 import pytest
 
-from messaging.kafka import open_kafka_publisher
 from messaging.kafka_settings import KafkaSettings
 from tests.cli.commands import oms
 from tests.messaging.far_sides import kafka_topic
 from tests.messaging.messages import batch_of, key_in, message
+from tests.order_store.databases import empty_database
 from tests.real_parts.kafka import Broker, free_port
 from tests.real_parts.order_process import ORDER, OrderProcess
 from tests.real_parts.postgres import PostgresServer
@@ -64,7 +63,7 @@ async def test_tail_shows_the_events_of_a_topic(tmp_path: Path, kafka: KafkaSett
     async with kafka_topic(kafka) as far_side:
         key = key_in(0)
         messages = [message(key, number, topic=far_side.topic) for number in range(3)]
-        async with open_kafka_publisher(kafka, far_side.service, 0, 0) as publisher:
+        async with far_side.open_publisher(0) as publisher:
             await publisher.publish(batch_of(messages))
         ended = await oms(
             tmp_path, "events", "tail", far_side.topic, "--from-beginning", "-n", "2",
@@ -80,30 +79,25 @@ async def test_tail_shows_the_events_of_a_topic(tmp_path: Path, kafka: KafkaSett
 
 
 @pytest.fixture
-def empty_database(postgres: PostgresServer) -> Iterator[str]:
+def empty(postgres: PostgresServer) -> Iterator[str]:
     """A database without a schema."""
-    name = f"empty_{uuid.uuid4().hex[:12]}"
-    postgres.execute(f"create database {name}")
-    yield postgres.dsn_of(name)
-    postgres.execute(f"drop database {name} with (force)")
+    with empty_database(postgres) as dsn:
+        yield dsn
 
 
-async def test_migrate_makes_the_schema_also_when_several_do_it_at_once_and_again(
-    tmp_path: Path, empty_database: str
-) -> None:
-    at_once = await asyncio.gather(*(oms(tmp_path, "migrate", ORDER_DATABASE_URL=empty_database) for _ in range(2)))
-    again = await oms(tmp_path, "migrate", ORDER_DATABASE_URL=empty_database)
+async def test_migrate_makes_the_schema_and_does_nothing_when_it_is_there(tmp_path: Path, empty: str) -> None:
+    first, again = [await oms(tmp_path, "migrate", ORDER_DATABASE_URL=empty) for _ in range(2)]
 
-    for ended in (*at_once, again):
+    for ended in (first, again):
         assert (ended.code, ended.output) == (0, "order: the schema is up to date\n"), ended.errors
-    connection = await asyncpg.connect(empty_database)
+    connection = await asyncpg.connect(empty)
     tables = {row[0] for row in await connection.fetch("select tablename from pg_tables where schemaname = 'public'")}
     await connection.close()
     assert tables == {"orders", "outbox", "alembic_version"}
 
 
-async def test_a_migrated_database_takes_orders(tmp_path: Path, empty_database: str) -> None:
-    environment = {"ORDER_DATABASE_URL": empty_database}
+async def test_a_migrated_database_takes_orders(tmp_path: Path, empty: str) -> None:
+    environment = {"ORDER_DATABASE_URL": empty}
     with OrderProcess(tmp_path, environment, "serve", "order", "--roles", "api") as service:
         before = httpx.post(f"{service.url}/orders", json=ORDER)
         await oms(tmp_path, "migrate", **environment)

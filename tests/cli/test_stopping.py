@@ -59,6 +59,7 @@ async def test_requests_in_flight_are_answered_before_the_process_ends(
                 await _until_a_writer_waits(holder)
                 service.send(number)
                 await _until_nobody_listens(service.port)
+                await holder.execute("select pg_sleep(0.5)")  # well within the seconds that are left to requests
             answers = await asyncio.gather(*in_flight)
         code = await asyncio.to_thread(service.wait, 10)
 

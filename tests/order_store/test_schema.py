@@ -1,11 +1,14 @@
 """The schema refuses rows that cannot be, whatever code writes them."""
 
+import asyncio
 from collections.abc import Iterator
 
 import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
+from order_service.infrastructure.database import migrate
+from tests.order_store.databases import empty_database
 from tests.real_parts.postgres import PostgresServer, cloned_database
 
 ROW: dict[str, str] = {
@@ -84,6 +87,20 @@ async def test_an_order_that_cannot_be_is_refused_by_name(
         await _insert(schema, columns)
 
     assert refused.value.constraint_name == constraint
+
+
+@pytest.fixture
+def empty(postgres: PostgresServer) -> Iterator[str]:
+    """A database without a schema."""
+    with empty_database(postgres) as dsn:
+        yield dsn
+
+
+async def test_migrations_that_are_started_at_the_same_time_take_turns(empty: str) -> None:
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(migrate(empty) for _ in range(4)))
+
+    await _insert(empty, {})
 
 
 async def test_a_caller_has_one_order_for_each_key(schema: str) -> None:

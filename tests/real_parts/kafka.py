@@ -48,9 +48,7 @@ def kafka_broker() -> Iterator[Broker]:
         with _apache_kafka() as broker:
             yield broker
     else:
-        raise NoBroker(
-            "these tests need a broker: set KAFKA_BOOTSTRAP_SERVERS, or start Docker, or install a JDK and Maven"
-        )
+        raise NoBroker("a broker is needed: set KAFKA_BOOTSTRAP_SERVERS, or start Docker, or install a JDK and Maven")
 
 
 def _docker_answers() -> bool:
