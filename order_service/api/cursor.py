@@ -17,8 +17,8 @@ def decode_cursor(cursor: str) -> OrderId:
     """Raises BadRequest for anything that encode_cursor did not make."""
     try:
         order_id = OrderId(UUID(bytes=base64.b64decode(f"{cursor}==", altchars=b"-_", validate=True)))
-        if encode_cursor(order_id) == cursor:
-            return order_id
     except (binascii.Error, ValueError, InvalidOrder):
-        pass
-    raise BadRequest(400, "Validation failed", {"cursor": "cursor must be the nextCursor of an earlier page"})
+        order_id = None
+    if order_id is None or encode_cursor(order_id) != cursor:
+        raise BadRequest(400, "Validation failed", {"cursor": "cursor must be the nextCursor of an earlier page"})
+    return order_id
