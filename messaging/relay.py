@@ -95,6 +95,9 @@ class Relay:
                 while len(self._owned) <= self._wanted:
                     if not await self._publish_batch(shard, owned, publisher):
                         await owned.wait()
+                # Counted as given up before the publisher has closed, so that no other shard is given up for the same
+                # need.
+                self._owned.discard(shard)
         finally:
             self._owned.discard(shard)
             async with self._share_changed:

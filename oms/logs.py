@@ -8,6 +8,9 @@ import structlog
 
 from messaging.correlation import add_ids
 
+# Without the values of local variables: those may be passwords, or customers' data.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 
 class LogFormat(StrEnum):
     """LOG_FORMAT. `auto` is console on a terminal and json elsewhere."""
@@ -29,7 +32,7 @@ def configure_logs(form: LogFormat, level: str) -> None:
     last: list[structlog.types.Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if console
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [_TRACEBACKS, structlog.processors.JSONRenderer()]
     )
     minimum = logging.getLevelNamesMapping()[level]
     structlog.configure(

@@ -1,5 +1,6 @@
 """Every order store there is, with a look at the messages it leaves to be published."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
@@ -9,10 +10,12 @@ import pytest_asyncio
 
 from messaging.changes import Changes, Committed, Outcome
 from messaging.memory_outbox import MemoryOutbox
-from order_service.application.ports import OrderStore
+from order_service.application.ports import OrderChanges, OrderStore
 from order_service.domain.order import Order
 from order_service.infrastructure.memory_orders import MemoryOrders
 from order_service.infrastructure.postgres_orders import PostgresOrders, open_reads
+
+DEADLINE = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +25,14 @@ class StoreUnderTest:
     orders: OrderStore
     messages: Callable[[], Awaitable[list[tuple[str, str]]]]
 
+    async def commit(self, changes: OrderChanges) -> Outcome:
+        """Commit. A write that is never answered is an error."""
+        async with asyncio.timeout(DEADLINE):
+            return await self.orders.commit(changes)
+
     async def create(self, order: Order) -> Outcome:
         """Commit a placed order."""
-        return await self.orders.commit(Changes(order, 0, order.events))
+        return await self.commit(Changes(order, 0, order.events))
 
     async def created(self, order: Order) -> Order:
         """Commit a placed order and be sure of it."""
@@ -33,7 +41,7 @@ class StoreUnderTest:
 
     async def update(self, order: Order, expected_version: int) -> Outcome:
         """Commit what a decision on `expected_version` made of it."""
-        return await self.orders.commit(Changes(order, expected_version, order.events))
+        return await self.commit(Changes(order, expected_version, order.events))
 
 
 @pytest.fixture(params=["memory", "postgres"])

@@ -122,18 +122,18 @@ async def test_two_updates_of_one_version_at_the_same_time_have_one_winner_and_o
 
 async def test_a_claim_that_was_taken_before_is_a_duplicate_that_names_the_first(store: StoreUnderTest) -> None:
     first, again = _claimed("k"), _claimed("k", request=b"x" * 32)
-    assert await store.orders.commit(first) == Committed()
+    assert await store.commit(first) == Committed()
 
-    assert await store.orders.commit(again) == Duplicate(first.aggregate.id.value, b"r" * 32)
+    assert await store.commit(again) == Duplicate(first.aggregate.id.value, b"r" * 32)
 
     assert await store.orders.find(again.aggregate.id) is None
     assert await store.messages() == [(str(first.aggregate.id), "OrderCreatedEvent")]
 
 
 async def test_a_key_belongs_to_its_caller(store: StoreUnderTest) -> None:
-    assert await store.orders.commit(_claimed("k", caller="a")) == Committed()
-    assert await store.orders.commit(_claimed("k", caller="b")) == Committed()
-    assert await store.orders.commit(_claimed("K", caller="a")) == Committed()
+    assert await store.commit(_claimed("k", caller="a")) == Committed()
+    assert await store.commit(_claimed("k", caller="b")) == Committed()
+    assert await store.commit(_claimed("K", caller="a")) == Committed()
 
 
 async def test_of_two_hundred_racing_copies_of_one_key_one_is_committed_and_all_others_name_it(
@@ -143,7 +143,7 @@ async def test_of_two_hundred_racing_copies_of_one_key_one_is_committed_and_all_
     strangers = [placed_order() for _ in range(100)]
 
     outcomes, others = await asyncio.gather(
-        asyncio.gather(*(store.orders.commit(copy) for copy in copies)),
+        asyncio.gather(*(store.commit(copy) for copy in copies)),
         asyncio.gather(*(store.create(stranger) for stranger in strangers)),
     )
 
@@ -160,7 +160,7 @@ async def test_keys_that_race_in_opposite_sequences_all_get_their_answer(store: 
     keys = [f"k{number}" for number in range(100)]
     changes = [_claimed(key) for key in (*keys, *reversed(keys), *keys)]
 
-    outcomes = await asyncio.gather(*(store.orders.commit(change) for change in changes))
+    outcomes = await asyncio.gather(*(store.commit(change) for change in changes))
 
     assert Counter(type(outcome).__name__ for outcome in outcomes) == {"Committed": 100, "Duplicate": 200}
     assert len(await store.messages()) == 100
