@@ -17,7 +17,7 @@ from messaging.publishing import SHARDS, EventPublisher, OpenPublisher, Outbox, 
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
-_COUNT_RELAYS_EVERY = 1.0
+_COUNT_RELAYS_EVERY = 0.5  # well below the shortest idle timeout, which would end the session that counts
 _FINISH_BATCH_WITHIN = 2.0
 _STUCK_AFTER = 5.0
 

@@ -19,7 +19,7 @@ async def test_a_relay_that_comes_back_from_a_pause_publishes_nothing_twice_and_
     async with topic_reader(broker.bootstrap_servers) as topic, order_writer(database) as writer:
         stop = asyncio.Event()
         writing = [asyncio.create_task(writer.write(stop, pause=0.01)) for _ in range(8)]
-        relays = [start_relay(database, broker.bootstrap_servers, idle_timeout=1.0) for _ in "ab"]
+        relays = [start_relay(database, broker.bootstrap_servers, idle_timeout=2.0) for _ in "ab"]
         try:
             await topic.read_orders([await writer.write_one()])
             for number in range(PAUSES):
