@@ -96,6 +96,8 @@ class PostgresOutbox:
         try:
             if self._membership is None:
                 self._membership = await self._join()
+            # A stopped relay that notifications have filled up is not idle either, and must not be counted.
+            await self._membership.fetch(_END_STUCK_OWNER, _LOCK, SHARDS, self._idle_timeout)
             relays: int = await self._membership.fetchval(_RELAYS, _LOCK, SHARDS)
         except BaseException:
             self._leave()
