@@ -1,7 +1,7 @@
 """What operators and orchestrators ask: is it alive, may it get traffic, what do its numbers say."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -21,6 +21,13 @@ class Health(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+def broker_health(is_publishing: bool | None) -> Health:
+    """What a relay's state says of the broker; None when this process has no relay."""
+    if is_publishing is None:
+        return Health.UNKNOWN
+    return Health.UP if is_publishing else Health.DOWN
+
+
 class HealthView(BaseModel):
     """`status` is what counts; `checks` say why."""
 
@@ -30,7 +37,7 @@ class HealthView(BaseModel):
 
 @dataclass(slots=True)
 class HealthChecks:
-    """What readiness rests on. The broker is reported and never refuses orders: the outbox takes them."""
+    """What one service's readiness rests on. The broker is reported and refuses nothing: the outbox takes it all."""
 
     database: Callable[[], Awaitable[Any]]
     queue_is_full: Callable[[], bool]
@@ -39,7 +46,7 @@ class HealthChecks:
     stopping: bool = False
 
     async def ready(self) -> HealthView:
-        """UP when orders can be stored and the process is not on its way out."""
+        """UP when changes can be stored and the process is not on its way out."""
         checks = {
             "database": await self._database(),
             "commitQueue": Health.DOWN if self.queue_is_full() else Health.UP,
@@ -57,8 +64,18 @@ class HealthChecks:
         return Health.UP
 
 
-def add_health_routes(app: FastAPI, checks: HealthChecks) -> None:
-    """Serve /health/live, /health/ready and /metrics."""
+async def _all_ready(services: Sequence[HealthChecks]) -> HealthView:
+    """UP when every service of the process is. A check that several have is as bad as its worst."""
+    views = [await checks.ready() for checks in services]
+    worst = [Health.DOWN, Health.UNKNOWN, Health.UP].index
+    return HealthView(
+        status=min((view.status for view in views), key=worst),
+        checks={name: min((view.checks[name] for view in views), key=worst) for name in views[0].checks},
+    )
+
+
+def add_health_routes(app: FastAPI, services: Sequence[HealthChecks]) -> None:
+    """Serve /health/live, /health/ready and /metrics for the services of this process."""
 
     @app.get("/health/live", tags=["operations"], summary="Is the process alive?")
     async def live() -> HealthView:
@@ -67,11 +84,11 @@ def add_health_routes(app: FastAPI, checks: HealthChecks) -> None:
     @app.get(
         "/health/ready",
         tags=["operations"],
-        summary="May it get orders?",
+        summary="May it get requests?",
         responses={503: {"model": HealthView, "description": "Not now"}},
     )
     async def ready(response: Response) -> HealthView:
-        health = await checks.ready()
+        health = await _all_ready(services)
         if health.status is Health.DOWN:
             response.status_code = 503
         return health
@@ -84,5 +101,6 @@ def add_health_routes(app: FastAPI, checks: HealthChecks) -> None:
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
     async def metrics() -> Response:
-        await checks.refresh_metrics()
+        for checks in services:
+            await checks.refresh_metrics()
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,152 @@
+"""One shape for every error: `{status, message, errors, timestamp}`, and a sentence for everything a client can do
+wrong."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, TypeAlias
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from messaging.changes import StoreOverloaded, StoreUnavailable
+from messaging.commit import Contention
+from messaging.message import timestamp
+
+RETRY_AFTER = "1"
+
+log = structlog.get_logger("api")
+
+
+class BadRequest(Exception):
+    """What the client sent cannot be used: `status` (4xx), a headline and a sentence for each field."""
+
+    def __init__(self, status: int, message: str, errors: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.errors = errors
+
+
+def error_response(
+    status: int, message: str, errors: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The response with our error body."""
+    body = {"status": status, "message": message, "errors": errors or {}, "timestamp": timestamp(datetime.now(UTC))}
+    return Response(json.dumps(body, separators=(",", ":")), status, headers, "application/json")
+
+
+def field_errors(errors: Sequence[Any]) -> dict[str, str]:
+    """Pydantic's errors by field path (`items[0].quantity`), each a sentence that begins with the field."""
+    sentences: dict[str, str] = {}
+    for error in errors:
+        path = _path(error["loc"])
+        sentences.setdefault(path, f"{path} {_sentence(error)}")
+    return sentences
+
+
+def _path(location: Sequence[int | str]) -> str:
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part not in ("body", "query", "path", "header") or path:
+            path += f".{part}" if path else part
+    return path or "body"
+
+
+# What Pydantic calls an error, and what we say of the field; `{…}` are the error's own limits.
+_SENTENCES = {
+    "missing": "is required",
+    "too_long": "must have at most {max_length} entries",
+    "string_too_long": "must have at most {max_length} characters",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "int_type": "must be a whole number, written without quotes or a fraction",
+    "int_from_float": "must be a whole number, written without quotes or a fraction",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of a sensible size",
+    "string_type": "must be a string",
+    "list_type": "must be a list",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+    "enum": "must be one of {expected}",
+    "uuid_parsing": "must be a UUID",
+    "value_error": "{error}",
+}
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    sentence = _SENTENCES.get(error["type"])
+    return sentence.format(**error.get("ctx", {})) if sentence else str(error["msg"])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a service's own error is answered: with the error's text as the sentence about `field`."""
+
+    status: int
+    message: str
+    field: str
+
+
+ErrorTable: TypeAlias = Mapping[type[Exception], Answer]
+
+
+def response_to(error: Exception, table: ErrorTable) -> Response | None:
+    """The answer to an error that is the client's, or the moment's; None for one that is ours."""
+    match error:
+        case BadRequest():
+            return error_response(error.status, error.message, error.errors)
+        case RequestValidationError():
+            return _invalid(error.errors())
+        case HTTPException():
+            return error_response(error.status_code, HTTPStatus(error.status_code).phrase, headers=error.headers)
+        case StoreOverloaded() | StoreUnavailable() | Contention():
+            return error_response(503, "Service unavailable", {"service": str(error)}, {"Retry-After": RETRY_AFTER})
+        case _:
+            answer = table.get(type(error))
+            return error_response(answer.status, answer.message, {answer.field: str(error)}) if answer else None
+
+
+def _invalid(errors: Sequence[Any]) -> Response:
+    if errors[0]["type"] == "json_invalid":
+        reason = errors[0]["ctx"]["error"]
+        return error_response(400, "Malformed JSON", {"body": f"the body is not JSON: {reason}"})
+    return error_response(400, "Validation failed", field_errors(errors))
+
+
+def internal_error(method: str, path: str, error: Exception) -> Response:
+    """A 500 that says nothing of our insides; the log says it."""
+    log.error("request failed", method=method, path=path, exc_info=error)
+    return error_response(500, "Internal server error")
+
+
+def _methods_of(request: Request) -> str:
+    """Every method that the path has; Starlette itself names those of the path's first route only."""
+    return ", ".join(
+        method
+        for method in ("GET", "HEAD", "POST", "PUT")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    )
+
+
+def install_error_handlers(app: FastAPI, table: ErrorTable) -> None:
+    """Answer every error of every layer in the one shape; `table` has those that a service alone knows."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        response = response_to(error, table) or internal_error(request.method, request.url.path, error)
+        if response.status_code == 405:
+            response.headers["Allow"] = _methods_of(request)
+        return response
+
+    ours = (BadRequest, RequestValidationError, HTTPException, StoreOverloaded, StoreUnavailable, Contention)
+    for kind in (*ours, *table, Exception):
+        app.add_exception_handler(kind, answer)

@@ -1,0 +1,60 @@
+"""What every service says over HTTP in the same words: money, printable text, errors."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from shared_kernel.money import Money
+from shared_kernel.product import MAX_TEXT, is_printable_text
+
+
+def _printable(text: str) -> str:
+    if not is_printable_text(text):
+        raise ValueError("must be printable: no control characters, and not only spaces")
+    return text
+
+
+Printable = Annotated[
+    str,
+    Field(
+        min_length=1, max_length=MAX_TEXT, description="Printable characters; spaces may be among them, not all of them"
+    ),
+    AfterValidator(_printable),
+]
+
+
+class MoneyView(BaseModel):
+    """An exact amount as a decimal string."""
+
+    amount: str = Field(examples=["12.50"])
+    currency: str = Field(examples=["EUR"])
+
+
+class ErrorView(BaseModel):
+    """Every error has this shape. `errors` maps the path of a field to a sentence about it."""
+
+    status: int = Field(examples=[400])
+    message: str = Field(examples=["Validation failed"])
+    errors: dict[str, str] = Field(examples=[{"items": "items must not be empty"}])
+    timestamp: datetime
+
+
+def money_view(money: Money | None) -> MoneyView | None:
+    """Money on the wire, or null."""
+    return MoneyView(amount=money.amount, currency=money.currency) if money else None
+
+
+_DESCRIPTIONS = {
+    400: "The body, a header or a parameter is not what it should be",
+    404: "There is no such thing",
+    409: "Its state does not allow it",
+    413: "The body is larger than 64 KiB",
+    415: "The body is not application/json",
+    503: "Too busy, or the database is away: try again after Retry-After",
+}
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How a route's errors appear in /docs."""
+    return {status: {"model": ErrorView, "description": _DESCRIPTIONS[status]} for status in statuses}
