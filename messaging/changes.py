@@ -5,7 +5,7 @@ from typing import Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 Aggregate = TypeVar("Aggregate")
-Event = TypeVar("Event")
+Outgoing = TypeVar("Outgoing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,14 @@ class IdempotencyKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes(Generic[Aggregate, Event]):
+class InboxClaim:
+    """The claim of a message: the event `event_id` has its effect on this service once, however often it comes."""
+
+    event_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Changes(Generic[Aggregate, Outgoing]):
     """One aggregate's new state, the events and commands that go out with it, and the claim that makes it happen once.
 
     `expected_version` is the stored version that the decision was made on; 0 says that the aggregate is new.
@@ -26,8 +33,8 @@ class Changes(Generic[Aggregate, Event]):
 
     aggregate: Aggregate
     expected_version: int
-    events: tuple[Event, ...]
-    claim: IdempotencyKey | None = None
+    outgoing: tuple[Outgoing, ...]
+    claim: IdempotencyKey | InboxClaim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +44,11 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The claim was taken before: `first` is the aggregate it made, `request_hash` the request it was made for."""
+    """The claim was taken before: `first` is the aggregate it was taken for and, of an idempotency key, `request_hash`
+    the request."""
 
     first: UUID
-    request_hash: bytes
+    request_hash: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

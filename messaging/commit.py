@@ -7,7 +7,7 @@ more; what was decided on stale state never reaches the disk, because the store 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from messaging.changes import Aggregate, Changes, Committed, Conflict, Duplicate, Event, Outcome
+from messaging.changes import Aggregate, Changes, Committed, Conflict, Duplicate, Outcome, Outgoing
 
 ATTEMPTS = 8
 
@@ -20,8 +20,8 @@ class Contention(Exception):
 
 async def decide_then_commit(
     load: Callable[[], Awaitable[Aggregate]],
-    decide: Callable[[Aggregate], Changes[Aggregate, Event] | None],
-    commit: Callable[[Changes[Aggregate, Event]], Awaitable[Outcome]],
+    decide: Callable[[Aggregate], Changes[Aggregate, Outgoing] | None],
+    commit: Callable[[Changes[Aggregate, Outgoing]], Awaitable[Outcome]],
 ) -> Aggregate:
     """Answer the aggregate as it stands afterwards. `decide` says None when there is nothing to change.
 

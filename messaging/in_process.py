@@ -5,36 +5,49 @@ has the same guarantee as a Kafka consumer that commits its offset afterwards: e
 order of its key, also across a kill -9.
 """
 
+import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeAlias
 
-from messaging.message import Message
-from messaging.publishing import Batch, EventPublisher, Position
-
-Subscriber: TypeAlias = Callable[[Sequence[Message]], Awaitable[None]]
+from messaging.consuming import Record, Subscriber
+from messaging.publishing import Batch, EventPublisher, OpenPublisher, Position
 
 
 class InProcessBroker:
-    """Topics with their subscribers. What nobody subscribed to is acknowledged at once, as a topic nobody reads is."""
+    """Topics with their subscribers. What nobody subscribed to is acknowledged at once, as a topic nobody reads is;
+    so nothing is taken before `delivering`, which is to be entered when everyone has subscribed."""
 
     def __init__(self) -> None:
         self._subscribers: dict[str, list[Subscriber]] = defaultdict(list)
+        self._open = asyncio.Event()
 
-    def subscribe(self, topic: str, subscriber: Subscriber) -> None:
-        """`subscriber` gets the messages of `topic` in batches, those of a key in order; raising asks for them
-        again."""
-        self._subscribers[topic].append(subscriber)
+    @asynccontextmanager
+    async def delivering(self) -> AsyncIterator[None]:
+        """Take messages while this lasts; before and after it, publishers wait."""
+        self._open.set()
+        try:
+            yield
+        finally:
+            self._open.clear()
+
+    @asynccontextmanager
+    async def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> AsyncIterator[None]:  # noqa: ARG002
+        """See Deliver. A subscription outlives its service: what came after it would be acknowledged by nobody."""
+        for topic in topics:
+            self._subscribers[topic].append(subscriber)
+        yield
 
     async def publish(self, batch: Batch) -> None:
         """See EventPublisher."""
-        by_topic: dict[str, list[Message]] = defaultdict(list)
-        for message in batch.messages:
-            by_topic[message.topic].append(message)
-        for topic, messages in by_topic.items():
+        await self._open.wait()
+        by_topic: dict[str, list[Record]] = defaultdict(list)
+        for row, message in zip(batch.row_ids, batch.messages, strict=True):
+            record = Record(message.topic, 0, row, message.key, message.headers, message.value)
+            by_topic[message.topic].append(record)
+        for topic, records in by_topic.items():
             for subscriber in self._subscribers[topic]:
-                await subscriber(messages)
+                await subscriber(records)
 
     async def last_position(self) -> Position | None:
         """Unknown: after a crash the subscribers get the last batch again."""
@@ -44,3 +57,7 @@ class InProcessBroker:
     async def open_publisher(self, shard: int) -> AsyncIterator[EventPublisher]:  # noqa: ARG002
         """One for each shard; they share the subscribers."""
         yield self
+
+    def publishers(self, service: str, first_position_partition: int) -> OpenPublisher:  # noqa: ARG002
+        """See Transport."""
+        return self.open_publisher

@@ -35,13 +35,15 @@ _REQUEST_TIMEOUT_MS = 10_000
 _TRANSACTION_TIMEOUT_MS = 60_000
 _PUBLISH_WITHIN = 15.0
 _START_WITHIN = 15.0
+_READ_POSITION_WITHIN = 15.0
+_SETTLED_WITHIN = 5.0
 _STOP_WITHIN = 1.0
 _LOOK_BACK = 8
 
 log = structlog.get_logger("kafka")
 
 
-def _client_options(settings: KafkaSettings) -> dict[str, Any]:
+def client_options(settings: KafkaSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers,
         "security_protocol": settings.security_protocol.value,
@@ -80,7 +82,7 @@ class KafkaPublisher:
         unknown."""
         producer = self._producer
         position = {"ids": list(batch.row_ids), "firstEventId": str(batch.position.first_event_id)}
-        async with asyncio.timeout(_PUBLISH_WITHIN):
+        async with _within(_PUBLISH_WITHIN, f"publishing {len(batch)} messages"):
             await producer.begin_transaction()
             acknowledged = [
                 await producer.send_batch(records, topic, partition=partition)
@@ -88,7 +90,7 @@ class KafkaPublisher:
             ]
             acknowledged.append(
                 await producer.send(
-                    POSITIONS_TOPIC,
+                    self._settings.prefix + POSITIONS_TOPIC,
                     key=self._position_key,
                     value=json.dumps(position, separators=(",", ":")).encode(),
                     partition=self._position_partition,
@@ -99,10 +101,13 @@ class KafkaPublisher:
 
     async def last_position(self) -> Position | None:
         """See EventPublisher. Reads the end of the shard's own partition, seeking back further until it finds a record:
-        markers of transactions and aborted records take offsets too."""
-        partition = TopicPartition(POSITIONS_TOPIC, self._position_partition)
+        markers of transactions and aborted records take offsets too.
+
+        Raises KafkaError when a transaction of an earlier publisher is still open there, although starting ours has
+        ended it: then nobody can tell whether that batch is out."""
+        partition = TopicPartition(self._settings.prefix + POSITIONS_TOPIC, self._position_partition)
         async with (
-            asyncio.timeout(_TRANSACTION_TIMEOUT_MS / 1000 + _START_WITHIN),
+            _within(_READ_POSITION_WITHIN, "reading the last position"),
             _consumer(self._settings, "read_uncommitted") as anything,
             _consumer(self._settings, "read_committed") as committed,
         ):
@@ -132,10 +137,11 @@ class KafkaPublisher:
         """Record batches by partition, in order: one future a batch, where `send` would make one a message."""
         packed: list[tuple[tuple[str, int], Any]] = []
         open_batches: dict[tuple[str, int], Any] = {}
-        partitions = {topic: await self._partitions(topic) for topic in {message.topic for message in messages}}
+        topics = {message.topic: self._settings.prefix + message.topic for message in messages}
+        partitions = {topic: await self._partitions(topic) for topic in topics.values()}
         for message in messages:
-            key = message.key.encode()
-            target = (message.topic, partition_of(key, partitions[message.topic]))
+            key, topic = message.key.encode(), topics[message.topic]
+            target = (topic, partition_of(key, partitions[topic]))
             headers = [(name, value.encode()) for name, value in message.headers.items()]
             records = open_batches.get(target)
             if records is None or records.append(timestamp=None, key=key, value=message.value, headers=headers) is None:
@@ -162,15 +168,15 @@ async def open_kafka_publisher(
     """
     name = f"{service}/{shard}"
     producer = AIOKafkaProducer(
-        **_client_options(settings),
+        **client_options(settings),
         client_id=f"oms-relay-{service}-{shard}",
-        transactional_id=f"oms-outbox-{service}-{shard}",
+        transactional_id=f"{settings.prefix}oms-outbox-{service}-{shard}",
         transaction_timeout_ms=_TRANSACTION_TIMEOUT_MS,
         max_batch_size=_MAX_BATCH_BYTES,
         request_timeout_ms=_REQUEST_TIMEOUT_MS,
     )
     try:
-        async with asyncio.timeout(_START_WITHIN):
+        async with _within(_START_WITHIN, "starting the producer"):
             await producer.start()
         yield KafkaPublisher(producer, settings, name.encode(), first_position_partition + shard)
     finally:
@@ -196,7 +202,7 @@ async def _stop(producer: Any) -> None:
 @asynccontextmanager
 async def _consumer(settings: KafkaSettings, isolation_level: str) -> AsyncIterator[Any]:
     consumer = AIOKafkaConsumer(
-        **_client_options(settings),
+        **client_options(settings),
         isolation_level=isolation_level,
         enable_auto_commit=False,
         group_id=None,
@@ -212,8 +218,26 @@ async def _consumer(settings: KafkaSettings, isolation_level: str) -> AsyncItera
 async def _settled(consumer: Any, partition: TopicPartition, end: int) -> None:
     """Wait until every transaction that began below `end` is over, as ours are as soon as the broker has written their
     markers. A read_committed reader sees nothing above an open one, and must not take that for nothing being there."""
-    while (await consumer.end_offsets([partition]))[partition] < end:  # noqa: ASYNC110  only asking the broker tells
+    deadline = asyncio.get_running_loop().time() + _SETTLED_WITHIN
+    while (stable := (await consumer.end_offsets([partition]))[partition]) < end:
+        if asyncio.get_running_loop().time() > deadline:
+            raise KafkaError(
+                f"a transaction hangs on {partition.topic}-{partition.partition}: it is open since offset {stable} of "
+                f"{end}, though the broker has ended it; this shard waits until kafka-transactions.sh has freed it"
+            )
         await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def _within(seconds: float, what: str) -> AsyncIterator[None]:
+    """asyncio.timeout, but the TimeoutError says what took too long."""
+    try:
+        async with asyncio.timeout(seconds) as timeout:
+            yield
+    except TimeoutError:
+        if timeout.expired():
+            raise TimeoutError(f"{what} took longer than {seconds:.0f} s") from None
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,13 +255,13 @@ POSITIONS = Topic(POSITIONS_TOPIC, 12, compacted=True, options={"segment.bytes":
 
 async def create_topics(settings: KafkaSettings, topics: Sequence[Topic], *, replication: int = 1) -> list[str]:
     """Make the topics that are not there yet, and name them. Raises KafkaError."""
-    admin = AIOKafkaAdminClient(**_client_options(settings))
+    admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         await admin.start()
         response = await admin.create_topics(
             [
                 NewTopic(
-                    topic.name,
+                    settings.prefix + topic.name,
                     topic.partitions,
                     replication,
                     topic_configs={"cleanup.policy": "compact" if topic.compacted else "delete"} | topic.options,
@@ -251,7 +275,7 @@ async def create_topics(settings: KafkaSettings, topics: Sequence[Topic], *, rep
     for name, code, *reason in response.topic_errors:
         error = for_code(code)
         if code == 0:
-            created.append(name)
+            created.append(name.removeprefix(settings.prefix))
         elif error is not TopicAlreadyExistsError:
             raise error(f"topic {name}: {reason[0] if reason else ''}")
     return created
@@ -272,8 +296,8 @@ class Record:
 async def read_topic(settings: KafkaSettings, topic: str, *, from_beginning: bool) -> AsyncIterator[Record]:
     """Every committed record of the topic from its beginning or from now on, without end."""
     consumer = AIOKafkaConsumer(
-        topic,
-        **_client_options(settings),
+        settings.prefix + topic,
+        **client_options(settings),
         group_id=None,
         isolation_level="read_committed",
         auto_offset_reset="earliest" if from_beginning else "latest",
@@ -284,7 +308,7 @@ async def read_topic(settings: KafkaSettings, topic: str, *, from_beginning: boo
             headers: dict[str, str] = defaultdict(str)
             headers.update((name, value.decode(errors="replace")) for name, value in record.headers)
             yield Record(
-                record.topic,
+                record.topic.removeprefix(settings.prefix),
                 record.partition,
                 record.offset,
                 (record.key or b"").decode(errors="replace"),

@@ -38,6 +38,10 @@ class KafkaSettings(BaseSettings):
     ssl_cafile: Path | None = None
     ssl_certfile: Path | None = None
     ssl_keyfile: Path | None = None
+    prefix: str = Field("", max_length=64, pattern=r"^[a-zA-Z0-9._-]*$")
+    """What the names of topics, groups and transactions begin with, so that installations can share a cluster."""
+    session_timeout_seconds: float = Field(10.0, ge=6, le=300)
+    """How long the partitions of a consumer that was killed wait for another."""
 
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> Self:

@@ -20,3 +20,12 @@ PUBLISHED = Counter("oms_events_published_total", "Messages acknowledged by the 
 PUBLISH_FAILURES = Counter(
     "oms_publish_failures_total", "Times a relay had to start a shard over; nothing is lost", ["service"]
 )
+
+CONSUMED = Counter(
+    "oms_records_consumed_total",
+    "Records taken from topics, by what became of them: handled, ignored, parked, dead_letter",
+    ["service", "outcome"],
+)
+PARKED = Gauge("oms_parked_records", "Records that wait behind a key that could not be handled", ["service"])
+PARKED_AGE = Gauge("oms_parked_oldest_age_seconds", "Age of the oldest parked record", ["service"])
+DEAD_LETTERS = Gauge("oms_dead_letters", "Records that will never be handled as they are", ["service"])

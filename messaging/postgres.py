@@ -2,8 +2,8 @@
 "refused"."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
@@ -42,8 +42,9 @@ def unavailable_when_away() -> Iterator[None]:
 
 
 class CommitConnection:
-    """One connection for one task's statements, each its own transaction. It is opened by the first statement and after
-    any failure to answer, so a restarted database is found again without anyone's help."""
+    """One connection for one task's statements, each its own transaction unless `transaction` holds them together. It
+    is opened by the first statement and after any failure to answer, so a restarted database is found again without
+    anyone's help."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -61,6 +62,19 @@ class CommitConnection:
                 return rows
         except (StoreUnavailable, asyncio.CancelledError):
             self.close()
+            raise
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """What is fetched in here is one transaction: committed on leaving, taken back by whatever is raised in here.
+        Raises StoreUnavailable; the outcome is then unknown."""
+        await self.fetch("begin")
+        try:
+            yield
+            await self.fetch("commit")
+        except BaseException:
+            if self._connection is not None:  # a connection that was let go has taken everything back
+                await self.fetch("rollback")
             raise
 
     def close(self) -> None:

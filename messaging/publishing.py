@@ -13,6 +13,8 @@ from zlib import crc32
 
 from messaging.message import Message
 
+BATCH = 1000
+
 # Rows carry their shard, so the number is part of the schema: changing it reorders what is waiting.
 SHARDS = 4
 
@@ -95,3 +97,15 @@ class EventPublisher(Protocol):
 
 OpenPublisher: TypeAlias = Callable[[int], AbstractAsyncContextManager[EventPublisher]]
 PublishOldest: TypeAlias = Callable[[OwnedShard, EventPublisher], Awaitable[int]]
+
+
+async def publish_oldest(shard: OwnedShard, publisher: EventPublisher) -> int:
+    """The heart of the relay: publish one batch, delete it, and say how many messages it had.
+
+    Deleting before the next batch is read means that only the last batch can ever be in doubt after a crash.
+    """
+    batch = await shard.oldest(BATCH)
+    if batch:
+        await publisher.publish(batch)
+        await shard.delete(batch)
+    return len(batch)

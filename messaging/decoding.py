@@ -1,0 +1,54 @@
+"""From a record's bytes to what a handler reads: a Pydantic model that declares those fields and no others.
+
+Fields that a model does not declare are ignored, so that a producer may add some.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from messaging.changes import InboxClaim
+from messaging.consuming import Record, Rejected
+
+
+class Envelope(BaseModel):
+    """What every message says of itself; models of messages add the data that their handler reads."""
+
+    model_config = ConfigDict(frozen=True)
+
+    eventId: UUID  # noqa: N815  the names on the wire
+    eventVersion: int  # noqa: N815
+    occurredAt: AwareDatetime  # noqa: N815
+    orderId: UUID  # noqa: N815
+
+    @property
+    def claim(self) -> InboxClaim:
+        """What makes handling it happen once."""
+        return InboxClaim(self.eventId)
+
+
+Body = TypeVar("Body", bound=Envelope)
+
+
+def decoder(model: type[Body], newest_version: int = 1) -> Callable[[Record], Body]:
+    """A function that reads records into `model`, and raises Rejected with a sentence about what is wrong."""
+    validate = model.model_validate_json  # one bound method, not looked up for every record
+
+    def decode(record: Record) -> Body:
+        try:
+            body = validate(record.value)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "its value"
+            raise Rejected(f"{where}: {first['msg']}") from None
+        if body.eventVersion > newest_version:
+            raise Rejected(
+                f"version {body.eventVersion} of {record.type} is newer than the {newest_version} known here"
+            )
+        if str(body.orderId) != record.key or body.eventId != record.event_id:
+            raise Rejected("its key and headers name another order or event than its value")
+        return body
+
+    return decode

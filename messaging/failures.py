@@ -1,0 +1,165 @@
+"""Parked records and dead letters in PostgreSQL: the `Failures` of production, and what operators do with them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from messaging.consuming import Failure, Parked, Record
+from messaging.postgres import unavailable_when_away
+
+_AT = 'topic, "partition", "offset", key, headers, value'
+
+_PARKED_AMONG = "select distinct key from parked where key = any($1::text[])"
+_PARK = f"""
+    insert into parked ({_AT}, error, attempts, next_attempt_at)
+    select p.topic, p."partition", p."offset", p.key, p.headers::json, p.value, p.error, p.attempts,
+           now() + make_interval(secs => 1)
+    from unnest($1::text[], $2::integer[], $3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::integer[])
+         with ordinality as p(topic, "partition", "offset", key, headers, value, error, attempts, place)
+    order by p.place on conflict do nothing
+"""
+_BURY = f"""
+    with no_longer_parked as (delete from parked where id = $9)
+    insert into dead_letters ({_AT}, error, attempts)
+    values ($1, $2, $3, $4, $5::text::json, $6, $7, $8) on conflict do nothing
+"""
+_DUE = """
+    select key from (select distinct on (key) key, next_attempt_at from parked order by key, id) as oldest
+    where next_attempt_at <= now() order by next_attempt_at limit $1
+"""
+_OLDEST_OF = f"select id, attempts, {_AT} from parked where key = $1 order by id limit 1"
+_POSTPONE = """
+    update parked set attempts = attempts + 1, error = $2, next_attempt_at = now() + make_interval(secs => $3)
+    where id = $1
+"""
+_FORGET = "delete from parked where id = $1"
+
+_DEAD = f"select id, {_AT}, error, attempts, died_at as since from dead_letters"
+_PARKED = f"select id, {_AT}, error, attempts, parked_at as since from parked"
+_REPLAY = f"""
+    with revived as (delete from dead_letters where id = any($1::bigint[]) returning *)
+    insert into parked ({_AT}, error, attempts) select {_AT}, 'replayed: ' || error, 0 from revived order by id
+    on conflict do nothing
+"""
+_RETRY = "update parked set next_attempt_at = now() where $1::text is null or key = $1"
+_COUNTS = """
+    select (select count(*) from parked)::bigint,
+           (select coalesce(extract(epoch from clock_timestamp() - min(parked_at)), 0) from parked)::float8,
+           (select count(*) from dead_letters)::bigint
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A record that is parked or dead, as an operator looks at it."""
+
+    id: int
+    record: Record
+    error: str
+    attempts: int
+    since: datetime
+
+
+class PostgresFailures:
+    """See `Failures`. `pool` is an asyncpg pool of the service's database."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    async def parked_among(self, keys: Sequence[str]) -> set[str]:
+        """See Failures."""
+        with unavailable_when_away():
+            return {row["key"] for row in await self._pool.fetch(_PARKED_AMONG, keys)}
+
+    async def park(self, failures: Sequence[Failure]) -> None:
+        """See Failures."""
+        with unavailable_when_away():
+            await self._pool.execute(_PARK, *(list(column) for column in zip(*map(_row, failures), strict=True)))
+
+    async def bury(self, failure: Failure, parked_id: int | None = None) -> None:
+        """See Failures."""
+        with unavailable_when_away():
+            await self._pool.execute(_BURY, *_row(failure), parked_id)
+
+    async def due(self, limit: int) -> Sequence[str]:
+        """See Failures."""
+        with unavailable_when_away():
+            return [row["key"] for row in await self._pool.fetch(_DUE, limit)]
+
+    async def oldest_of(self, key: str) -> Parked | None:
+        """See Failures."""
+        with unavailable_when_away():
+            row = await self._pool.fetchrow(_OLDEST_OF, key)
+        return Parked(row["id"], _record(row), row["attempts"]) if row else None
+
+    async def postpone(self, parked_id: int, error: str, seconds: float) -> None:
+        """See Failures."""
+        with unavailable_when_away():
+            await self._pool.execute(_POSTPONE, parked_id, _storable(error), seconds)
+
+    async def forget(self, parked_id: int) -> None:
+        """See Failures."""
+        with unavailable_when_away():
+            await self._pool.execute(_FORGET, parked_id)
+
+    async def dead_letters(self, key: str | None = None, limit: int = 100) -> Sequence[Kept]:
+        """The oldest dead letters, of one key if that is given."""
+        return await self._list(f"{_DEAD} where $1::text is null or key = $1 order by id limit $2", key, limit)
+
+    async def dead_letter(self, letter_id: int) -> Kept | None:
+        """One dead letter."""
+        found = await self._list(f"{_DEAD} where id = $1", letter_id)
+        return found[0] if found else None
+
+    async def parked(self, limit: int = 100) -> Sequence[Kept]:
+        """The oldest parked records."""
+        return await self._list(f"{_PARKED} order by id limit $1", limit)
+
+    async def replay(self, letter_ids: Sequence[int]) -> None:
+        """Make dead letters parked records that are due: the sweep hands them to their handler, event id and all, each
+        behind what is parked of its key."""
+        with unavailable_when_away():
+            await self._pool.execute(_REPLAY, letter_ids)
+
+    async def retry(self, key: str | None = None) -> None:
+        """Let the sweep try a parked key, or all of them, now."""
+        with unavailable_when_away():
+            await self._pool.execute(_RETRY, key)
+
+    async def counts(self) -> tuple[int, float, int]:
+        """How many records are parked, the age of the oldest in seconds, and how many are dead."""
+        with unavailable_when_away():
+            row = await self._pool.fetchrow(_COUNTS)
+        return int(row[0]), float(row[1]), int(row[2])
+
+    async def _list(self, query: str, *arguments: object) -> Sequence[Kept]:
+        with unavailable_when_away():
+            rows = await self._pool.fetch(query, *arguments)
+        return [Kept(row["id"], _record(row), row["error"], row["attempts"], row["since"]) for row in rows]
+
+
+def _row(failure: Failure) -> tuple[Any, ...]:
+    record = failure.record
+    return (
+        record.topic,
+        record.partition,
+        record.offset,
+        _storable(record.key),
+        json.dumps({_storable(name): _storable(value) for name, value in record.headers.items()}),
+        record.value,
+        _storable(failure.error),
+        failure.attempts,
+    )
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL's text has no NUL and no lone surrogates; a record that is kept for its faults may have both."""
+    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
+
+
+def _record(row: Any) -> Record:
+    return Record(
+        row["topic"], row["partition"], row["offset"], row["key"], json.loads(row["headers"]), bytes(row["value"])
+    )

@@ -1,0 +1,58 @@
+"""The roles that a process of a service plays beside its API: its relay, its consumer, and what sweeps behind them."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from messaging.consumer import Consumer
+from messaging.consuming import Subscription
+from messaging.publishing import PublishOldest
+from messaging.relay import Relay
+from messaging.running import every, running
+from messaging.service_settings import Role
+from messaging.service_storage import ServiceStorage
+from messaging.transport import Transport
+
+_SWEEP_PARKED_EVERY = 1.0
+_KEEP_HOUSE_EVERY = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a service's consumer role does every so many seconds."""
+
+    name: str
+    seconds: float
+    action: Callable[[], Awaitable[object]]
+
+
+@asynccontextmanager
+async def playing(
+    roles: frozenset[Role],
+    service: str,
+    storage: ServiceStorage,
+    transport: Transport,
+    *,
+    first_position_partition: int,
+    publish: PublishOldest,
+    subscriptions: Sequence[Subscription],
+    sweeps: Sequence[Sweep] = (),
+) -> AsyncIterator[Relay | None]:
+    """Play the roles while this lasts, and answer the relay if there is one. Leaving stops the consumer first, then
+    the relay after its batches."""
+    async with AsyncExitStack() as stack:
+        relay = None
+        if Role.RELAY in roles:
+            relay = Relay(service, storage.outbox, transport.publishers(service, first_position_partition), publish)
+            await stack.enter_async_context(running(relay.run()))
+            stack.push_async_callback(relay.finish_batches)
+        if Role.CONSUMER in roles:
+            consumer = Consumer(service, subscriptions, storage.failures)
+            own = (
+                Sweep("inbox partitions", _KEEP_HOUSE_EVERY, storage.keep_house),
+                Sweep("parked records", _SWEEP_PARKED_EVERY, consumer.sweep),
+            )
+            for sweep in (*own, *sweeps):
+                await stack.enter_async_context(running(every(sweep.seconds, sweep.action, sweep.name)))
+            await stack.enter_async_context(transport.deliver(f"{service}-service", consumer.topics, consumer.handle))
+        yield relay

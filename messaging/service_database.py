@@ -1,0 +1,46 @@
+"""A service's database: what its *_DATABASE_URL means, and how its schema gets there."""
+
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from messaging import embedded_postgres
+
+_MIGRATION_LOCK = 0x6F6D_73
+
+
+async def resolve(database_url: str, data_dir: Path, name: str) -> str:
+    """A DSN to connect to; `embedded` starts the embedded PostgreSQL first, and makes the database `name`."""
+    if database_url != "embedded":
+        return database_url
+    return await embedded_postgres.open_database(data_dir, name)
+
+
+async def migrate(dsn: str, migrations: Path) -> None:
+    """Bring the schema up to date with a folder of Alembic migrations. Safe to run from several processes at once: they
+    take turns."""
+
+    async def connect() -> Any:
+        return await asyncpg.connect(dsn)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_upgrade, migrations)
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection, migrations: Path) -> None:
+    connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    config = Config()
+    config.set_main_option("script_location", str(migrations))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,93 @@
+"""What every service keeps beside its aggregates: the outbox, the inbox, parked records and dead letters."""
+
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import asyncpg
+import structlog
+
+from messaging.changes import StoreUnavailable
+from messaging.failures import PostgresFailures
+from messaging.inbox import keep_inbox
+from messaging.memory_failures import MemoryFailures
+from messaging.memory_outbox import MemoryOutbox
+from messaging.metrics import DEAD_LETTERS, OUTBOX_AGE, OUTBOX_DEPTH, PARKED, PARKED_AGE
+from messaging.outbox import PostgresOutbox, depth_and_age
+from messaging.postgres import unavailable_when_away
+from messaging.publishing import Outbox
+
+log = structlog.get_logger("storage")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStorage:
+    """The same for PostgreSQL and memory. `keep_house` is to be done at the start and now and then."""
+
+    outbox: Outbox
+    failures: PostgresFailures | MemoryFailures
+    ping: Callable[[], Awaitable[Any]]
+    refresh_metrics: Callable[[], Awaitable[None]]
+    keep_house: Callable[[], Awaitable[None]]
+
+
+@asynccontextmanager
+async def open_pool(dsn: str) -> AsyncIterator[Any]:
+    """A pool for reading and for rare writes. It connects when it is first used, so that a database that is away does
+    not stop the start."""
+    pool = await asyncpg.create_pool(dsn, min_size=0, max_size=4, command_timeout=10.0, timeout=5.0)
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+
+
+@asynccontextmanager
+async def postgres_storage(
+    service: str, dsn: str, pool: Any, *, relay_idle_timeout: float
+) -> AsyncIterator[ServiceStorage]:
+    """The storage of `service` in the database `dsn`, which `pool` connects to."""
+    outbox = PostgresOutbox(dsn, idle_timeout=relay_idle_timeout)
+    failures = PostgresFailures(pool)
+
+    async def refresh() -> None:
+        try:
+            with unavailable_when_away():
+                depth_and_age_now = await depth_and_age(pool)
+            _set_metrics(service, *depth_and_age_now, *await failures.counts())
+        except StoreUnavailable:  # the other metrics are needed most when the database is away
+            _set_metrics(service, math.nan, math.nan, math.nan, math.nan, math.nan)
+
+    async def keep_house() -> None:
+        async with pool.acquire() as connection:
+            await keep_inbox(connection, datetime.now(UTC).date())
+
+    try:
+        yield ServiceStorage(outbox, failures, partial(pool.fetchval, "select 1"), refresh, keep_house)
+    finally:
+        await outbox.close()
+
+
+def memory_storage(service: str, outbox: MemoryOutbox) -> ServiceStorage:
+    """The storage of `service` in this process's memory."""
+    log.warning("kept in memory: nothing survives a restart", service=service)
+    failures = MemoryFailures()
+
+    async def nothing() -> None: ...
+
+    async def refresh() -> None:
+        _set_metrics(service, *outbox.depth_and_age(), *await failures.counts())
+
+    return ServiceStorage(outbox, failures, nothing, refresh, nothing)
+
+
+def _set_metrics(service: str, depth: float, age: float, parked: float, parked_age: float, dead: float) -> None:
+    OUTBOX_DEPTH.labels(service).set(depth)
+    OUTBOX_AGE.labels(service).set(age)
+    PARKED.labels(service).set(parked)
+    PARKED_AGE.labels(service).set(parked_age)
+    DEAD_LETTERS.labels(service).set(dead)

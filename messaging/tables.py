@@ -1,0 +1,56 @@
+"""The tables that every service's database has, in SQL, for its migrations. A statement that was released is never
+edited: a change is a new statement in a new migration."""
+
+OUTBOX = """
+create table outbox (
+    shard      smallint not null check (shard >= 0),
+    id         bigint generated always as identity,
+    event_id   uuid not null,
+    topic      text not null,
+    key        text not null,
+    headers    json not null,
+    value      bytea not null,
+    created_at timestamptz not null default now(),
+    primary key (shard, id)
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0)
+"""
+
+# Event ids are UUIDv7, which begin with their time: cut by range, the table is cut by day, and one unique index holds.
+INBOX = "create table inbox (event_id uuid primary key) partition by range (event_id)"
+INBOX_DEFAULT = "create table inbox_default partition of inbox default"
+
+PARKED = """
+create table parked (
+    id              bigint generated always as identity primary key,
+    topic           text not null,
+    "partition"     integer not null,
+    "offset"        bigint not null,
+    key             text not null,
+    headers         json not null,
+    value           bytea not null,
+    error           text not null,
+    attempts        integer not null check (attempts >= 0),
+    parked_at       timestamptz not null default now(),
+    next_attempt_at timestamptz not null default now(),
+    unique (topic, "partition", "offset")
+)
+"""
+PARKED_BY_KEY = "create index parked_key on parked (key, id)"
+
+DEAD_LETTERS = """
+create table dead_letters (
+    id          bigint generated always as identity primary key,
+    topic       text not null,
+    "partition" integer not null,
+    "offset"    bigint not null,
+    key         text not null,
+    headers     json not null,
+    value       bytea not null,
+    error       text not null,
+    attempts    integer not null check (attempts >= 0),
+    died_at     timestamptz not null default now(),
+    unique (topic, "partition", "offset")
+)
+"""
+
+CONSUMING = (INBOX, INBOX_DEFAULT, PARKED, PARKED_BY_KEY, DEAD_LETTERS)

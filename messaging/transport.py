@@ -1,0 +1,66 @@
+"""EVENT_PUBLISHER chooses how messages travel: through Kafka, within this process, or only into the log."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Protocol
+
+from messaging.consuming import Subscriber
+from messaging.in_process import InProcessBroker
+from messaging.kafka import open_kafka_publisher
+from messaging.kafka_consumer import deliver_from_kafka
+from messaging.kafka_settings import KafkaSettings
+from messaging.logging_publisher import open_logging_publisher
+from messaging.publishing import OpenPublisher
+from messaging.service_settings import PublisherKind
+
+
+class Transport(Protocol):
+    """Both ends of it: the EventPublisher adapter of a service's relay, and the deliveries to its consumer."""
+
+    def publishers(self, service: str, first_position_partition: int) -> OpenPublisher:
+        """The publishers of a service's shards. Partitions of the positions topic from the given one on are its own."""
+        ...
+
+    def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> AbstractAsyncContextManager[None]:
+        """See messaging.consuming.Deliver."""
+        ...
+
+
+class KafkaTransport:
+    """Topics on Kafka; consumers of the same group share the partitions."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+
+    def publishers(self, service: str, first_position_partition: int) -> OpenPublisher:
+        """See Transport."""
+        return partial(open_kafka_publisher, self._settings, service, first_position_partition)
+
+    def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> AbstractAsyncContextManager[None]:
+        """See Transport."""
+        return deliver_from_kafka(self._settings, group, topics, subscriber)
+
+
+class LoggingTransport:
+    """Messages become lines of the log, and nothing is delivered to anybody."""
+
+    def publishers(self, service: str, first_position_partition: int) -> OpenPublisher:  # noqa: ARG002
+        """See Transport."""
+        return open_logging_publisher
+
+    @asynccontextmanager
+    async def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> AsyncIterator[None]:  # noqa: ARG002
+        """See Transport."""
+        yield
+
+
+def transport_of(kind: PublisherKind, kafka: KafkaSettings, broker: InProcessBroker) -> Transport:
+    """The transport that the configuration asks for."""
+    match kind:
+        case PublisherKind.KAFKA:
+            return KafkaTransport(kafka)
+        case PublisherKind.LOGGING:
+            return LoggingTransport()
+        case PublisherKind.IN_PROCESS:
+            return broker
