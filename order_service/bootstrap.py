@@ -1,91 +1,104 @@
 """The whole order service, wired top to bottom. Nothing else constructs an adapter."""
 
-import asyncio
-import math
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 import structlog
 from starlette.types import ASGIApp
 from uuid_utils.compat import uuid7
 
-from messaging.changes import StoreUnavailable
-from messaging.in_process import InProcessBroker, Subscriber
-from messaging.kafka import POSITIONS, Topic, open_kafka_publisher
-from messaging.kafka_settings import KafkaSettings
-from messaging.logging_publisher import open_logging_publisher
+from http_api.application import HttpPart, http_application
+from http_api.health import HealthChecks, broker_health
+from messaging import service_database
+from messaging.kafka import POSITIONS, Topic
 from messaging.memory_outbox import MemoryOutbox
-from messaging.metrics import OUTBOX_AGE, OUTBOX_DEPTH
-from messaging.outbox import PostgresOutbox, depth_and_age
-from messaging.postgres import unavailable_when_away
-from messaging.publishing import OpenPublisher, Outbox
-from messaging.relay import Relay
-from order_service.api.application import orders_api
-from order_service.api.health import Health, HealthChecks
+from messaging.roles import Sweep, playing
+from messaging.service_settings import Role
+from messaging.service_storage import ServiceStorage, memory_storage, open_pool, postgres_storage
+from messaging.transport import Transport
+from order_service.api.application import OrderUseCases, orders_http
 from order_service.application.cancel_order import CancelOrder
 from order_service.application.complete_order import CompleteOrder
 from order_service.application.find_orders import FindOrders
+from order_service.application.fulfil_order import FulfilOrder
 from order_service.application.place_order import PlaceOrder
 from order_service.application.publish_events import publish_events
-from order_service.infrastructure import database, event_encoding
+from order_service.application.stuck_orders import StuckOrders
+from order_service.application.sweep_deadlines import SweepDeadlines
+from order_service.infrastructure import command_encoding, database, event_encoding
 from order_service.infrastructure.memory_orders import MemoryOrders
-from order_service.infrastructure.postgres_orders import PostgresOrders, open_reads
-from order_service.settings import OrderSettings, PublisherKind, Role
+from order_service.infrastructure.partner_events import partner_subscriptions
+from order_service.infrastructure.postgres_orders import PostgresOrders
+from order_service.settings import OrderSettings
 
 SERVICE = "order"
-FIRST_POSITION_PARTITION = 0  # of the topic outbox-positions: 0 to 3 are ours, 4 to 11 are for the services to come
-TOPICS = (Topic(event_encoding.TOPIC, partitions=4), POSITIONS)
+FIRST_POSITION_PARTITION = 0  # of the topic outbox-positions: 0 to 3 are ours, 4 to 7 inventory's, 8 to 11 payment's
+TOPICS = (
+    Topic(event_encoding.TOPIC, partitions=4),
+    Topic(command_encoding.INVENTORY_TOPIC, partitions=4),
+    Topic(command_encoding.PAYMENT_TOPIC, partitions=4),
+    POSITIONS,
+)
 
 log = structlog.get_logger("order-service")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OrderService:
-    """A running service: its HTTP application, and `stop_taking_orders` for when the process is told to end."""
+    """A running service: what it brings to HTTP, and what operators ask of it."""
 
-    app: ASGIApp
-    checks: HealthChecks
+    http: HttpPart
+    storage: ServiceStorage
+    stuck: StuckOrders
 
-    def stop_taking_orders(self) -> None:
-        """Readiness off; requests that come all the same are still answered."""
-        self.checks.stopping = True
+    @cached_property
+    def app(self) -> ASGIApp:
+        """The service's HTTP application, on its own."""
+        return http_application([self.http])
+
+    def stop_taking_requests(self) -> None:
+        """Readiness off, for when the process is told to end; requests that come all the same are still answered."""
+        self.http.checks.stopping = True
 
 
 @asynccontextmanager
 async def order_service(
-    settings: OrderSettings,
-    kafka: KafkaSettings,
-    roles: frozenset[Role] = frozenset(Role),
-    subscribers: Mapping[str, Subscriber] | None = None,
+    settings: OrderSettings, transport: Transport, roles: frozenset[Role] = frozenset(Role)
 ) -> AsyncIterator[OrderService]:
-    """Start the roles, and stop them on leaving: accepted writes are answered, batches at hand are published.
-
-    `subscribers` get the messages of their topics when EVENT_PUBLISHER is in-process.
-    """
+    """Start the roles, and stop them on leaving: accepted writes are answered, batches at hand are published."""
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(_open_store(settings))
-        relay = None
-        if Role.RELAY in roles:
-            publisher = _publisher(settings, kafka, subscribers or {})
-            relay = await stack.enter_async_context(_running(Relay(SERVICE, store.outbox, publisher, publish_events)))
+        storage, orders = await stack.enter_async_context(_open_store(settings))
+        fulfil = FulfilOrder(orders, _now, uuid7, timedelta(seconds=settings.step_timeout_seconds))
+        relay = await stack.enter_async_context(
+            playing(
+                roles,
+                SERVICE,
+                storage,
+                transport,
+                first_position_partition=FIRST_POSITION_PARTITION,
+                publish=publish_events,
+                subscriptions=partner_subscriptions(fulfil),
+                sweeps=[
+                    Sweep(
+                        "deadlines", min(1.0, settings.step_timeout_seconds / 4), SweepDeadlines(orders, _now, fulfil)
+                    )
+                ],
+            )
+        )
         checks = HealthChecks(
-            database=store.ping,
-            queue_is_full=lambda: store.orders.is_full,
-            broker=lambda: _broker_health(relay),
-            refresh_metrics=store.refresh_metrics,
+            database=storage.ping,
+            queue_is_full=lambda: orders.is_full,
+            broker=lambda: broker_health(relay.is_publishing if relay else None),
+            refresh_metrics=storage.refresh_metrics,
         )
-        orders = store.orders
-        use_cases = (
-            PlaceOrder(orders, _now, _new_id),
-            FindOrders(orders),
-            CancelOrder(orders, _now, _new_id),
-            CompleteOrder(orders, _now, _new_id),
+        use_cases = OrderUseCases(
+            PlaceOrder(orders, fulfil, uuid7), FindOrders(orders), CancelOrder(fulfil), CompleteOrder(fulfil)
         )
-        yield OrderService(orders_api(checks, use_cases if Role.API in roles else None), checks)
+        http = orders_http(checks, use_cases if Role.API in roles else None)
+        yield OrderService(http, storage, StuckOrders(orders, fulfil))
         log.info("stopping")
 
 
@@ -93,90 +106,27 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-_new_id = uuid7
-
-
-@dataclass(frozen=True, slots=True)
-class _Store:
-    orders: PostgresOrders | MemoryOrders
-    outbox: Outbox
-    ping: Any
-    refresh_metrics: Any
-
-
 @asynccontextmanager
-async def _open_store(settings: OrderSettings) -> AsyncIterator[_Store]:
+async def _open_store(settings: OrderSettings) -> AsyncIterator[tuple[ServiceStorage, PostgresOrders | MemoryOrders]]:
     if settings.order_database_url == "memory":
-        log.warning("orders are kept in memory: nothing survives a restart", ORDER_DATABASE_URL="memory")
-        memory = MemoryOutbox()
-
-        async def nothing() -> None: ...
-
-        async def refresh_memory() -> None:
-            _set_outbox_metrics(*memory.depth_and_age())
-
-        yield _Store(MemoryOrders(memory), memory, nothing, refresh_memory)
+        outbox = MemoryOutbox()
+        yield memory_storage(SERVICE, outbox), MemoryOrders(outbox)
         return
-
-    dsn = await database.resolve(settings.order_database_url, settings.data_dir)
+    dsn = await service_database.resolve(settings.order_database_url, settings.data_dir, database.NAME)
     if settings.order_database_url == "embedded":
-        await database.migrate(dsn)
-    reads = await open_reads(dsn)
-    orders = PostgresOrders(
-        dsn,
-        reads,
-        connections=settings.commit_connections,
-        max_batch=settings.commit_batch_max,
-        max_waiting=settings.commit_queue_max,
-    )
-    outbox = PostgresOutbox(dsn, idle_timeout=settings.relay_idle_timeout_seconds)
-
-    async def refresh() -> None:
+        await service_database.migrate(dsn, database.MIGRATIONS)
+    async with (
+        open_pool(dsn) as pool,
+        postgres_storage(SERVICE, dsn, pool, relay_idle_timeout=settings.relay_idle_timeout_seconds) as storage,
+    ):
+        orders = PostgresOrders(
+            dsn,
+            pool,
+            connections=settings.commit_connections,
+            max_batch=settings.commit_batch_max,
+            max_waiting=settings.commit_queue_max,
+        )
         try:
-            with unavailable_when_away():
-                _set_outbox_metrics(*await depth_and_age(reads))
-        except StoreUnavailable:
-            _set_outbox_metrics(math.nan, math.nan)  # the other metrics are needed most when the database is away
-
-    try:
-        yield _Store(orders, outbox, partial(reads.fetchval, "select 1"), refresh)
-    finally:
-        await orders.close()
-        await outbox.close()
-        reads.terminate()
-
-
-def _set_outbox_metrics(depth: float, age: float) -> None:
-    OUTBOX_DEPTH.labels(SERVICE).set(depth)
-    OUTBOX_AGE.labels(SERVICE).set(age)
-
-
-def _publisher(settings: OrderSettings, kafka: KafkaSettings, subscribers: Mapping[str, Subscriber]) -> OpenPublisher:
-    match settings.event_publisher:
-        case PublisherKind.KAFKA:
-            return partial(open_kafka_publisher, kafka, SERVICE, FIRST_POSITION_PARTITION)
-        case PublisherKind.LOGGING:
-            return open_logging_publisher
-        case PublisherKind.IN_PROCESS:
-            broker = InProcessBroker()
-            for topic, subscriber in subscribers.items():
-                broker.subscribe(topic, subscriber)
-            return broker.open_publisher
-
-
-@asynccontextmanager
-async def _running(relay: Relay) -> AsyncIterator[Relay]:
-    task = asyncio.create_task(relay.run())
-    try:
-        yield relay
-    finally:
-        await relay.finish_batches()
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-def _broker_health(relay: Relay | None) -> Health:
-    if relay is None:
-        return Health.UNKNOWN
-    return Health.UP if relay.is_publishing else Health.DOWN
+            yield storage, orders
+        finally:
+            await orders.close()

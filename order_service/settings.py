@@ -1,47 +1,12 @@
 """The order service's configuration: environment variables, checked once at the start."""
 
-from enum import StrEnum
-from pathlib import Path
-from typing import Annotated
+from pydantic import Field
 
-from pydantic import AfterValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from messaging.service_settings import DatabaseUrl, ServiceSettings
 
 
-class PublisherKind(StrEnum):
-    """EVENT_PUBLISHER: which adapter of the EventPublisher port is used."""
+class OrderSettings(ServiceSettings):
+    """ORDER_DATABASE_URL, and STEP_TIMEOUT_SECONDS: how long a step of the fulfilment may take."""
 
-    IN_PROCESS = "in-process"
-    LOGGING = "logging"
-    KAFKA = "kafka"
-
-
-class Role(StrEnum):
-    """What a process of the service does."""
-
-    API = "api"
-    RELAY = "relay"
-
-
-def _database_url(value: str) -> str:
-    if value in ("embedded", "memory") or value.startswith(("postgresql://", "postgres://")):
-        return value
-    raise ValueError("must be embedded, memory or postgresql://user:password@host:port/database")
-
-
-DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
-
-
-class OrderSettings(BaseSettings):
-    """Each field is read from the environment variable of its name in capitals: EVENT_PUBLISHER, ORDER_DATABASE_URL,
-    …"""
-
-    model_config = SettingsConfigDict(frozen=True)
-
-    event_publisher: PublisherKind = PublisherKind.IN_PROCESS
     order_database_url: DatabaseUrl = "embedded"
-    data_dir: Path = Path("data")
-    commit_connections: int = Field(2, ge=1, le=16)
-    commit_batch_max: int = Field(256, ge=1, le=5000)
-    commit_queue_max: int = Field(2048, ge=1, le=1_000_000)
-    relay_idle_timeout_seconds: float = Field(10.0, ge=2.0, le=300.0)
+    step_timeout_seconds: float = Field(30.0, gt=0, le=86_400)

@@ -1,37 +1,39 @@
-"""The HTTP application: routes, errors and what surrounds every request."""
+"""The order service over HTTP."""
+
+from dataclasses import dataclass
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp
 
-from order_service.api.errors import install_error_handlers
-from order_service.api.health import HealthChecks, add_health_routes
+from http_api.application import HttpPart
+from http_api.health import HealthChecks
+from order_service.api.errors import ERRORS
 from order_service.api.place_order_route import LeanPlaceOrder, document
-from order_service.api.request_context import RequestContext
 from order_service.api.routes import add_order_routes
-from order_service.api.schemas import ErrorView
 from order_service.application.cancel_order import CancelOrder
 from order_service.application.complete_order import CompleteOrder
 from order_service.application.find_orders import FindOrders
 from order_service.application.place_order import PlaceOrder
 
-DESCRIPTION = """Orders are stored durably before they are acknowledged, and published exactly once.
-
-Every error has the shape `{status, message, errors, timestamp}`, where `errors` maps a field's path to a sentence."""
+TITLE = "Order service"
 
 
-def orders_api(
-    checks: HealthChecks, use_cases: tuple[PlaceOrder, FindOrders, CancelOrder, CompleteOrder] | None
-) -> ASGIApp:
-    """The whole application, or only its health and metrics when this process serves no orders."""
-    any_other = {"model": ErrorView, "description": "Any other error, in the same shape"}
-    app = FastAPI(
-        title="Order service", version="1", description=DESCRIPTION, redoc_url=None, responses={"default": any_other}
-    )
-    install_error_handlers(app)
-    add_health_routes(app, checks)
+@dataclass(frozen=True, slots=True)
+class OrderUseCases:
+    """What can be asked of the order service over HTTP."""
+
+    place: PlaceOrder
+    find: FindOrders
+    cancel: CancelOrder
+    complete: CompleteOrder
+
+
+def orders_http(checks: HealthChecks, use_cases: OrderUseCases | None) -> HttpPart:
+    """The service's part of an application; without use cases only its health, for a process that serves no orders."""
     if use_cases is None:
-        return RequestContext(app)
-    place, find, cancel, complete = use_cases
-    document(app)
-    add_order_routes(app, find, cancel, complete)
-    return RequestContext(LeanPlaceOrder(app, place))
+        return HttpPart(TITLE, checks)
+
+    def add_routes(app: FastAPI) -> None:
+        document(app)
+        add_order_routes(app, use_cases.find, use_cases.cancel, use_cases.complete)
+
+    return HttpPart(TITLE, checks, add_routes, ERRORS, lambda app: LeanPlaceOrder(app, use_cases.place))

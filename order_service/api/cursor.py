@@ -4,7 +4,7 @@ import base64
 import binascii
 from uuid import UUID
 
-from order_service.api.errors import BadRequest
+from http_api.errors import BadRequest
 from order_service.domain.order import InvalidOrder, OrderId
 
 

@@ -13,12 +13,15 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from http_api.errors import BadRequest, field_errors, internal_error, response_to
+from http_api.schemas import ErrorView, documented
 from messaging.correlation import ORDER_ID
-from order_service.api.errors import BadRequest, field_errors, internal_error, response_to
-from order_service.api.schemas import ErrorView, PlacedOrder, PlaceOrderRequest
+from order_service.api.errors import ERRORS
+from order_service.api.schemas import PlacedOrder, PlaceOrderRequest
 from order_service.application.place_order import OrderRequest, PlaceOrder
 from order_service.domain.order import CustomerId
-from order_service.domain.order_line import OrderLine, ProductId, Quantity
+from order_service.domain.order_line import OrderLine
+from shared_kernel.product import ProductId, Quantity
 
 PATH = "/orders"
 MAX_BODY = 64 * 1024
@@ -36,12 +39,9 @@ DOCUMENTATION: dict[str, Any] = {
     "response_model": PlacedOrder,
     "responses": {
         201: {"headers": {"Location": {"description": "Where the order is", "schema": {"type": "string"}}}},
-        400: {"model": ErrorView, "description": "The body, or a header, is not what it should be"},
-        413: {"model": ErrorView, "description": "The body is larger than 64 KiB"},
-        415: {"model": ErrorView, "description": "The body is not application/json"},
         422: {"model": ErrorView, "description": "The Idempotency-Key was used for a different request"},
-        503: {"model": ErrorView, "description": "Too busy, or the database is away: try again after Retry-After"},
-    },
+    }
+    | documented(400, 413, 415, 503),
 }
 
 
@@ -106,7 +106,7 @@ class LeanPlaceOrder:
         try:
             placed = str(await self._place_order(await _read_request(scope, receive)))
         except Exception as error:  # noqa: BLE001  it is answered, and logged when it is ours
-            response = response_to(error) or internal_error("POST", PATH, error)
+            response = response_to(error, ERRORS) or internal_error("POST", PATH, error)
             await response(scope, receive, send)
             return
         ORDER_ID.set(placed)

@@ -1,26 +1,37 @@
 """The routes of orders; POST /orders is in `place_order_route`."""
 
-from typing import Annotated, Any
+import re
+from collections.abc import Sequence
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, FastAPI, Path, Query
+from fastapi import APIRouter, FastAPI, Header, Path, Query, Response
 
+from http_api.errors import BadRequest
+from http_api.schemas import documented
 from messaging.correlation import ORDER_ID
 from order_service.api.cursor import decode_cursor, encode_cursor
-from order_service.api.errors import BadRequest
-from order_service.api.schemas import ErrorView, OrderList, OrderView, order_view
+from order_service.api.schemas import OrderList, OrderView, order_view
 from order_service.application.cancel_order import CancelOrder
 from order_service.application.complete_order import CompleteOrder
 from order_service.application.find_orders import FindOrders
-from order_service.domain.order import InvalidOrder, OrderId, OrderStatus
+from order_service.domain.order import InvalidOrder, OrderId
+from order_service.domain.order_status import OrderStatus
 
-_UNAVAILABLE = {"model": ErrorView, "description": "The database is away: try again after Retry-After"}
-_NOT_FOUND = {"model": ErrorView, "description": "There is no such order"}
-_INVALID = {"model": ErrorView, "description": "A parameter is not what it should be"}
-_CONFLICT = {"model": ErrorView, "description": "The order is in a state that does not allow it"}
-_ONE: dict[int | str, dict[str, Any]] = {400: _INVALID, 404: _NOT_FOUND, 503: _UNAVAILABLE}
+LONGEST_WAIT = 30
 
 OrderIdPath = Annotated[UUID, Path(description="The order's id: a UUID of version 7")]
+
+_PREFER = f"`wait=N`: answer when the order is settled, or after N seconds, at most {LONGEST_WAIT}"
+_WAIT = re.compile(r'wait\s*=\s*"?(\d{1,9})"?')
+
+
+def _seconds_to_wait(preferences: Sequence[str]) -> int | None:
+    """RFC 7240. A preference is not a demand: what is not understood is ignored, and what is too long is cut."""
+    for preference in ",".join(preferences).split(","):
+        if found := _WAIT.fullmatch(preference.strip()):
+            return min(int(found[1]), LONGEST_WAIT)
+    return None
 
 
 def _order_id(value: UUID) -> OrderId:
@@ -35,7 +46,7 @@ def add_order_routes(app: FastAPI, find: FindOrders, cancel: CancelOrder, comple
     """Serve orders."""
     reading = APIRouter(tags=["orders"])
 
-    @reading.get("/orders", responses={400: _INVALID, 503: _UNAVAILABLE}, summary="List orders, newest first")
+    @reading.get("/orders", responses=documented(400, 503), summary="List orders, newest first")
     async def list_orders(
         status: OrderStatus | None = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -48,15 +59,29 @@ def add_order_routes(app: FastAPI, find: FindOrders, cancel: CancelOrder, comple
             nextCursor=encode_cursor(page.next_before) if page.next_before else None,
         )
 
-    @reading.get("/orders/{orderId}", responses=_ONE, summary="Read an order")
-    async def read_order(orderId: OrderIdPath) -> OrderView:  # noqa: N803
-        return order_view(await find.one(_order_id(orderId)))
+    @reading.get("/orders/{orderId}", responses=documented(400, 404, 503), summary="Read an order")
+    async def read_order(
+        response: Response,
+        orderId: OrderIdPath,  # noqa: N803
+        prefer: Annotated[list[str] | None, Header(description=_PREFER)] = None,
+    ) -> OrderView:
+        order_id, wait = _order_id(orderId), _seconds_to_wait(prefer or [])
+        if wait is None:
+            return order_view(await find.one(order_id))
+        response.headers["Preference-Applied"] = f"wait={wait}"
+        return order_view(await find.settled(order_id, within=wait))
 
-    @reading.post("/orders/{orderId}/cancel", responses=_ONE | {409: _CONFLICT}, summary="Take an order back")
-    async def cancel_order(orderId: OrderIdPath) -> OrderView:  # noqa: N803
-        return order_view(await cancel(_order_id(orderId)))
+    @reading.post(
+        "/orders/{orderId}/cancel",
+        responses=documented(400, 404, 409, 503) | {202: {"model": OrderView, "description": "It is on its way back"}},
+        summary="Take an order back",
+    )
+    async def cancel_order(response: Response, orderId: OrderIdPath) -> OrderView:  # noqa: N803
+        order = await cancel(_order_id(orderId))
+        response.status_code = 200 if order.status is OrderStatus.CANCELLED else 202
+        return order_view(order)
 
-    @reading.post("/orders/{orderId}/complete", responses=_ONE | {409: _CONFLICT}, summary="Say that the goods left")
+    @reading.post("/orders/{orderId}/complete", responses=documented(400, 404, 409, 503), summary="The goods left")
     async def complete_order(orderId: OrderIdPath) -> OrderView:  # noqa: N803
         return order_view(await complete(_order_id(orderId)))
 

@@ -2,28 +2,14 @@
 own."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from order_service.domain.money import Money
-from order_service.domain.order import MAX_LINES, Order, OrderStatus
-from order_service.domain.order_line import MAX_QUANTITY, MAX_TEXT, is_printable_text
-
-
-def _printable(text: str) -> str:
-    if not is_printable_text(text):
-        raise ValueError("must be printable: no control characters, and not only spaces")
-    return text
-
-
-Printable = Annotated[
-    str,
-    Field(
-        min_length=1, max_length=MAX_TEXT, description="Printable characters; spaces may be among them, not all of them"
-    ),
-    AfterValidator(_printable),
-]
+from http_api.schemas import MoneyView, Printable, money_view
+from order_service.domain.order import MAX_LINES, Order
+from order_service.domain.order_status import OrderStatus, PaymentStatus, StockStatus
+from shared_kernel.product import MAX_QUANTITY
 
 
 class Item(BaseModel):
@@ -47,13 +33,6 @@ class PlacedOrder(BaseModel):
 
     orderId: str = Field(examples=["019ab1f0-6c1e-7c8a-9d3e-0b5f6a7c8d9e"])  # noqa: N815
     status: Literal["PENDING"]
-
-
-class MoneyView(BaseModel):
-    """An exact amount as a decimal string."""
-
-    amount: str = Field(examples=["12.50"])
-    currency: str = Field(examples=["EUR"])
 
 
 class ItemView(BaseModel):
@@ -81,8 +60,8 @@ class OrderView(BaseModel):
     items: list[ItemView]
     total: MoneyView | None
     customerId: str | None  # noqa: N815
-    paymentStatus: str | None  # noqa: N815
-    stockStatus: str | None  # noqa: N815
+    paymentStatus: PaymentStatus | None  # noqa: N815
+    stockStatus: StockStatus  # noqa: N815
     version: int
     createdAt: datetime  # noqa: N815
     updatedAt: datetime  # noqa: N815
@@ -96,22 +75,8 @@ class OrderList(BaseModel):
     nextCursor: str | None  # noqa: N815
 
 
-class ErrorView(BaseModel):
-    """Every error has this shape. `errors` maps the path of a field to a sentence about it."""
-
-    status: int = Field(examples=[400])
-    message: str = Field(examples=["Validation failed"])
-    errors: dict[str, str] = Field(examples=[{"items": "items must not be empty"}])
-    timestamp: datetime
-
-
-def money_view(money: Money | None) -> MoneyView | None:
-    """Money on the wire, or null."""
-    return MoneyView(amount=money.amount, currency=money.currency) if money else None
-
-
 def order_view(order: Order) -> OrderView:
-    """An order on the wire. Payment and stock are unknown until the services that know them exist."""
+    """An order on the wire."""
     return OrderView(
         orderId=str(order.id),
         status=order.status,
@@ -124,8 +89,8 @@ def order_view(order: Order) -> OrderView:
         ],
         total=money_view(order.total),
         customerId=order.customer_id.value if order.customer_id else None,
-        paymentStatus=None,
-        stockStatus=None,
+        paymentStatus=order.payment,
+        stockStatus=order.stock,
         version=order.version,
         createdAt=order.created_at,
         updatedAt=order.updated_at,

@@ -1,10 +1,15 @@
 """Read orders: one by its id, or pages of them, newest first."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from order_service.application.ports import OrderStore
-from order_service.domain.order import Order, OrderId, OrderStatus
+from order_service.domain.order import Order, OrderId
+from order_service.domain.order_status import ON_THE_WAY, OrderStatus
+
+_SHORTEST_PAUSE = 0.01
+_LONGEST_PAUSE = 0.25
 
 
 class OrderNotFound(Exception):
@@ -34,6 +39,19 @@ class FindOrders:
         order = await self.orders.find(order_id)
         if order is None:
             raise OrderNotFound(order_id)
+        return order
+
+    async def settled(self, order_id: OrderId, *, within: float) -> Order:
+        """The order as soon as it waits for nobody (it is neither PENDING nor CANCELLING), or as it is after `within`
+        seconds. Raises OrderNotFound."""
+        give_up_at = asyncio.get_running_loop().time() + within
+        pause = _SHORTEST_PAUSE
+        while (order := await self.one(order_id)).status in ON_THE_WAY:
+            left = give_up_at - asyncio.get_running_loop().time()
+            if left <= 0:
+                break
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
         return order
 
     async def page(self, *, status: OrderStatus | None, before: OrderId | None, limit: int) -> OrderPage:

@@ -3,11 +3,11 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime
-from uuid import UUID
 
 from messaging.changes import Changes, Committed, Conflict, Duplicate, IdempotencyKey
-from order_service.application.ports import Clock, NewId, OrderChanges, OrderStore
+from order_service.application.fulfil_order import FulfilOrder
+from order_service.application.ports import NewId, OrderChanges, OrderStore
+from order_service.domain.fulfilment import Moment, begin
 from order_service.domain.order import CustomerId, Order, OrderId
 from order_service.domain.order_line import OrderLine
 
@@ -38,12 +38,19 @@ class OrderRequest:
         return IdempotencyKey(self.caller, self.idempotency_key, hashlib.sha256(content.encode()).digest())
 
 
-def decide(request: OrderRequest, *, order_id: UUID, event_id: UUID, now: datetime) -> OrderChanges:
-    """The new order and its event."""
+def decide(
+    request: OrderRequest, order_id: OrderId, moment: Moment, claim: IdempotencyKey | None = None
+) -> OrderChanges:
+    """The new order with its event, and the first command of its fulfilment."""
     order = Order.place(
-        order_id=OrderId(order_id), customer_id=request.customer_id, lines=request.lines, now=now, event_id=event_id
+        order_id=order_id,
+        customer_id=request.customer_id,
+        lines=request.lines,
+        now=moment.now,
+        event_id=moment.event_id,
+        deadline=moment.deadline,
     )
-    return Changes(order, 0, order.events, request.claim())
+    return Changes(order, 0, begin(order, moment).outgoing, claim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class PlaceOrder:
     """The use case with its ports."""
 
     orders: OrderStore
-    clock: Clock
+    fulfil: FulfilOrder
     new_id: NewId
 
     async def __call__(self, request: OrderRequest) -> OrderId:
@@ -59,12 +66,13 @@ class PlaceOrder:
 
         Raises IdempotencyKeyReused, StoreOverloaded, StoreUnavailable.
         """
-        changes = decide(request, order_id=self.new_id(), event_id=self.new_id(), now=self.clock())
+        claim = request.claim()
+        changes = decide(request, OrderId(self.new_id()), self.fulfil.moment(), claim)
         match await self.orders.commit(changes):
             case Committed():
                 return changes.aggregate.id
             case Duplicate(first, request_hash):
-                if changes.claim is None or request_hash != changes.claim.request_hash:
+                if claim is None or request_hash != claim.request_hash:
                     raise IdempotencyKeyReused(request.idempotency_key or "")
                 return OrderId(first)
             case Conflict():

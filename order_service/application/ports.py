@@ -8,8 +8,10 @@ from uuid import UUID
 
 from messaging.changes import Changes, Outcome
 from messaging.publishing import EventPublisher, OwnedShard
+from order_service.domain.commands import Command
 from order_service.domain.events import OrderEvent
-from order_service.domain.order import Order, OrderId, OrderStatus
+from order_service.domain.order import Order, OrderId
+from order_service.domain.order_status import OrderStatus
 
 Clock: TypeAlias = Callable[[], datetime]
 """The time now, aware and in UTC."""
@@ -17,7 +19,7 @@ Clock: TypeAlias = Callable[[], datetime]
 NewId: TypeAlias = Callable[[], UUID]
 """A fresh UUIDv7; later ones sort after earlier ones."""
 
-OrderChanges: TypeAlias = Changes[Order, OrderEvent]
+OrderChanges: TypeAlias = Changes[Order, OrderEvent | Command]
 
 
 class OrderStore(Protocol):
@@ -27,7 +29,7 @@ class OrderStore(Protocol):
     """
 
     async def commit(self, changes: OrderChanges) -> Outcome:
-        """Store one order's changes and their events. Raises StoreOverloaded when too many writes wait already."""
+        """Store one order's changes and what goes out with them. Raises StoreOverloaded when too many wait already."""
         ...
 
     async def find(self, order_id: OrderId) -> Order | None:
@@ -36,6 +38,10 @@ class OrderStore(Protocol):
 
     async def newest(self, *, status: OrderStatus | None, before: OrderId | None, limit: int) -> Sequence[Order]:
         """At most `limit` orders, newest first: those in `status`, if given, and older than `before`, if given."""
+        ...
+
+    async def overdue(self, now: datetime, limit: int) -> Sequence[OrderId]:
+        """Orders whose deadline is `now` or before, those that have waited longest first."""
         ...
 
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
-from order_service.domain.money import Money
 from order_service.domain.order_line import OrderLine
+from shared_kernel.money import Money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

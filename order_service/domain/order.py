@@ -7,8 +7,7 @@ makes an id or does I/O. `Order.place` creates; the plain constructor rehydrates
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
-from typing import Self
+from typing import Any, Self, TypedDict
 from uuid import UUID
 
 from order_service.domain.events import (
@@ -19,47 +18,24 @@ from order_service.domain.events import (
     OrderEvent,
     OrderRejectedEvent,
 )
-from order_service.domain.money import Money
-from order_service.domain.order_line import OrderLine, ProductId, is_printable_text
+from order_service.domain.order_line import OrderLine
+from order_service.domain.order_status import (
+    GOES_WITH,
+    ON_THE_WAY,
+    TRANSITIONS,
+    IllegalTransition,
+    OrderStatus,
+    PaymentStatus,
+    StockStatus,
+)
+from shared_kernel.money import Money
+from shared_kernel.product import ProductId, is_printable_text
 
 MAX_LINES = 100
 
 
-class OrderStatus(StrEnum):
-    """Where an order stands. REJECTED, CANCELLED and COMPLETED are final."""
-
-    PENDING = "PENDING"
-    CONFIRMED = "CONFIRMED"
-    CANCELLING = "CANCELLING"
-    REJECTED = "REJECTED"
-    CANCELLED = "CANCELLED"
-    COMPLETED = "COMPLETED"
-
-
-TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
-    OrderStatus.PENDING: frozenset(
-        {OrderStatus.CONFIRMED, OrderStatus.REJECTED, OrderStatus.CANCELLED, OrderStatus.CANCELLING}
-    ),
-    OrderStatus.CONFIRMED: frozenset({OrderStatus.COMPLETED, OrderStatus.CANCELLING}),
-    OrderStatus.CANCELLING: frozenset({OrderStatus.CANCELLED}),
-    OrderStatus.REJECTED: frozenset(),
-    OrderStatus.CANCELLED: frozenset(),
-    OrderStatus.COMPLETED: frozenset(),
-}
-
-
 class InvalidOrder(ValueError):
     """An order that must not exist; the text says which rule it breaks."""
-
-
-class IllegalTransition(Exception):
-    """The order is in a state from which it cannot get to `target`."""
-
-    def __init__(self, order_id: UUID, status: OrderStatus, target: OrderStatus) -> None:
-        super().__init__(f"order {order_id} is {status} and cannot become {target}")
-        self.order_id = order_id
-        self.status = status
-        self.target = target
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +72,33 @@ class TimelineEntry:
     detail: str | None = None
 
 
+class _Stamp(TypedDict):
+    event_id: UUID
+    order_id: UUID
+    order_version: int
+    occurred_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """One order. `version` starts at 1 and grows by one with every transition; `events` are those not yet committed.
 
-    Raises InvalidOrder when a rule that holds for every stored order is broken.
+    `deadline` is when the answer that is waited for is overdue, and `attempts` counts how often its compensation was
+    asked for again. Raises InvalidOrder when a rule that holds for every stored order is broken.
     """
 
     id: OrderId
     customer_id: CustomerId | None
     lines: tuple[OrderLine, ...]
     status: OrderStatus
+    stock: StockStatus
+    payment: PaymentStatus | None
     version: int
     created_at: datetime
     updated_at: datetime
     timeline: tuple[TimelineEntry, ...]
+    deadline: datetime | None = None
+    attempts: int = 0
     total: Money | None = None
     reason: str | None = None
     events: tuple[OrderEvent, ...] = ()
@@ -118,8 +106,12 @@ class Order:
     def __post_init__(self) -> None:
         if not 1 <= len(self.lines) <= MAX_LINES:
             raise InvalidOrder(f"an order has 1 to {MAX_LINES} lines, not {len(self.lines)}")
-        if self.status in (OrderStatus.CONFIRMED, OrderStatus.COMPLETED) and self.total is None:
-            raise InvalidOrder(f"an order that is {self.status} has a total")
+        if (self.stock, self.payment) not in GOES_WITH[self.status]:
+            raise InvalidOrder(f"an order is not {self.status} with stock {self.stock} and payment {self.payment}")
+        if (self.deadline is not None) != (self.status in ON_THE_WAY):
+            raise InvalidOrder(f"an order that is {self.status} has {'no' if self.deadline else 'a'} deadline")
+        if self.payment is not None and self.total is None:
+            raise InvalidOrder(f"an order whose payment is {self.payment} has a total")
         if self.status in (OrderStatus.REJECTED, OrderStatus.CANCELLED) and self.reason is None:
             raise InvalidOrder(f"an order that is {self.status} has a reason")
 
@@ -132,17 +124,21 @@ class Order:
         lines: tuple[OrderLine, ...],
         now: datetime,
         event_id: UUID,
+        deadline: datetime,
     ) -> Self:
-        """A new order, PENDING at version 1, with its OrderCreatedEvent."""
+        """A new order, PENDING at version 1, with its OrderCreatedEvent; its stock is to be there by `deadline`."""
         return cls(
             id=order_id,
             customer_id=customer_id,
             lines=lines,
             status=OrderStatus.PENDING,
+            stock=StockStatus.REQUESTED,
+            payment=None,
             version=1,
             created_at=now,
             updated_at=now,
             timeline=(TimelineEntry(now, OrderStatus.PENDING),),
+            deadline=deadline,
             events=(
                 OrderCreatedEvent(
                     event_id=event_id,
@@ -155,54 +151,115 @@ class Order:
             ),
         )
 
-    def confirm(self, *, prices: Mapping[ProductId, Money], now: datetime, event_id: UUID) -> Self:
-        """PENDING → CONFIRMED at the catalogue's unit prices. Raises KeyError for a product without one."""
-        priced = tuple(replace(line, unit_price=prices[line.product_id]) for line in self.lines)
+    def reserved(self, prices: Mapping[ProductId, Money], *, now: datetime, deadline: datetime) -> Self:
+        """The stock is there, at the catalogue's unit prices; the payment is asked for. Raises InvalidOrder for a
+        product without a price, and CurrencyMismatch."""
+        missing = [str(line.product_id) for line in self.lines if line.product_id not in prices]
+        if missing:
+            raise InvalidOrder(f"order {self.id} was reserved without a price for {', '.join(missing)}")
         first, *others = (prices[line.product_id] * line.quantity.value for line in self.lines)
-        total = sum(others, start=first)
-        event = OrderConfirmedEvent(
-            event_id=event_id,
-            order_id=self.id.value,
-            order_version=self.version + 1,
-            occurred_at=now,
-            lines=priced,
-            total=total,
+        return self._move(
+            OrderStatus.PENDING,
+            now,
+            "stock reserved",
+            lines=tuple(replace(line, unit_price=prices[line.product_id]) for line in self.lines),
+            total=sum(others, start=first),
+            stock=StockStatus.RESERVED,
+            payment=PaymentStatus.REQUESTED,
+            deadline=deadline,
         )
-        return replace(self._become(OrderStatus.CONFIRMED, event, priced_total=total), lines=priced)
 
-    def reject(self, *, reason: str, now: datetime, event_id: UUID) -> Self:
-        """PENDING → REJECTED, for a reason that a person understands."""
-        event = OrderRejectedEvent(
-            event_id=event_id, order_id=self.id.value, order_version=self.version + 1, occurred_at=now, reason=reason
+    def confirm(self, *, now: datetime, event_id: UUID) -> Self:
+        """The payment was captured: PENDING → CONFIRMED."""
+        if self.total is None:
+            raise InvalidOrder(f"order {self.id} has no total to confirm")
+        event = OrderConfirmedEvent(**self._stamp(now, event_id), lines=self.lines, total=self.total)
+        return self._move(
+            OrderStatus.CONFIRMED, now, "payment captured", event, payment=PaymentStatus.CAPTURED, deadline=None
         )
-        return self._become(OrderStatus.REJECTED, event, reason=reason)
 
-    def cancel(self, *, reason: str, now: datetime, event_id: UUID) -> Self:
-        """PENDING or CANCELLING → CANCELLED."""
-        event = OrderCancelledEvent(
-            event_id=event_id, order_id=self.id.value, order_version=self.version + 1, occurred_at=now, reason=reason
+    def decline(self, reason: str, *, now: datetime, deadline: datetime) -> Self:
+        """The payment was declined: PENDING until the stock is released, then REJECTED."""
+        return self._move(
+            OrderStatus.PENDING,
+            now,
+            f"payment declined: {reason}",
+            stock=StockStatus.RELEASING,
+            payment=PaymentStatus.DECLINED,
+            deadline=deadline,
+            reason=reason,
         )
-        return self._become(OrderStatus.CANCELLED, event, reason=reason)
+
+    def reject(self, reason: str, *, now: datetime, event_id: UUID) -> Self:
+        """→ REJECTED, for a reason that a person understands: of the inventory, or of a payment whose stock is released
+        now."""
+        event = OrderRejectedEvent(**self._stamp(now, event_id), reason=reason)
+        stock = StockStatus.REJECTED if self.payment is None else StockStatus.RELEASED
+        return self._move(OrderStatus.REJECTED, now, reason, event, stock=stock, deadline=None, reason=reason)
+
+    def take_back(self, reason: str, *, now: datetime, deadline: datetime) -> Self:
+        """PENDING or CONFIRMED → CANCELLING: what was asked for, or may have been done, is to be undone."""
+        return self._move(
+            OrderStatus.CANCELLING,
+            now,
+            reason,
+            stock=StockStatus.RELEASING,
+            payment=PaymentStatus.REFUNDING if self.payment is not None else None,
+            deadline=deadline,
+            reason=reason,
+        )
+
+    def undone(
+        self, *, stock: StockStatus, payment: PaymentStatus | None, now: datetime, event_id: UUID, detail: str
+    ) -> Self:
+        """A compensation was answered; when that was the last of them, the order is CANCELLED."""
+        if stock is StockStatus.RELEASED and payment in (None, PaymentStatus.REFUNDED):
+            reason = self.reason or detail
+            event = OrderCancelledEvent(**self._stamp(now, event_id), reason=reason)
+            return self._move(
+                OrderStatus.CANCELLED, now, reason, event, stock=stock, payment=payment, deadline=None, reason=reason
+            )
+        return self._move(self.status, now, detail, stock=stock, payment=payment)
+
+    def try_again(self, *, now: datetime, deadline: datetime, attempts: int) -> Self:
+        """The compensation that is overdue is asked for again; a STUCK order is under way again by this."""
+        status = OrderStatus.PENDING if self.payment is PaymentStatus.DECLINED else OrderStatus.CANCELLING
+        detail = f"compensation asked for again, for the {attempts}. time" if attempts else "compensation begun again"
+        return self._move(status, now, detail, deadline=deadline, attempts=attempts)
+
+    def give_up(self, *, now: datetime) -> Self:
+        """→ STUCK: the compensation was asked for often enough without an answer."""
+        open_ends = [
+            *(["the stock may still be reserved"] if self.stock is StockStatus.RELEASING else []),
+            *(["the payment may still be captured"] if self.payment is PaymentStatus.REFUNDING else []),
+        ]
+        return self._move(OrderStatus.STUCK, now, " and ".join(open_ends), deadline=None)
 
     def complete(self, *, now: datetime, event_id: UUID) -> Self:
-        """CONFIRMED → COMPLETED."""
-        event = OrderCompletedEvent(
-            event_id=event_id, order_id=self.id.value, order_version=self.version + 1, occurred_at=now
-        )
-        return self._become(OrderStatus.COMPLETED, event)
+        """The goods have left: CONFIRMED → COMPLETED."""
+        event = OrderCompletedEvent(**self._stamp(now, event_id))
+        return self._move(OrderStatus.COMPLETED, now, None, event, stock=StockStatus.SHIPPED)
 
-    def _become(
-        self, target: OrderStatus, event: OrderEvent, *, reason: str | None = None, priced_total: Money | None = None
+    def _stamp(self, now: datetime, event_id: UUID) -> _Stamp:
+        return {
+            "event_id": event_id,
+            "order_id": self.id.value,
+            "order_version": self.version + 1,
+            "occurred_at": now,
+        }
+
+    def _move(
+        self, target: OrderStatus, now: datetime, detail: str | None, event: OrderEvent | None = None, **changes: Any
     ) -> Self:
-        if target not in TRANSITIONS[self.status]:
+        """The next version, in `target` or where it was. The guard of every transition."""
+        if target is not self.status and target not in TRANSITIONS[self.status]:
             raise IllegalTransition(self.id.value, self.status, target)
         return replace(
             self,
             status=target,
-            version=event.order_version,
-            updated_at=event.occurred_at,
-            timeline=(*self.timeline, TimelineEntry(event.occurred_at, target, reason)),
-            total=priced_total or self.total,
-            reason=reason or self.reason,
-            events=(*self.events, event),
+            version=self.version + 1,
+            updated_at=now,
+            timeline=(*self.timeline, TimelineEntry(now, target, detail)),
+            events=(*self.events, event) if event else self.events,
+            **changes,
         )

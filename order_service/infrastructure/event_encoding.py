@@ -14,7 +14,7 @@ from order_service.domain.events import (
     OrderEvent,
     OrderRejectedEvent,
 )
-from order_service.domain.money import Money
+from shared_kernel.money import Money
 
 TOPIC = "order-events"
 SOURCE = "/order-service"
@@ -111,11 +111,11 @@ def _payload(event: OrderEvent) -> Payload:
                     {
                         "productId": line.product_id.value,
                         "quantity": line.quantity.value,
-                        "unitPrice": _money(line.unit_price) if line.unit_price else None,
+                        "unitPrice": money_v1(line.unit_price) if line.unit_price else None,
                     }
                     for line in event.lines
                 ],
-                "total": _money(event.total),
+                "total": money_v1(event.total),
             }
         case OrderRejectedEvent() | OrderCancelledEvent():
             return {"orderVersion": event.order_version, "reason": event.reason}
@@ -123,5 +123,6 @@ def _payload(event: OrderEvent) -> Payload:
             return {"orderVersion": event.order_version}
 
 
-def _money(money: Money) -> MoneyV1:
+def money_v1(money: Money) -> MoneyV1:
+    """Money as it stands in messages."""
     return {"amount": money.amount, "currency": money.currency}

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
+from operator import itemgetter
 from uuid import UUID
 
-from messaging.changes import Committed, Conflict, Duplicate, Outcome
+from messaging.changes import Committed, Conflict, Duplicate, IdempotencyKey, InboxClaim, Outcome
 from messaging.memory_outbox import MemoryOutbox
 from order_service.application.ports import OrderChanges
-from order_service.domain.order import Order, OrderId, OrderStatus
-from order_service.infrastructure.event_encoding import encode
+from order_service.domain.order import Order, OrderId
+from order_service.domain.order_status import OrderStatus
+from order_service.infrastructure.message_encoding import encode
 
 
 class MemoryOrders:
@@ -19,19 +22,22 @@ class MemoryOrders:
     def __init__(self, outbox: MemoryOutbox) -> None:
         self._outbox = outbox
         self._orders: dict[UUID, Order] = {}
-        self._claims: dict[tuple[str, str], Duplicate] = {}
+        self._claims: dict[tuple[str, str] | UUID, Duplicate] = {}
 
     async def commit(self, changes: OrderChanges) -> Outcome:
         """See OrderStore."""
         order, claim = changes.aggregate, changes.claim
-        if claim is not None and (first := self._claims.get((claim.caller, claim.key))):
+        if claim is not None and (first := self._claims.get(_key_of(claim))):
             return first
         stored = self._orders.get(order.id.value)
         if (stored.version if stored else 0) != changes.expected_version:
             return Conflict()
-        messages = [encode(event) for event in changes.events]
-        if claim is not None:
-            self._claims[claim.caller, claim.key] = Duplicate(order.id.value, claim.request_hash)
+        messages = [encode(message) for message in changes.outgoing]
+        match claim:
+            case IdempotencyKey():
+                self._claims[_key_of(claim)] = Duplicate(order.id.value, claim.request_hash)
+            case InboxClaim():
+                self._claims[_key_of(claim)] = Duplicate(order.id.value)
         self._orders[order.id.value] = replace(order, events=())
         self._outbox.add(messages)
         return Committed()
@@ -49,5 +55,14 @@ class MemoryOrders:
             if (status is None or order.status is status) and (before is None or order.id.value < before.value)
         ][:limit]
 
+    async def overdue(self, now: datetime, limit: int) -> Sequence[OrderId]:
+        """See OrderStore."""
+        waiting = [(order.deadline, order.id) for order in self._orders.values() if order.deadline]
+        return [order_id for deadline, order_id in sorted(waiting, key=itemgetter(0)) if deadline <= now][:limit]
+
     async def close(self) -> None:
         """Nothing to close."""
+
+
+def _key_of(claim: IdempotencyKey | InboxClaim) -> tuple[str, str] | UUID:
+    return claim.event_id if isinstance(claim, InboxClaim) else (claim.caller, claim.key)

@@ -4,11 +4,16 @@ import json
 from datetime import datetime
 from typing import Any
 
-from order_service.domain.money import Money
-from order_service.domain.order import CustomerId, Order, OrderId, OrderStatus, TimelineEntry
-from order_service.domain.order_line import OrderLine, ProductId, Quantity
+from order_service.domain.order import CustomerId, Order, OrderId, TimelineEntry
+from order_service.domain.order_line import OrderLine
+from order_service.domain.order_status import OrderStatus, PaymentStatus, StockStatus
+from shared_kernel.money import Money
+from shared_kernel.product import ProductId, Quantity
 
-COLUMNS = "id, customer_id, status, version, lines, total_minor, currency, reason, history, created_at, updated_at"
+COLUMNS = (
+    "id, customer_id, status, stock_status, payment_status, version, lines, total_minor, currency, reason, history, "
+    "created_at, updated_at, deadline, attempts"
+)
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -41,6 +46,10 @@ def order_of(row: Any) -> Order:
             for line in json.loads(row["lines"])
         ),
         status=OrderStatus(row["status"]),
+        stock=StockStatus(row["stock_status"]),
+        payment=PaymentStatus(row["payment_status"]) if row["payment_status"] is not None else None,
+        deadline=row["deadline"],
+        attempts=row["attempts"],
         version=row["version"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],

@@ -5,48 +5,62 @@ the outbox and notifies the relays. One statement is one transaction, so there i
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-
-from messaging.changes import Committed, Conflict, Duplicate, Outcome
+from messaging.changes import Committed, Conflict, Duplicate, IdempotencyKey, InboxClaim, Outcome
 from messaging.group_commit import GroupCommitter
+from messaging.message import Message
 from messaging.outbox import CHANNEL, INSERT_MESSAGES, message_columns
 from messaging.postgres import CommitConnection, unavailable_when_away
 from order_service.application.ports import OrderChanges
-from order_service.domain.order import Order, OrderId, OrderStatus
-from order_service.infrastructure.event_encoding import encode
+from order_service.domain.order import Order, OrderId
+from order_service.domain.order_status import OrderStatus
+from order_service.infrastructure.message_encoding import encode
 from order_service.infrastructure.order_rows import COLUMNS, encode_history, encode_lines, order_of
-
-_FINISH = f"""
-    , sent as ({INSERT_MESSAGES})
-    select array(select id from stored) as stored, pg_notify('{CHANNEL}', '')
-"""
 
 _CREATE = f"""
     with stored as (
-        insert into orders (id, customer_id, status, version, lines, created_at, updated_at,
+        insert into orders (id, customer_id, status, stock_status, version, lines, created_at, updated_at, deadline,
                             caller, idempotency_key, request_hash)
-        select o.id, o.customer_id, 'PENDING', 1, o.lines::jsonb, o.at, o.at, o.caller, o.idempotency_key,
-        o.request_hash from unnest($8::uuid[], $9::text[], $10::text[], $11::timestamptz[], $12::text[], $13::text[],
-        $14::bytea[])      as o(id, customer_id, lines, at, caller, idempotency_key, request_hash)
+        select o.id, o.customer_id, 'PENDING', 'REQUESTED', 1, o.lines::jsonb, o.at, o.at, o.deadline,
+               o.caller, o.idempotency_key, o.request_hash
+        from unnest($8::uuid[], $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[], $13::text[],
+                    $14::text[], $15::bytea[])
+             as o(id, customer_id, lines, at, deadline, caller, idempotency_key, request_hash)
         on conflict do nothing
         returning id
-    ) {_FINISH}
+    ), sent as ({INSERT_MESSAGES})
+    select array(select id from stored) as stored, pg_notify('{CHANNEL}', '')
 """
 
+# A claim is taken only for an order that is still at the version that was decided on, and an order is changed only with
+# its claim: both, or neither. Orders are locked in the order of their ids, so that two instances cannot deadlock.
 _UPDATE = f"""
-    with stored as (
+    with wanted as (
+        select * from unnest($8::uuid[], $9::integer[], $10::uuid[], $11::text[], $12::text[], $13::text[],
+                             $14::integer[], $15::text[], $16::bigint[], $17::text[], $18::text[], $19::text[],
+                             $20::timestamptz[], $21::timestamptz[], $22::smallint[])
+             as n(id, expected, claim, status, stock_status, payment_status, version, lines, total_minor, currency,
+                  reason, history, at, deadline, attempts)
+    ), held as (
+        select o.id, n.claim from wanted n join orders o on o.id = n.id and o.version = n.expected
+        order by o.id for update of o
+    ), claimed as (
+        insert into inbox (event_id) select claim from held where claim is not null order by claim
+        on conflict do nothing returning event_id
+    ), stored as (
         update orders as o
-        set status = n.status, version = n.version, lines = n.lines::jsonb, total_minor = n.total_minor,
-            currency = n.currency, reason = n.reason, history = n.history::jsonb, updated_at = n.at
-        from unnest($8::uuid[], $9::integer[], $10::text[], $11::integer[], $12::text[], $13::bigint[], $14::text[],
-                    $15::text[], $16::text[], $17::timestamptz[])
-             as n(id, expected, status, version, lines, total_minor, currency, reason, history, at)
-        where o.id = n.id and o.version = n.expected
+        set status = n.status, stock_status = n.stock_status, payment_status = n.payment_status, version = n.version,
+            lines = n.lines::jsonb, total_minor = n.total_minor, currency = n.currency, reason = n.reason,
+            history = n.history::jsonb, updated_at = n.at, deadline = n.deadline, attempts = n.attempts
+        from wanted n
+        where o.id = n.id and o.version = n.expected and o.id in (select id from held)
+          and (n.claim is null or n.claim in (select event_id from claimed))
         returning o.id
-    ) {_FINISH}
+    ), sent as ({INSERT_MESSAGES})
+    select array(select id from stored) as stored, array(select id from held) as held, pg_notify('{CHANNEL}', '')
 """
 
 _FIRST_OF_KEYS = """
@@ -55,11 +69,12 @@ _FIRST_OF_KEYS = """
     join orders o on o.caller = k.caller and o.idempotency_key = k.key
 """
 
-_FIND = f"select {COLUMNS} from orders where id = $1"
+_FIND = f"select {COLUMNS} from orders where id = any($1::uuid[])"
 _NEWEST = f"""
     select {COLUMNS} from orders
     where ($1::text is null or status = $1) and ($2::uuid is null or id < $2) order by id desc limit $3
 """
+_OVERDUE = "select id from orders where deadline <= $1 order by deadline limit $2"
 
 
 class PostgresOrders:
@@ -69,6 +84,7 @@ class PostgresOrders:
         self._reads = reads
         self._creating = [CommitConnection(dsn) for _ in range(connections)]
         self._updating = CommitConnection(dsn)
+        self._finding = CommitConnection(dsn)
         self._creations = GroupCommitter[OrderChanges, Outcome](
             [_Creations(connection) for connection in self._creating],
             name="creations",
@@ -77,6 +93,10 @@ class PostgresOrders:
         )
         self._updates = GroupCommitter[OrderChanges, Outcome](
             [_Updates(self._updating)], name="updates", max_batch=max_batch, max_waiting=max_waiting
+        )
+        # Reads that wait together are answered by one query, for the same reason.
+        self._finds = GroupCommitter[OrderId, Order | None](
+            [_Finds(self._finding)], name="finds", max_batch=max_batch, max_waiting=max_waiting
         )
 
     @property
@@ -91,9 +111,7 @@ class PostgresOrders:
 
     async def find(self, order_id: OrderId) -> Order | None:
         """See OrderStore."""
-        with unavailable_when_away():
-            row = await self._reads.fetchrow(_FIND, order_id.value)
-        return order_of(row) if row else None
+        return await self._finds.commit(order_id)
 
     async def newest(self, *, status: OrderStatus | None, before: OrderId | None, limit: int) -> Sequence[Order]:
         """See OrderStore."""
@@ -101,11 +119,16 @@ class PostgresOrders:
             rows = await self._reads.fetch(_NEWEST, status, before.value if before else None, limit)
         return [order_of(row) for row in rows]
 
+    async def overdue(self, now: datetime, limit: int) -> Sequence[OrderId]:
+        """See OrderStore."""
+        with unavailable_when_away():
+            return [OrderId(row["id"]) for row in await self._reads.fetch(_OVERDUE, now, limit)]
+
     async def close(self) -> None:
-        """Answer every write that was taken, then close the connections."""
-        await self._creations.close()
-        await self._updates.close()
-        for connection in (*self._creating, self._updating):
+        """Answer everything that was taken, then close the connections."""
+        for committer in (self._creations, self._updates, self._finds):
+            await committer.close()
+        for connection in (*self._creating, self._updating, self._finding):
             connection.close()
 
 
@@ -119,33 +142,33 @@ class _Creations:
         # Batches that race for the same keys take them in the same order, so that they cannot deadlock.
         rows = sorted(batch, key=_claimed_key) if any(changes.claim for changes in batch) else batch
         orders = [changes.aggregate for changes in rows]
-        claims = [changes.claim for changes in rows]
-        stored = await _store(
-            self._connection,
+        claims = [_idempotency_key(changes) for changes in rows]
+        (row,) = await self._connection.fetch(
             _CREATE,
-            rows,
+            *message_columns(_messages(rows)),
             [order.id.value for order in orders],
             [order.customer_id.value if order.customer_id else None for order in orders],
             [encode_lines(order) for order in orders],
             [order.created_at for order in orders],
+            [order.deadline for order in orders],
             [claim.caller if claim else None for claim in claims],
             [claim.key if claim else None for claim in claims],
             [claim.request_hash if claim else None for claim in claims],
         )
+        stored = set(row["stored"])
         if len(stored) == len(batch):
             return [Committed()] * len(batch)
         return await self._name_the_first(batch, stored)
 
     async def _name_the_first(self, batch: Sequence[OrderChanges], stored: set[UUID]) -> Sequence[Outcome]:
-        losers = [c.claim for c in batch if c.aggregate.id.value not in stored and c.claim is not None]
+        claims = [_idempotency_key(changes) for changes in batch if changes.aggregate.id.value not in stored]
+        losers = [claim for claim in claims if claim is not None]
         rows = await self._connection.fetch(
             _FIRST_OF_KEYS, [claim.caller for claim in losers], [claim.key for claim in losers]
         )
         firsts = {(row[0], row[1]): Duplicate(row[2], row[3]) for row in rows}
         return [
-            Committed()
-            if changes.aggregate.id.value in stored
-            else (firsts.get((changes.claim.caller, changes.claim.key), Conflict()) if changes.claim else Conflict())
+            Committed() if changes.aggregate.id.value in stored else firsts.get(_claimed_key(changes), Conflict())
             for changes in batch
         ]
 
@@ -160,13 +183,15 @@ class _Updates:
         # Two decisions on the same version of one order: the first of them wins here, as it would row by row.
         winners = list({changes.aggregate.id: changes for changes in reversed(batch)}.values())
         orders = [changes.aggregate for changes in winners]
-        stored = await _store(
-            self._connection,
+        (row,) = await self._connection.fetch(
             _UPDATE,
-            winners,
+            *message_columns(_messages(winners)),
             [order.id.value for order in orders],
             [changes.expected_version for changes in winners],
+            [changes.claim.event_id if isinstance(changes.claim, InboxClaim) else None for changes in winners],
             [order.status.value for order in orders],
+            [order.stock.value for order in orders],
+            [order.payment.value if order.payment else None for order in orders],
             [order.version for order in orders],
             [encode_lines(order) for order in orders],
             [order.total.minor if order.total else None for order in orders],
@@ -174,25 +199,40 @@ class _Updates:
             [order.reason for order in orders],
             [encode_history(order) for order in orders],
             [order.updated_at for order in orders],
+            [order.deadline for order in orders],
+            [order.attempts for order in orders],
         )
-        committed = {id(changes) for changes in winners if changes.aggregate.id.value in stored}
-        return [Committed() if id(changes) in committed else Conflict() for changes in batch]
+        stored, held = set(row["stored"]), set(row["held"])
+        outcomes = {id(changes): _outcome(changes.aggregate.id.value, stored, held) for changes in winners}
+        return [outcomes.get(id(changes), Conflict()) for changes in batch]
+
+
+class _Finds:
+    """Answers a batch of reads over one connection."""
+
+    def __init__(self, connection: CommitConnection) -> None:
+        self._connection = connection
+
+    async def __call__(self, batch: Sequence[OrderId]) -> Sequence[Order | None]:
+        rows = await self._connection.fetch(_FIND, [order_id.value for order_id in batch])
+        found = {row["id"]: order_of(row) for row in rows}
+        return [found.get(order_id.value) for order_id in batch]
+
+
+def _outcome(order_id: UUID, stored: set[UUID], held: set[UUID]) -> Outcome:
+    if order_id in stored:
+        return Committed()
+    return Duplicate(order_id) if order_id in held else Conflict()
+
+
+def _idempotency_key(changes: OrderChanges) -> IdempotencyKey | None:
+    return changes.claim if isinstance(changes.claim, IdempotencyKey) else None
 
 
 def _claimed_key(changes: OrderChanges) -> tuple[str, str]:
-    return (changes.claim.caller, changes.claim.key) if changes.claim else ("", "")
+    claim = _idempotency_key(changes)
+    return (claim.caller, claim.key) if claim else ("", "")
 
 
-async def _store(
-    connection: CommitConnection, statement: str, batch: Sequence[OrderChanges], *columns: list[Any]
-) -> set[UUID]:
-    """Run one of the two statements; answers the ids of the orders that were stored."""
-    messages = [(c.aggregate.id.value, encode(event)) for c in batch for event in c.events]
-    (row,) = await connection.fetch(statement, *message_columns(messages), *columns)
-    return set(row["stored"])
-
-
-async def open_reads(dsn: str) -> Any:
-    """A pool for reading. It connects when it is first used, so that a database that is away does not stop the
-    start."""
-    return await asyncpg.create_pool(dsn, min_size=0, max_size=4, command_timeout=10.0, timeout=5.0)
+def _messages(batch: Sequence[OrderChanges]) -> list[tuple[UUID, Message]]:
+    return [(changes.aggregate.id.value, encode(outgoing)) for changes in batch for outgoing in changes.outgoing]

@@ -1,0 +1,39 @@
+"""Lead an order through its fulfilment: whatever happens to it, from whomever, is one decision and one commit."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from messaging.changes import Changes, InboxClaim
+from messaging.commit import decide_then_commit
+from order_service.application.find_orders import FindOrders
+from order_service.application.ports import Clock, NewId, OrderChanges, OrderStore
+from order_service.domain.fulfilment import Happening, Moment, react
+from order_service.domain.order import Order, OrderId
+
+
+def decide(order: Order, happening: Happening, moment: Moment, claim: InboxClaim | None = None) -> OrderChanges | None:
+    """What becomes of the order, or None when nothing does. Raises IllegalTransition."""
+    reaction = react(order, happening, moment)
+    return Changes(reaction.order, order.version, reaction.outgoing, claim) if reaction else None
+
+
+@dataclass(frozen=True, slots=True)
+class FulfilOrder:
+    """The use case with its ports. `step_timeout` is how long an answer may take."""
+
+    orders: OrderStore
+    clock: Clock
+    new_id: NewId
+    step_timeout: timedelta
+
+    async def __call__(self, order_id: OrderId, happening: Happening, claim: InboxClaim | None = None) -> Order:
+        """Answer the order as it stands afterwards. Raises OrderNotFound, IllegalTransition, Contention."""
+        return await decide_then_commit(
+            load=lambda: FindOrders(self.orders).one(order_id),
+            decide=lambda order: decide(order, happening, self.moment(), claim),
+            commit=self.orders.commit,
+        )
+
+    def moment(self) -> Moment:
+        """Now, with fresh ids."""
+        return Moment(self.clock(), self.new_id(), self.new_id(), self.new_id(), self.step_timeout)

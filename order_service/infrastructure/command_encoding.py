@@ -1,0 +1,79 @@
+"""The commands of the fulfilment as bytes on `inventory-commands` and `payment-commands`; docs/events.md has the rules.
+
+The TypedDicts are the payloads after the envelope's own fields; docs/schemas is generated from them.
+"""
+
+from typing import TypedDict
+
+from messaging.message import Message, cloud_event
+from order_service.domain.commands import (
+    ChargePayment,
+    Command,
+    RefundPayment,
+    ReleaseStock,
+    ReserveStock,
+    ShipStock,
+)
+from order_service.infrastructure.event_encoding import SOURCE, VERSION, ItemV1, MoneyV1, money_v1
+
+INVENTORY_TOPIC = "inventory-commands"
+PAYMENT_TOPIC = "payment-commands"
+
+
+class ReserveStockV1(TypedDict):
+    """Hold all of it, or nothing."""
+
+    items: list[ItemV1]
+
+
+class ReleaseStockV1(TypedDict):
+    """Hold nothing for this order, now and later."""
+
+
+class ShipStockV1(TypedDict):
+    """What is held for this order has left."""
+
+
+class ChargePaymentV1(TypedDict):
+    """Capture this amount."""
+
+    amount: MoneyV1
+
+
+class RefundPaymentV1(TypedDict):
+    """Keep nothing of this order's, now and later."""
+
+
+Payload = ReserveStockV1 | ReleaseStockV1 | ShipStockV1 | ChargePaymentV1 | RefundPaymentV1
+
+
+def encode_command(command: Command) -> Message:
+    """The command's message, final."""
+    topic, data = _payload(command)
+    return cloud_event(
+        event_id=command.event_id,
+        event_type=type(command).__name__,
+        event_version=VERSION,
+        occurred_at=command.occurred_at,
+        source=SOURCE,
+        topic=topic,
+        order_id=command.order_id,
+        data=data,
+    )
+
+
+def _payload(command: Command) -> tuple[str, Payload]:
+    match command:
+        case ReserveStock():
+            items: list[ItemV1] = [
+                {"productId": line.product_id.value, "quantity": line.quantity.value} for line in command.lines
+            ]
+            return INVENTORY_TOPIC, ReserveStockV1(items=items)
+        case ReleaseStock():
+            return INVENTORY_TOPIC, ReleaseStockV1()
+        case ShipStock():
+            return INVENTORY_TOPIC, ShipStockV1()
+        case ChargePayment():
+            return PAYMENT_TOPIC, ChargePaymentV1(amount=money_v1(command.amount))
+        case RefundPayment():
+            return PAYMENT_TOPIC, RefundPaymentV1()

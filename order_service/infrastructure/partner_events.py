@@ -1,0 +1,103 @@
+"""The answers of the inventory and the payment service: what the saga reads of them, and what they mean to it.
+
+Each model declares only the fields that are read here. tests/contract feeds them the partners' golden messages.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from messaging.consuming import Handler, Record, Rejected, Subscription
+from messaging.decoding import Body, Envelope, decoder
+from order_service.application.find_orders import OrderNotFound
+from order_service.application.fulfil_order import FulfilOrder
+from order_service.domain.fulfilment import (
+    Happening,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentRefunded,
+    StockRejected,
+    StockReleased,
+    StockReserved,
+)
+from order_service.domain.order import InvalidOrder, OrderId
+from shared_kernel.money import CurrencyMismatch, InvalidMoney, Money
+from shared_kernel.product import InvalidProduct, ProductId
+
+INVENTORY_TOPIC = "inventory-events"
+INVENTORY_SOURCE = "/inventory-service"
+PAYMENT_TOPIC = "payment-events"
+PAYMENT_SOURCE = "/payment-service"
+
+
+class UnitPrice(BaseModel):
+    """A decimal string and an ISO 4217 currency."""
+
+    amount: str
+    currency: str
+
+
+class PricedItem(BaseModel):
+    """The price of a product."""
+
+    productId: str  # noqa: N815  the names on the wire
+    unitPrice: UnitPrice  # noqa: N815
+
+
+class StockReservedBody(Envelope):
+    """StockReserved."""
+
+    items: list[PricedItem]
+
+
+class ReasonBody(Envelope):
+    """StockRejected and PaymentDeclined."""
+
+    reason: str
+
+
+def partner_subscriptions(fulfil: FulfilOrder) -> Sequence[Subscription]:
+    """What the saga hears of its partners, and who handles it."""
+    return (
+        Subscription(
+            INVENTORY_TOPIC,
+            {
+                "StockReserved": _handler(fulfil, StockReservedBody, _stock_reserved),
+                "StockRejected": _handler(fulfil, ReasonBody, lambda body: StockRejected(body.reason)),
+                "StockReleased": _handler(fulfil, Envelope, lambda _: StockReleased()),
+            },
+            INVENTORY_SOURCE,
+        ),
+        Subscription(
+            PAYMENT_TOPIC,
+            {
+                "PaymentCaptured": _handler(fulfil, Envelope, lambda _: PaymentCaptured()),
+                "PaymentDeclined": _handler(fulfil, ReasonBody, lambda body: PaymentDeclined(body.reason)),
+                "PaymentRefunded": _handler(fulfil, Envelope, lambda _: PaymentRefunded()),
+            },
+            PAYMENT_SOURCE,
+        ),
+    )
+
+
+def _stock_reserved(body: StockReservedBody) -> StockReserved:
+    return StockReserved(
+        {ProductId(item.productId): Money.of(item.unitPrice.amount, item.unitPrice.currency) for item in body.items}
+    )
+
+
+def _handler(fulfil: FulfilOrder, model: type[Body], meaning: Callable[[Body], Happening]) -> Handler:
+    decode = decoder(model)
+
+    def handle(record: Record) -> Awaitable[Any]:
+        return _handle(fulfil, decode(record), meaning)
+
+    return handle
+
+
+async def _handle(fulfil: FulfilOrder, body: Body, meaning: Callable[[Body], Happening]) -> None:
+    try:
+        await fulfil(OrderId(body.orderId), meaning(body), body.claim)
+    except (OrderNotFound, InvalidOrder, InvalidProduct, InvalidMoney, CurrencyMismatch) as error:
+        raise Rejected(str(error)) from error
