@@ -1,0 +1,174 @@
+"""The catalogue over HTTP: routes, what goes in and out in camelCase, and how the service's own errors are answered."""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Path, Query, Response
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
+
+from http_api.application import HttpPart
+from http_api.body_limit import JsonBodyRoute
+from http_api.errors import Answer, BadRequest, ErrorTable
+from http_api.health import HealthChecks
+from http_api.schemas import MoneyView, Printable, documented
+from inventory_service.application import FindProducts, ProductNotFound, PutProduct
+from inventory_service.domain import MAX_ON_HAND, MAX_PRICE_MINOR, OnHandBelowReserved, Product
+from shared_kernel.money import InvalidMoney, Money
+from shared_kernel.product import InvalidProduct, ProductId
+
+TITLE = "Inventory service"
+ERRORS: ErrorTable = {
+    ProductNotFound: Answer(404, "Not found", "productId"),
+    OnHandBelowReserved: Answer(409, "Conflict", "onHand"),
+}
+
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+
+ProductIdPath = Annotated[Printable, Path(description="The product, by the name that the catalogue gives it")]
+
+
+def _currency(text: str) -> str:
+    if not _CURRENCY.fullmatch(text):
+        raise ValueError("must be three capital letters such as EUR")
+    return text
+
+
+class PriceInput(BaseModel):
+    """The price of one piece."""
+
+    # First, because the amount is read by it.
+    currency: Annotated[str, AfterValidator(_currency)] = Field(
+        examples=["EUR"], json_schema_extra={"pattern": "^[A-Z]{3}$"}
+    )
+    amount: str = Field(
+        max_length=32, examples=["12.50"], description="More than 0, at most 1,000,000,000 of the smallest unit"
+    )
+
+    @field_validator("amount")
+    @classmethod
+    def _is_a_price(cls, amount: str, others: ValidationInfo) -> str:
+        if not _AMOUNT.fullmatch(amount):
+            raise ValueError("must be a decimal number such as 12.50")
+        if amount.startswith("-"):
+            raise ValueError("must be more than 0")
+        currency = others.data.get("currency")
+        if currency is None:  # it is wrong itself, and says so
+            return amount
+        try:
+            price = Money.of(amount, currency)
+        except InvalidMoney:
+            raise ValueError(f"has more digits than {currency} has") from None
+        if price.minor == 0:
+            raise ValueError("must be more than 0")
+        if price.minor > MAX_PRICE_MINOR:
+            raise ValueError(f"must be at most {Money(MAX_PRICE_MINOR, currency).amount}")
+        return amount
+
+
+class ProductInput(BaseModel):
+    """A product as it shall be. Fields that are not named here are ignored."""
+
+    price: PriceInput
+    onHand: int = Field(ge=0, le=MAX_ON_HAND, strict=True, examples=[100])  # noqa: N815  the names on the wire
+
+
+class ProductView(BaseModel):
+    """A product as it was last committed. onHand = available + reserved."""
+
+    productId: str  # noqa: N815
+    price: MoneyView
+    onHand: int  # noqa: N815
+    reserved: int
+    available: int
+
+
+class ProductList(BaseModel):
+    """A page of products. Pass `nextCursor` as `cursor` for the next page; it is null on the last."""
+
+    products: list[ProductView]
+    nextCursor: str | None  # noqa: N815
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryUseCases:
+    """What can be asked of the inventory service over HTTP."""
+
+    put: PutProduct
+    find: FindProducts
+
+
+def inventory_http(checks: HealthChecks, use_cases: InventoryUseCases | None) -> HttpPart:
+    """The service's part of an application; without use cases only its health, for a process that serves no API."""
+    if use_cases is None:
+        return HttpPart(TITLE, checks)
+    return HttpPart(TITLE, checks, lambda app: add_product_routes(app, use_cases), ERRORS)
+
+
+_ADDED: dict[int | str, dict[str, Any]] = {201: {"model": ProductView, "description": "It is new"}}
+
+
+def add_product_routes(app: FastAPI, use_cases: InventoryUseCases) -> None:
+    """Serve the catalogue."""
+    routes = APIRouter(tags=["products"], route_class=JsonBodyRoute)
+
+    @routes.put(
+        "/products/{productId}",
+        summary="Add a product, or set its price and its stock",
+        responses=_ADDED | documented(400, 409, 413, 415, 503),
+    )
+    async def put_product(productId: ProductIdPath, product: ProductInput, response: Response) -> ProductView:  # noqa: N803
+        price = Money.of(product.price.amount, product.price.currency)
+        stored, is_new = await use_cases.put(ProductId(productId), price=price, on_hand=product.onHand)
+        if is_new:
+            response.status_code = 201
+        return product_view(stored)
+
+    @routes.get("/products/{productId}", responses=documented(400, 404, 503), summary="Read a product and its stock")
+    async def read_product(productId: ProductIdPath) -> ProductView:  # noqa: N803
+        return product_view(await use_cases.find.one(ProductId(productId)))
+
+    @routes.get("/products", responses=documented(400, 503), summary="List the products by their ids")
+    async def list_products(
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        cursor: Annotated[str | None, Query(max_length=512)] = None,
+    ) -> ProductList:
+        after = decode_cursor(cursor) if cursor is not None else None
+        page = await use_cases.find.page(after=after, limit=limit)
+        return ProductList(
+            products=[product_view(product) for product in page.products],
+            nextCursor=encode_cursor(page.next_after) if page.next_after else None,
+        )
+
+    app.include_router(routes)
+
+
+def product_view(product: Product) -> ProductView:
+    """A product on the wire."""
+    return ProductView(
+        productId=product.id.value,
+        price=MoneyView(amount=product.price.amount, currency=product.price.currency),
+        onHand=product.on_hand,
+        reserved=product.reserved,
+        available=product.available,
+    )
+
+
+def encode_cursor(product_id: ProductId) -> str:
+    """The opaque cursor that continues after this product."""
+    return base64.urlsafe_b64encode(product_id.value.encode()).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str) -> ProductId:
+    """Raises BadRequest for anything that encode_cursor did not make."""
+    padding = "=" * (-len(cursor) % 4)
+    try:
+        product_id = ProductId(base64.b64decode(cursor + padding, altchars=b"-_", validate=True).decode())
+    except (binascii.Error, ValueError, InvalidProduct):
+        product_id = None
+    if product_id is None or encode_cursor(product_id) != cursor:
+        raise BadRequest(400, "Validation failed", {"cursor": "cursor must be the nextCursor of an earlier page"})
+    return product_id

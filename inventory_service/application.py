@@ -1,0 +1,176 @@
+"""What the inventory service does: reserve, release and ship an order's stock; keep and show the catalogue."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Protocol, TypeAlias
+from uuid import UUID
+
+from inventory_service.domain import Decision, Product, Reservation, release, reserve, ship
+from messaging.changes import Committed, Duplicate, InboxClaim
+from shared_kernel.money import Money
+from shared_kernel.product import ProductId
+
+Clock: TypeAlias = Callable[[], datetime]
+"""The time now, aware and in UTC."""
+
+NewId: TypeAlias = Callable[[], UUID]
+"""A fresh UUIDv7; later ones sort after earlier ones."""
+
+Decide: TypeAlias = Callable[[Reservation | None, Mapping[ProductId, Product]], Decision]
+"""A decision of the domain on an order's reservation and on the stock of the products concerned, those that exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class StockWrite:
+    """A decision to be made and committed in one. Concerned are `product_ids` and the products that are reserved for
+    the order already."""
+
+    claim: InboxClaim
+    order_id: UUID
+    product_ids: Iterable[ProductId]
+    decide: Decide
+
+
+class StockStore(Protocol):
+    """Where products and reservations live. Every method raises StoreUnavailable when the store does not answer."""
+
+    async def commit(self, write: StockWrite) -> Committed | Duplicate:
+        """Decide while nobody else can change what the decision rests on, and store what comes of it, its events and
+        the claim, all or nothing. A claim that was taken before changes nothing.
+
+        Raises what `decide` raises, and then nothing is stored and the claim is free; StoreOverloaded.
+        """
+        ...
+
+    async def change_product(self, product_id: ProductId, decide: Callable[[Product | None], Product]) -> Product:
+        """Decide likewise upon one product, store it and answer it. Raises what `decide` raises."""
+        ...
+
+    async def find(self, product_id: ProductId) -> Product | None:
+        """The product as last committed."""
+        ...
+
+    async def page(self, *, after: ProductId | None, limit: int) -> Sequence[Product]:
+        """At most `limit` products by their ids, those after `after` if it is given."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveStock:
+    """Hold what an order wants, all or nothing."""
+
+    store: StockStore
+    clock: Clock
+    new_id: NewId
+
+    async def __call__(self, order_id: UUID, items: Iterable[tuple[ProductId, int]], claim: InboxClaim) -> None:
+        """Return once the answer, StockReserved or StockRejected, is on its way. A product may stand in several
+        items."""
+        wanted: dict[ProductId, int] = {}
+        for product_id, quantity in items:
+            wanted[product_id] = wanted.get(product_id, 0) + quantity
+        decide = partial(reserve, order_id=order_id, wanted=wanted, event_id=self.new_id(), now=self.clock())
+        await self.store.commit(StockWrite(claim, order_id, wanted, decide))
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseStock:
+    """Give back what is held for an order, or see to it that nothing will be."""
+
+    store: StockStore
+    clock: Clock
+    new_id: NewId
+
+    async def __call__(self, order_id: UUID, claim: InboxClaim) -> None:
+        """Return once the answer, StockReleased, is on its way. Raises AlreadyShipped."""
+        decide = partial(release, order_id=order_id, event_id=self.new_id(), now=self.clock())
+        await self.store.commit(StockWrite(claim, order_id, (), decide))
+
+
+@dataclass(frozen=True, slots=True)
+class ShipStock:
+    """What is held for an order leaves the house."""
+
+    store: StockStore
+
+    async def __call__(self, order_id: UUID, claim: InboxClaim) -> None:
+        """Return once it is stored. Raises NothingToShip."""
+        await self.store.commit(StockWrite(claim, order_id, (), partial(ship, order_id=order_id)))
+
+
+class ProductNotFound(Exception):
+    """There is no product of this id."""
+
+    def __init__(self, product_id: ProductId) -> None:
+        super().__init__(f"there is no product {product_id}")
+        self.product_id = product_id
+
+
+@dataclass(frozen=True, slots=True)
+class PutProduct:
+    """Add a product to the catalogue, or count and price it anew."""
+
+    store: StockStore
+
+    async def __call__(self, product_id: ProductId, *, price: Money, on_hand: int) -> tuple[Product, bool]:
+        """Answer the product, and whether it is new. Raises OnHandBelowReserved."""
+        is_new = False
+
+        def decide(there: Product | None) -> Product:
+            nonlocal is_new
+            is_new = there is None
+            if there is None:
+                return Product(id=product_id, price=price, on_hand=on_hand)
+            return there.with_stock(price=price, on_hand=on_hand)
+
+        return await self.store.change_product(product_id, decide), is_new
+
+
+@dataclass(frozen=True, slots=True)
+class ProductPage:
+    """`next_after` continues the listing, or is None when this was the last page."""
+
+    products: Sequence[Product]
+    next_after: ProductId | None
+
+
+@dataclass(frozen=True, slots=True)
+class FindProducts:
+    """Read the catalogue."""
+
+    store: StockStore
+
+    async def one(self, product_id: ProductId) -> Product:
+        """Raises ProductNotFound."""
+        product = await self.store.find(product_id)
+        if product is None:
+            raise ProductNotFound(product_id)
+        return product
+
+    async def page(self, *, after: ProductId | None, limit: int) -> ProductPage:
+        """Products by their ids, those after `after`."""
+        found = await self.store.page(after=after, limit=limit + 1)
+        page = found[:limit]
+        return ProductPage(page, page[-1].id if len(found) > limit else None)
+
+
+# One of them is scarce, and one costs more than the simulated payment gateway lets pass.
+SAMPLE_PRODUCTS = (
+    Product(id=ProductId("p1"), price=Money.of("12.50", "EUR"), on_hand=1_000_000),
+    Product(id=ProductId("p2"), price=Money.of("3.99", "EUR"), on_hand=1_000_000),
+    Product(id=ProductId("p3"), price=Money.of("149.00", "EUR"), on_hand=1_000),
+    Product(id=ProductId("p4"), price=Money.of("0.99", "EUR"), on_hand=1_000_000),
+    Product(id=ProductId("p5"), price=Money.of("2499.00", "EUR"), on_hand=10),
+)
+
+
+async def add_sample_products(store: StockStore) -> None:
+    """Products to try the system with. Those that are there already stay as they are."""
+    for sample in SAMPLE_PRODUCTS:
+        await store.change_product(sample.id, partial(_unless_there, sample))
+
+
+def _unless_there(sample: Product, there: Product | None) -> Product:
+    return there or sample

@@ -1,0 +1,1 @@
+"""The inventory service's adapters: the only place with SQL and asyncpg."""

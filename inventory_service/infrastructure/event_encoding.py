@@ -1,0 +1,88 @@
+"""Stock events as bytes on the topic `inventory-events`. The shapes below are the contract; docs/events.md has the
+rules.
+
+The TypedDicts are the payloads after the envelope's own fields; docs/schemas is generated from them.
+"""
+
+from typing import TypedDict
+
+from inventory_service.domain import StockEvent, StockRejected, StockReleased, StockReserved
+from messaging.message import Message, cloud_event
+from shared_kernel.money import Money
+
+TOPIC = "inventory-events"
+SOURCE = "/inventory-service"
+VERSION = 1
+
+
+class MoneyV1(TypedDict):
+    """A decimal string and an ISO 4217 currency."""
+
+    amount: str
+    currency: str
+
+
+class ReservedItemV1(TypedDict):
+    """So many pieces of a product, and the price of one."""
+
+    productId: str
+    quantity: int
+    unitPrice: MoneyV1
+
+
+class StockReservedV1(TypedDict):
+    """All that the order wants is held for it. A product stands in `items` once, whatever the order's lines are."""
+
+    items: list[ReservedItemV1]
+    total: MoneyV1
+
+
+class StockRejectedV1(TypedDict):
+    """Nothing is held for the order."""
+
+    reason: str
+
+
+class StockReleasedV1(TypedDict):
+    """Nothing is held for the order any more, and nothing will be."""
+
+
+Payload = StockReservedV1 | StockRejectedV1 | StockReleasedV1
+
+
+def encode(event: StockEvent) -> Message:
+    """The event's message, final."""
+    return cloud_event(
+        event_id=event.event_id,
+        event_type=type(event).__name__,
+        event_version=VERSION,
+        occurred_at=event.occurred_at,
+        source=SOURCE,
+        topic=TOPIC,
+        order_id=event.order_id,
+        data=_payload(event),
+    )
+
+
+def _payload(event: StockEvent) -> Payload:
+    match event:
+        case StockReserved():
+            return {
+                "items": [
+                    {
+                        "productId": line.product_id.value,
+                        "quantity": line.quantity,
+                        "unitPrice": _money(line.unit_price),
+                    }
+                    for line in event.lines
+                ],
+                "total": _money(event.total),
+            }
+        case StockRejected():
+            return {"reason": event.reason}
+        case StockReleased():
+            return {}
+
+
+def _money(money: Money) -> MoneyV1:
+    return {"amount": money.amount, "currency": money.currency}

@@ -1,0 +1,53 @@
+"""Products, reservations, and what every service has: the outbox and the tables of consuming.
+
+The CHECK constraints say which rows cannot be: they hold whatever code writes.
+"""
+
+from alembic import op
+
+from messaging.tables import CONSUMING, OUTBOX
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+# By code point, as Python sorts: every instance locks products in one order, whatever the database's locale is.
+PRODUCTS = """
+create table products (
+    id          text collate "C" primary key check (length(id) between 1 and 64),
+    price_minor bigint not null check (price_minor between 1 and 1000000000),
+    currency    char(3) not null check (currency ~ '^[A-Z]{3}$'),
+    on_hand     integer not null check (on_hand between 0 and 1000000000),
+    reserved    integer not null check (reserved >= 0),
+    constraint no_more_is_reserved_than_is_on_hand check (reserved <= on_hand)
+) with (fillfactor = 50)
+"""
+
+RESERVATIONS = """
+create table reservations (
+    order_id   uuid primary key,
+    status     text not null check (status in ('RESERVED', 'REJECTED', 'RELEASED', 'SHIPPED')),
+    lines      jsonb not null check (jsonb_typeof(lines) = 'array'),
+    currency   char(3) check (currency ~ '^[A-Z]{3}$'),
+    reason     text,
+    created_at timestamptz not null default now(),
+    changed_at timestamptz not null default now(),
+    constraint what_was_reserved_has_lines check (status not in ('RESERVED', 'SHIPPED') or lines <> '[]'),
+    constraint what_was_rejected_holds_nothing check (status <> 'REJECTED' or lines = '[]'),
+    constraint only_a_rejection_has_a_reason check ((status = 'REJECTED') = (reason is not null)),
+    constraint prices_have_a_currency check ((lines = '[]') = (currency is null))
+)
+"""
+
+
+def upgrade() -> None:
+    """Make the tables."""
+    for statement in (PRODUCTS, RESERVATIONS, OUTBOX, *CONSUMING):
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    """Take them away, with what is in them."""
+    for table in ("products", "reservations", "outbox", "inbox", "parked", "dead_letters"):
+        op.execute(f"drop table {table}")

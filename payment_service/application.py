@@ -1,0 +1,286 @@
+"""Take commands, call the gateway, record what it said: intent, call, outcome, in that order and never in one
+transaction.
+
+Each of the three can be the last thing that a process does. What it leaves is a payment whose `next_attempt_at` comes,
+and then whoever sweeps makes the call again with the same key.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeAlias
+from uuid import UUID
+
+from messaging.changes import Changes, InboxClaim, StoreOverloaded, StoreUnavailable
+from messaging.changes import Outcome as CommitOutcome
+from messaging.commit import Contention, decide_then_commit
+from payment_service.domain import Call, Moment, Payment, PaymentEvent, Step
+from shared_kernel.money import Money
+
+# Calls that wait for their turn. More would only wait here longer than their lease, and the database has room.
+_WAITING_FOR_EACH_CALL = 15
+_FINISH_WITHIN = 2.0
+
+Clock: TypeAlias = Callable[[], datetime]
+"""The time now, aware and in UTC."""
+
+NewId: TypeAlias = Callable[[], UUID]
+"""A fresh UUIDv7."""
+
+PaymentChanges: TypeAlias = Changes[Payment, PaymentEvent]
+Decide: TypeAlias = Callable[[Payment | None, Moment], Step | None]
+Outcome: TypeAlias = Callable[[Payment, Moment], Step | None]
+
+log = logging.getLogger("cashier")
+
+
+class PaymentNotFound(Exception):
+    """Nobody has asked for this order's money, or for giving it back."""
+
+    def __init__(self, order_id: UUID) -> None:
+        super().__init__(f"there is no payment for the order {order_id}")
+
+
+def claimed_event(changes: PaymentChanges) -> UUID | None:
+    """The event that these changes are the effect of, where it is one."""
+    return changes.claim.event_id if isinstance(changes.claim, InboxClaim) else None
+
+
+class PaymentStore(Protocol):
+    """Where payments live. Every method raises StoreUnavailable when the store does not answer."""
+
+    async def commit(self, changes: PaymentChanges) -> CommitOutcome:
+        """Store a payment, its event and its claim, or nothing of them. Raises StoreOverloaded."""
+        ...
+
+    async def find(self, order_id: UUID) -> Payment | None:
+        """The payment as last committed. Raises StoreOverloaded."""
+        ...
+
+    async def claim_due(self, now: datetime, limit: int, until: datetime) -> Sequence[Payment]:
+        """Payments whose call is due, the longest due first, each with that call begun (`Payment.claimed`). No two
+        callers get the same one."""
+        ...
+
+
+class GatewayUnavailable(Exception):
+    """The gateway did not say what became of the call: money may have moved, or not. The same call with the same key
+    will tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """The gateway took the money and calls that `reference`."""
+
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The gateway did not take the money, and will not with this key."""
+
+    reason: str
+
+
+class PaymentGateway(Protocol):
+    """Whoever moves the money. Calls with the same key are one: it moves money once, and gives the first answer again.
+
+    Both methods raise GatewayUnavailable.
+    """
+
+    async def charge(self, key: str, order_id: UUID, amount: Money) -> Captured | Declined:
+        """Take the money for an order."""
+        ...
+
+    async def refund(self, key: str, order_id: UUID, amount: Money) -> None:
+        """Give it back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Takes steps of payments: each is decided on what is stored, and stored if that is still so."""
+
+    payments: PaymentStore
+    clock: Clock
+    new_id: NewId
+
+    async def take(
+        self,
+        load: Callable[[], Awaitable[Any]],  # Payment | None: what is not there yet is of version 0
+        decide: Decide,
+        *,
+        lease: timedelta | None,
+        claim: InboxClaim | None = None,
+    ) -> Step | None:
+        """Answer the step if it was taken here and now; None when there was nothing to do, or it was done before."""
+        step: Step | None = None
+
+        def decide_now(payment: Payment | None) -> PaymentChanges | None:
+            nonlocal step
+            step = decide(payment, Moment(self.clock(), self.new_id(), lease))
+            if step is None:
+                return None
+            return Changes(step.payment, payment.version if payment else 0, (step.event,) if step.event else (), claim)
+
+        after = await decide_then_commit(load, decide_now, self.payments.commit)
+        return step if step is not None and after is step.payment else None
+
+
+class Cashier:
+    """Calls the gateway for payments whose intent is on disk, and records what it said.
+
+    At most `at_once` calls are under way and fifteen times as many wait for their turn; what is beyond that stays in
+    the store until a sweep has room for it. `lease` is for how long a call that was begun here is left to this process;
+    after that anybody makes it again.
+    """
+
+    def __init__(self, steps: Steps, gateway: PaymentGateway, *, at_once: int, lease: timedelta) -> None:
+        self._steps = steps
+        self._gateway = gateway
+        self._lease = lease
+        self._turn = asyncio.Semaphore(at_once)
+        self._room = at_once * (1 + _WAITING_FOR_EACH_CALL)
+        self._at_hand: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    def reserve(self) -> timedelta | None:
+        """Keep room for one call, and answer for how long it will be left to us; None when there is no room.
+        What was reserved is to be used by `call`, or given back by `release`."""
+        if self._stopping or self._room <= 0:
+            return None
+        self._room -= 1
+        return self._lease
+
+    def release(self) -> None:
+        """Give back what was reserved."""
+        self._room += 1
+
+    def call(self, payment: Payment) -> None:
+        """Make the payment's next call in the background, in the room that was reserved for it."""
+        task = asyncio.create_task(self._call_until_done(payment))
+        self._at_hand.add(task)
+        task.add_done_callback(self._done)
+
+    async def sweep(self) -> None:
+        """Make the calls that are due: those that had no room, failed, or were interrupted by a crash."""
+        if self._stopping or self._room <= 0:
+            return
+        # Commands may reserve room while this waits; for a moment there are then more calls than room.
+        now = self._steps.clock()
+        for payment in await self._steps.payments.claim_due(now, self._room, now + self._lease):
+            self._room -= 1
+            self.call(payment)
+
+    async def close(self) -> None:
+        """Begin nothing new and wait two seconds for the calls at hand. What is then unfinished will be swept."""
+        self._stopping = True
+        if self._at_hand:
+            _, hanging = await asyncio.wait(self._at_hand, timeout=_FINISH_WITHIN)
+            for task in hanging:
+                task.cancel()
+            await asyncio.gather(*hanging, return_exceptions=True)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._at_hand.discard(task)
+        self.release()
+
+    async def _call_until_done(self, payment: Payment) -> None:
+        step: Step | None = Step(payment, call=True)
+        try:
+            while step is not None and step.call and not self._stopping:
+                step = await self._call(step.payment)
+        except (StoreUnavailable, StoreOverloaded, Contention) as error:
+            log.warning(
+                "the gateway's answer for %s is not recorded, and will be asked for again: %s", payment.order_id, error
+            )
+        except Exception:
+            log.exception("a call for %s failed, and will be made again", payment.order_id)
+
+    async def _call(self, payment: Payment) -> Step | None:
+        async with self._turn:
+            if self._stopping or not payment.is_leased(self._steps.clock()):
+                return None  # whoever sweeps makes the call
+            outcome = await self._ask(payment)
+        known: Payment | None = payment
+
+        async def load() -> Payment | None:
+            """As we left it; and only when that is no longer so, from the store."""
+            nonlocal known
+            current, known = known or await self._steps.payments.find(payment.order_id), None
+            return current
+
+        return await self._steps.take(
+            load, lambda current, moment: outcome(current, moment) if current else None, lease=self._lease
+        )
+
+    async def _ask(self, payment: Payment) -> Outcome:
+        """Make the call, and answer what it makes of the payment."""
+        call, amount = payment.next_call, payment.amount
+        if call is None or amount is None:
+            raise ValueError(f"there is no call to make for {payment}")
+        key = f"{payment.order_id}:{call}"
+        try:
+            if call is Call.REFUND:
+                await self._gateway.refund(key, payment.order_id, amount)
+                return Payment.refunded
+            answer = await self._gateway.charge(key, payment.order_id, amount)
+        except GatewayUnavailable:
+            return lambda current, moment: current.unanswered(call, moment)
+        match answer:
+            case Captured(reference):
+                return lambda current, moment: current.charged(reference, moment)
+            case Declined(reason):
+                return lambda current, moment: current.declined(reason, moment)
+
+
+@dataclass(frozen=True, slots=True)
+class TakeCommands:
+    """Record what is wanted, once for each claim. The call that follows is made in the background: a slow gateway
+    holds up nobody's commands."""
+
+    steps: Steps
+    cashier: Cashier
+
+    async def charge(self, order_id: UUID, amount: Money, claim: InboxClaim) -> None:
+        """Charge the order. Raises AmountChanged, InvalidPayment, Contention."""
+
+        def decide(payment: Payment | None, moment: Moment) -> Step | None:
+            return payment.charge(amount, moment) if payment else Payment.intent(order_id, amount, moment)
+
+        await self._take(order_id, decide, claim)
+
+    async def refund(self, order_id: UUID, claim: InboxClaim) -> None:
+        """Give back what was charged, or may have been, and refuse what would be. Raises Contention."""
+
+        def decide(payment: Payment | None, moment: Moment) -> Step | None:
+            return payment.refund(moment) if payment else Payment.tombstone(order_id, moment)
+
+        await self._take(order_id, decide, claim)
+
+    async def _take(self, order_id: UUID, decide: Decide, claim: InboxClaim) -> None:
+        lease = self.cashier.reserve()
+        step = None
+        try:
+            step = await self.steps.take(lambda: self.steps.payments.find(order_id), decide, lease=lease, claim=claim)
+        finally:
+            if step is not None and step.call:
+                self.cashier.call(step.payment)
+            elif lease is not None:
+                self.cashier.release()
+
+
+@dataclass(frozen=True, slots=True)
+class FindPayment:
+    """Read a payment."""
+
+    payments: PaymentStore
+
+    async def __call__(self, order_id: UUID) -> Payment:
+        """The payment as last committed. Raises PaymentNotFound."""
+        payment = await self.payments.find(order_id)
+        if payment is None:
+            raise PaymentNotFound(order_id)
+        return payment

@@ -1,0 +1,54 @@
+"""Commands from the topic `payment-commands`: what is read of them, and which use case takes them."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from messaging.consuming import Record, Rejected, Subscription
+from messaging.decoding import Envelope, decoder
+from payment_service.application import TakeCommands
+from payment_service.domain import MAX_MINOR, AmountChanged
+from shared_kernel.money import InvalidMoney, Money
+
+TOPIC = "payment-commands"
+
+
+class _Amount(BaseModel):
+    amount: Annotated[str, Field(pattern=r"^[0-9]{1,19}(\.[0-9]{1,3})?$")]  # so that it is cheap to read, whatever it is
+    currency: str
+
+    def as_money(self) -> Money:
+        """Raises Rejected."""
+        try:
+            money = Money.of(self.amount, self.currency)
+        except InvalidMoney as error:
+            raise Rejected(f"amount: {error}") from None
+        if money.minor > MAX_MINOR:
+            raise Rejected(f"amount: {self.amount} {self.currency} is more than anybody has")
+        return money
+
+
+class _ChargePayment(Envelope):
+    amount: _Amount
+
+
+class _RefundPayment(Envelope):
+    pass
+
+
+def payment_commands(take: TakeCommands) -> Subscription:
+    """Everything on the topic is meant for us: what is not known here becomes a dead letter."""
+    read_charge, read_refund = decoder(_ChargePayment), decoder(_RefundPayment)
+
+    async def charge(record: Record) -> None:
+        command = read_charge(record)
+        try:
+            await take.charge(command.orderId, command.amount.as_money(), command.claim)
+        except AmountChanged as error:
+            raise Rejected(str(error)) from None
+
+    async def refund(record: Record) -> None:
+        command = read_refund(record)
+        await take.refund(command.orderId, command.claim)
+
+    return Subscription(TOPIC, {"ChargePayment": charge, "RefundPayment": refund})

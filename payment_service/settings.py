@@ -1,0 +1,43 @@
+"""The payment service's configuration: environment variables, checked once at the start."""
+
+from decimal import Decimal
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from messaging.service_settings import DatabaseUrl, ServiceSettings
+
+SIMULATED = "simulated"
+
+
+def _gateway(value: str) -> str:
+    if value == SIMULATED or _is_http_address(value):
+        return value
+    raise ValueError("must be simulated or an address such as https://payments.example.com")
+
+
+def _is_http_address(value: str) -> bool:
+    try:
+        url = urlsplit(value)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # such as a port that is not a number
+        return False
+
+
+class PaymentSettings(ServiceSettings):
+    """PAYMENT_DATABASE_URL, PAYMENT_GATEWAY (`simulated` or its address), PAYMENT_GATEWAY_TIMEOUT_SECONDS for one try
+    of a call, PAYMENT_CALLS_AT_ONCE, and PAYMENT_RECOVERY_SECONDS: how long a call is left to the process that began
+    it, which should be longer than a call takes.
+
+    SIMULATED_LIMIT, SIMULATED_DELAY_SECONDS and SIMULATED_FAILURE_RATE (0 to 1) are about the simulated gateway.
+    """
+
+    payment_database_url: DatabaseUrl = "embedded"
+    payment_gateway: Annotated[str, AfterValidator(_gateway)] = SIMULATED
+    payment_gateway_timeout_seconds: float = Field(5.0, gt=0, le=300)
+    payment_calls_at_once: int = Field(64, ge=1, le=1000)
+    payment_recovery_seconds: float = Field(15.0, gt=0, le=3600)
+    simulated_limit: Decimal = Field(Decimal("1000.00"), ge=0)
+    simulated_delay_seconds: float = Field(0.0, ge=0, le=3600)
+    simulated_failure_rate: float = Field(0.0, ge=0, le=1)
