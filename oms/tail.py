@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import typer
 
+from messaging.consuming import Record
 from messaging.kafka import read_topic
 from messaging.kafka_settings import KafkaSettings
-from messaging.message import Message
 
 
-async def show_events(messages: Sequence[Message]) -> None:
-    """A subscriber that prints a line for each message."""
-    for message in messages:
-        _show(message.topic, message.type, message.value.decode())
+async def show_events(records: Sequence[Record]) -> None:
+    """A subscriber that prints a line for each record."""
+    for record in records:
+        _show(record.topic, record.type, record.value.decode())
 
 
 async def tail(settings: KafkaSettings, topic: str, *, from_beginning: bool, count: int | None) -> None:

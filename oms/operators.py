@@ -1,0 +1,197 @@
+"""`oms orders`, `oms dead-letters`, `oms parked`: what an operator does about what could not be done.
+
+These commands work on the services' databases; the running services do the rest: their relays publish what a retry
+sends, and their sweeps handle what is replayed.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from messaging import service_database
+from messaging.failures import Kept, PostgresFailures
+from messaging.in_process import InProcessBroker
+from messaging.service_settings import Role
+from messaging.service_storage import open_pool
+from oms.environment import CannotDo, LogLevel, read_settings, run
+from oms.services import SERVICES, ServiceName
+from order_service.application.find_orders import OrderNotFound
+from order_service.bootstrap import OrderService, order_service
+from order_service.domain.order import InvalidOrder, OrderId
+from order_service.settings import OrderSettings
+
+AT_ONCE = 100
+LISTED = 100
+
+orders = typer.Typer(no_args_is_help=True, help="Orders whose compensation failed.")
+dead_letters = typer.Typer(no_args_is_help=True, help="Messages that a service will never handle as they are.")
+parked = typer.Typer(no_args_is_help=True, help="Messages that wait behind one that could not be handled.")
+
+OneService = Annotated[ServiceName, typer.Option("--service", "-s", help="Whose.")]
+AnyService = Annotated[ServiceName | None, typer.Option("--service", "-s", help="Whose; everyone's unless given.")]
+Key = Annotated[str | None, typer.Option("--key", "-k", help="Those of one order.")]
+
+
+@asynccontextmanager
+async def _orders() -> AsyncIterator[OrderService]:
+    (settings,) = read_settings(OrderSettings, log_level=LogLevel.ERROR)
+    if settings.order_database_url == "memory":
+        raise CannotDo(
+            "ORDER_DATABASE_URL=memory keeps its orders in the process that serves them: there are none here"
+        )
+    async with order_service(settings, InProcessBroker(), frozenset({Role.API})) as service:
+        yield service
+
+
+@asynccontextmanager
+async def _failures(name: ServiceName) -> AsyncIterator[PostgresFailures]:
+    service = SERVICES[name]
+    (settings,) = read_settings(service.settings, log_level=LogLevel.ERROR)
+    url = service.database_url(settings)
+    if url == "memory":
+        raise CannotDo(f"{name.upper()}_DATABASE_URL=memory keeps nothing that could be looked at from here")
+    dsn = await service_database.resolve(url, settings.data_dir, service.database_name)
+    async with open_pool(dsn) as pool:
+        yield PostgresFailures(pool)
+
+
+@orders.command("stuck")
+def orders_stuck() -> None:
+    """List the orders whose compensation was asked for again and again without an answer."""
+
+    async def main() -> None:
+        async with _orders() as service:
+            stuck = await service.stuck.newest(LISTED)
+        table = Table("order", "stock", "payment", "reason", "since")
+        for order in stuck:
+            table.add_row(str(order.id), order.stock, order.payment or "-", order.reason, f"{order.updated_at:%F %T}")
+        Console().print(table if stuck else "no order is stuck")
+
+    run(main())
+
+
+@orders.command("retry")
+def orders_retry(
+    order_id: Annotated[UUID | None, typer.Argument(help="Which order.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All that are stuck.")] = False,
+) -> None:
+    """Ask once more for what is not undone."""
+    if (order_id is None) != every:
+        raise typer.BadParameter("name one order, or --all")
+
+    async def main() -> None:
+        async with _orders() as service:
+            try:
+                chosen = [OrderId(order_id)] if order_id else [order.id for order in await service.stuck.newest(10_000)]
+                for one in track(chosen, "asking again", console=Console(stderr=True), transient=True):
+                    order = await service.stuck.retry(one)
+                    typer.echo(f"{one}: {order.status}")
+            except (OrderNotFound, InvalidOrder) as error:
+                raise CannotDo(str(error)) from None
+
+    run(main())
+
+
+@dead_letters.command("list")
+def dead_letters_list(service: AnyService = None, key: Key = None) -> None:
+    """List dead letters, oldest first."""
+
+    async def main() -> None:
+        for name in [service] if service else SERVICES:
+            async with _failures(name) as failures:
+                _print(name, await failures.dead_letters(key, LISTED))
+
+    run(main())
+
+
+@dead_letters.command("show")
+def dead_letters_show(letter_id: Annotated[int, typer.Argument(help="Its number.")], service: OneService) -> None:
+    """Show one dead letter, whole."""
+
+    async def main() -> None:
+        async with _failures(service) as failures:
+            letter = await failures.dead_letter(letter_id)
+        if letter is None:
+            raise CannotDo(f"{service} has no dead letter {letter_id}")
+        record = letter.record
+        typer.echo(f"at:       {record.topic}[{record.partition}]@{record.offset}, {letter.since:%F %T}")
+        typer.echo(f"error:    {letter.error} (after {letter.attempts} attempts)")
+        typer.echo(f"key:      {record.key}")
+        for header, value in record.headers.items():
+            typer.echo(f"header:   {header}: {value}")
+        typer.echo(f"value:    {record.value.decode(errors='backslashreplace')}")
+
+    run(main())
+
+
+@dead_letters.command("replay")
+def dead_letters_replay(
+    service: OneService,
+    letter_id: Annotated[int | None, typer.Argument(help="One, by its number.")] = None,
+    key: Key = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+) -> None:
+    """Have dead letters handled again, with the ids that they have."""
+    if [letter_id is not None, key is not None, every].count(True) != 1:
+        raise typer.BadParameter("name one letter, or --key, or --all")
+
+    async def main() -> None:
+        async with _failures(service) as failures:
+            if letter_id is not None:
+                found = await failures.dead_letter(letter_id)
+                ids = [found.id] if found else []
+            else:
+                ids = [letter.id for letter in await failures.dead_letters(key, 1_000_000)]
+            if not ids:
+                raise CannotDo(f"{service} has no such dead letter")
+            starts = range(0, len(ids), AT_ONCE)
+            for start in track(starts, "replaying", console=Console(stderr=True), transient=True):
+                await failures.replay(ids[start : start + AT_ONCE])
+        typer.echo(f"{service}: {len(ids)} to be handled again by its consumer's next sweep")
+
+    run(main())
+
+
+@parked.command("list")
+def parked_list(service: AnyService = None) -> None:
+    """List parked messages, oldest first. The first of each key is the one that fails."""
+
+    async def main() -> None:
+        for name in [service] if service else SERVICES:
+            async with _failures(name) as failures:
+                _print(name, await failures.parked(LISTED))
+
+    run(main())
+
+
+@parked.command("retry")
+def parked_retry(service: OneService, key: Key = None) -> None:
+    """Try parked messages now rather than at the end of their pause."""
+
+    async def main() -> None:
+        async with _failures(service) as failures:
+            await failures.retry(key)
+        typer.echo(f"{service}: to be tried by its consumer's next sweep")
+
+    run(main())
+
+
+def _print(service: ServiceName, kept: Sequence[Kept]) -> None:
+    table = Table("no.", "type", "at", "key", "tried", "error", title=f"{service} service", title_justify="left")
+    for one in kept:
+        record = one.record
+        table.add_row(
+            str(one.id),
+            record.headers.get("ce_type", "?"),
+            f"{record.topic}[{record.partition}]@{record.offset}",
+            record.key,
+            str(one.attempts),
+            one.error,
+        )
+    Console().print(table if kept else f"{service}: none")

@@ -1,0 +1,85 @@
+"""Services as a process: one of them, or all in one."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+import typer
+
+from http_api.application import http_application
+from messaging.in_process import InProcessBroker
+from messaging.kafka import create_topics
+from messaging.kafka_settings import KafkaSettings
+from messaging.running import running
+from messaging.service_settings import PublisherKind, Role, ServiceSettings
+from messaging.transport import transport_of
+from oms.process import listen, serve_until_told
+from oms.services import EVENT_TOPICS, SERVICES, TOPICS, RunningService, Service, ServiceName
+from oms.tail import show_events, tail
+
+
+async def run_service(
+    service: Service,
+    settings: ServiceSettings,
+    kafka: KafkaSettings,
+    roles: frozenset[Role],
+    host: str,
+    port: int,
+    options: Mapping[str, bool],
+) -> None:
+    """Serve one service until told to stop. `options` are its own."""
+    listening = listen(host, port)
+    transport = transport_of(settings.event_publisher, kafka, InProcessBroker())
+    async with service.start(settings, transport, roles, **options) as started:
+        running_service: RunningService = started
+        await serve_until_told(
+            http_application([running_service.http]),
+            listening,
+            on_stop=running_service.stop_taking_requests,
+            on_started=lambda: typer.echo(
+                f"{service.name} service ({', '.join(sorted(roles))}) on http://{host}:{port}, docs at /docs; "
+                f"publishing: {settings.event_publisher}",
+                err=True,
+            ),
+        )
+
+
+async def run_all(
+    settings: Mapping[ServiceName, ServiceSettings],
+    kafka: KafkaSettings,
+    host: str,
+    port: int,
+    *,
+    samples: bool,
+    quiet: bool,
+) -> None:
+    """Serve all services from one process until told to stop, and print each event as it is delivered."""
+    listening = listen(host, port)
+    kind = settings[ServiceName.ORDER].event_publisher
+    broker = InProcessBroker()
+    transport = transport_of(kind, kafka, broker)
+    async with AsyncExitStack() as stack:
+        if kind is PublisherKind.KAFKA:
+            await create_topics(kafka, TOPICS)
+        if not quiet and kind is PublisherKind.KAFKA:
+            for topic in EVENT_TOPICS:
+                await stack.enter_async_context(running(tail(kafka, topic, from_beginning=False, count=None)))
+        elif not quiet:
+            await stack.enter_async_context(transport.deliver("shown", EVENT_TOPICS, show_events))
+        services: list[RunningService] = []
+        for name, service in SERVICES.items():
+            options = {"samples": samples} if name is ServiceName.INVENTORY else {}
+            services.append(await stack.enter_async_context(service.start(settings[name], transport, **options)))
+        await stack.enter_async_context(broker.delivering())
+
+        def stop() -> None:
+            for service in services:
+                service.stop_taking_requests()
+
+        await serve_until_told(
+            http_application([service.http for service in services]),
+            listening,
+            on_stop=stop,
+            on_started=lambda: typer.echo(
+                f"orders, inventory and payments on http://{host}:{port}, docs at /docs; publishing: {kind}", err=True
+            ),
+        )
