@@ -19,7 +19,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-KAFKA_VERSION = "4.3.1"
+# Kafka 4.3.0 and 4.3.1 lose the markers of transactions that end while a partition has no leader, as all of a single
+# node's have while it stops and after it starts (KAFKA-20734): such a transaction hangs for ever, and read_committed
+# consumers see nothing behind it.
+KAFKA_VERSION = "4.2.1"
 STARTS_WITHIN = 60.0
 
 

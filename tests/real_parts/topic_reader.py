@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 
 @dataclass(slots=True)
@@ -16,10 +17,12 @@ class TopicReader:
     """Reads `order-events` from where it stood when the test began."""
 
     consumer: Any
+    bootstrap_servers: str
     records: list[Any] = field(default_factory=list)
 
     async def read_until(self, satisfied: Callable[[], bool], what: str, within: float = 60.0) -> None:
-        """Poll until `satisfied`. Raises AssertionError with `what` was awaited and what had come."""
+        """Poll until `satisfied`. Raises AssertionError with `what` was awaited, what had come, and how each partition
+        stands."""
         try:
             async with asyncio.timeout(within):
                 while not satisfied():
@@ -27,7 +30,7 @@ class TopicReader:
         except TimeoutError:
             raise AssertionError(
                 f"waited {within:.0f} s for {what}; read {len(self.records)} records, "
-                f"of {len({record.key for record in self.records})} keys"
+                f"of {len({record.key for record in self.records})} keys; {await self._standing()}"
             ) from None
 
     async def poll(self) -> None:
@@ -58,10 +61,31 @@ class TopicReader:
 
     async def read_to_the_end(self) -> None:
         """Read what is committed by now, so that a duplicate behind the last expected record is seen, too."""
-        for partition, end in (await self.consumer.end_offsets(self.consumer.assignment())).items():
+        ends = await self.consumer.end_offsets(self.consumer.assignment())
+        try:
             async with asyncio.timeout(60):
-                while await self.consumer.position(partition) < end:
-                    await self.poll()
+                for partition, end in ends.items():
+                    while await self.consumer.position(partition) < end:
+                        await self.poll()
+        except TimeoutError:
+            raise AssertionError(f"waited 60 s for the end of the topic; {await self._standing()}") from None
+
+    async def _standing(self) -> str:
+        """Where we are on each partition, and what the broker says is there. A last stable offset that stays below the
+        high watermark is a transaction that nobody ends."""
+        try:
+            async with asyncio.timeout(10):
+                stable = await self.consumer.end_offsets(self.consumer.assignment())
+                async with _started(self.bootstrap_servers, "read_uncommitted") as reader:
+                    watermarks = await reader.end_offsets(list(stable))
+                lines = [
+                    f"{partition.topic}-{partition.partition}: position {await self.consumer.position(partition)}, "
+                    f"last stable offset {stable[partition]}, high watermark {watermarks[partition]}"
+                    for partition in sorted(stable)
+                ]
+        except (TimeoutError, KafkaError) as error:
+            return f"the broker does not say how the partitions stand: {type(error).__name__}: {error}"
+        return "\n".join(["the partitions:", *lines])
 
     @property
     def values(self) -> list[dict[str, Any]]:
@@ -85,14 +109,7 @@ async def topic_reader(
     bootstrap_servers: str, topic: str = "order-events", *, from_beginning: bool = False
 ) -> AsyncIterator[TopicReader]:
     """A reader that begins at the topic's present end, or with its first record."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
-        isolation_level="read_committed",
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-    )
-    await consumer.start()
-    try:
+    async with _started(bootstrap_servers, "read_committed") as consumer:
         await consumer._client.force_metadata_update()
         partitions = [TopicPartition(topic, number) for number in sorted(await _partitions(consumer, topic))]
         first = consumer.beginning_offsets if from_beginning else consumer.end_offsets
@@ -100,7 +117,20 @@ async def topic_reader(
         consumer.assign(partitions)
         for partition, offset in offsets.items():
             consumer.seek(partition, offset)
-        yield TopicReader(consumer)
+        yield TopicReader(consumer, bootstrap_servers)
+
+
+@asynccontextmanager
+async def _started(bootstrap_servers: str, isolation_level: str) -> AsyncIterator[Any]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        isolation_level=isolation_level,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    try:
+        await consumer.start()
+        yield consumer
     finally:
         await consumer.stop()
 
