@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope
 
 from http_api.errors import BadRequest
@@ -63,6 +65,12 @@ class JsonBodyRoute(APIRoute):
 
             others = [header for header in request.scope["headers"] if header[0] != b"content-type"]
             scope = dict(request.scope, headers=[*others, (b"content-type", b"application/json")])
-            return await handle(Request(scope, receive))
+            try:
+                return await handle(Request(scope, receive))
+            except HTTPException as error:
+                # How FastAPI says that JSON's own parser gave up: on its encoding, its depth or a number's length.
+                if error.status_code != HTTPStatus.BAD_REQUEST:
+                    raise
+                raise BadRequest(400, "Malformed JSON", {"body": "the body is not JSON that can be read"}) from None
 
         return handle_json

@@ -72,6 +72,7 @@ _SENTENCES = {
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a whole number of a sensible size",
     "string_type": "must be a string",
+    "string_unicode": "must be valid Unicode text",
     "list_type": "must be a list",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",

@@ -60,8 +60,8 @@ class PriceInput(BaseModel):
             return amount
         try:
             price = Money.of(amount, currency)
-        except InvalidMoney:
-            raise ValueError(f"has more digits than {currency} has") from None
+        except InvalidMoney as error:
+            raise ValueError(str(error).removeprefix("amount ").removeprefix(f"{amount} ")) from None
         if price.minor == 0:
             raise ValueError("must be more than 0")
         if price.minor > MAX_PRICE_MINOR:

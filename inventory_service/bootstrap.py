@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from uuid_utils.compat import uuid7
 
 from http_api.application import HttpPart, http_application
-from http_api.health import Health, HealthChecks
+from http_api.health import HealthChecks, broker_health
 from inventory_service.api import InventoryUseCases, inventory_http
 from inventory_service.application import (
     FindProducts,
@@ -29,7 +29,6 @@ from inventory_service.settings import InventorySettings
 from messaging.kafka import Topic
 from messaging.memory_outbox import MemoryOutbox
 from messaging.publishing import publish_oldest
-from messaging.relay import Relay
 from messaging.roles import playing
 from messaging.service_database import migrate, resolve
 from messaging.service_settings import Role
@@ -89,7 +88,7 @@ async def inventory_service(
             checks = HealthChecks(
                 database=storage.ping,
                 queue_is_full=lambda: stock.is_full,
-                broker=lambda: _broker_health(relay),
+                broker=lambda: broker_health(relay.is_publishing if relay else None),
                 refresh_metrics=storage.refresh_metrics,
             )
             use_cases = InventoryUseCases(PutProduct(stock), FindProducts(stock))
@@ -129,9 +128,3 @@ async def _open_store(settings: InventorySettings) -> AsyncIterator[tuple[Postgr
             yield stock, storage
         finally:
             await stock.close()
-
-
-def _broker_health(relay: Relay | None) -> Health:
-    if relay is None:
-        return Health.UNKNOWN
-    return Health.UP if relay.is_publishing else Health.DOWN

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from messaging.changes import Changes, InboxClaim, StoreOverloaded, StoreUnavailable
@@ -107,9 +107,18 @@ class Steps:
     clock: Clock
     new_id: NewId
 
+    def expecting(self, payment: Payment | None, order_id: UUID) -> Callable[[], Awaitable[Payment | None]]:
+        """A load that answers what is expected to be stored and, when a commit has found that wrong, what is."""
+        expectations = [payment]
+
+        async def load() -> Payment | None:
+            return expectations.pop() if expectations else await self.payments.find(order_id)
+
+        return load
+
     async def take(
         self,
-        load: Callable[[], Awaitable[Any]],  # Payment | None: what is not there yet is of version 0
+        load: Callable[[], Awaitable[Payment | None]],
         decide: Decide,
         *,
         lease: timedelta | None,
@@ -204,16 +213,10 @@ class Cashier:
             if self._stopping or not payment.is_leased(self._steps.clock()):
                 return None  # whoever sweeps makes the call
             outcome = await self._ask(payment)
-        known: Payment | None = payment
-
-        async def load() -> Payment | None:
-            """As we left it; and only when that is no longer so, from the store."""
-            nonlocal known
-            current, known = known or await self._steps.payments.find(payment.order_id), None
-            return current
-
         return await self._steps.take(
-            load, lambda current, moment: outcome(current, moment) if current else None, lease=self._lease
+            self._steps.expecting(payment, payment.order_id),
+            lambda current, moment: outcome(current, moment) if current else None,
+            lease=self._lease,
         )
 
     async def _ask(self, payment: Payment) -> Outcome:
@@ -250,7 +253,8 @@ class TakeCommands:
         def decide(payment: Payment | None, moment: Moment) -> Step | None:
             return payment.charge(amount, moment) if payment else Payment.intent(order_id, amount, moment)
 
-        await self._take(order_id, decide, claim)
+        # Nearly every charge is its order's first message.
+        await self._take(self.steps.expecting(None, order_id), decide, claim)
 
     async def refund(self, order_id: UUID, claim: InboxClaim) -> None:
         """Give back what was charged, or may have been, and refuse what would be. Raises Contention."""
@@ -258,13 +262,13 @@ class TakeCommands:
         def decide(payment: Payment | None, moment: Moment) -> Step | None:
             return payment.refund(moment) if payment else Payment.tombstone(order_id, moment)
 
-        await self._take(order_id, decide, claim)
+        await self._take(lambda: self.steps.payments.find(order_id), decide, claim)
 
-    async def _take(self, order_id: UUID, decide: Decide, claim: InboxClaim) -> None:
+    async def _take(self, load: Callable[[], Awaitable[Payment | None]], decide: Decide, claim: InboxClaim) -> None:
         lease = self.cashier.reserve()
         step = None
         try:
-            step = await self.steps.take(lambda: self.steps.payments.find(order_id), decide, lease=lease, claim=claim)
+            step = await self.steps.take(load, decide, lease=lease, claim=claim)
         finally:
             if step is not None and step.call:
                 self.cashier.call(step.payment)

@@ -11,12 +11,11 @@ from starlette.types import ASGIApp
 from uuid_utils.compat import uuid7
 
 from http_api.application import HttpPart, http_application
-from http_api.health import Health, HealthChecks
+from http_api.health import HealthChecks, broker_health
 from messaging import service_database
 from messaging.kafka import Topic
 from messaging.memory_outbox import MemoryOutbox
 from messaging.publishing import publish_oldest
-from messaging.relay import Relay
 from messaging.roles import Sweep, playing
 from messaging.service_settings import Role
 from messaging.service_storage import ServiceStorage, memory_storage, open_pool, postgres_storage
@@ -89,7 +88,7 @@ async def payment_service(
         checks = HealthChecks(
             database=storage.ping,
             queue_is_full=lambda: payments.is_full,
-            broker=lambda: _broker_health(relay),
+            broker=lambda: broker_health(relay.is_publishing if relay else None),
             refresh_metrics=refresh,
         )
         yield PaymentService(payments_http(checks, FindPayment(payments) if Role.API in roles else None))
@@ -138,9 +137,3 @@ async def _open_gateway(settings: PaymentSettings, stack: AsyncExitStack) -> Pay
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _broker_health(relay: Relay | None) -> Health:
-    if relay is None:
-        return Health.UNKNOWN
-    return Health.UP if relay.is_publishing else Health.DOWN

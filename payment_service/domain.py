@@ -135,6 +135,7 @@ class Payment:
 
     def __post_init__(self) -> None:
         status = self.status
+        texts = [text for text in (self.reference, self.reason) if text is not None]
         was_charged = status in (PaymentStatus.CAPTURED, PaymentStatus.REFUNDING) or (
             status is PaymentStatus.REFUNDED and self.amount is not None
         )
@@ -143,7 +144,7 @@ class Payment:
             (self.amount is None or self.amount.minor <= MAX_MINOR, "has an amount that fits into 63 bits"),
             ((self.reference is not None) == was_charged, "has a reference exactly when it was charged"),
             ((self.reason is not None) == (status is PaymentStatus.DECLINED), "has a reason exactly when declined"),
-            (_is_text(self.reference) and _is_text(self.reason), "has printable texts of at most 500 characters"),
+            (all(is_storable_text(text) for text in texts), "has printable texts of at most 500 characters"),
             ((self.next_attempt_at is None) == (status not in _CALLS), "is called for exactly while in doubt"),
             (self.attempts >= (status is PaymentStatus.VOIDING), "was called before it is voided"),
             (self.version >= 1 and self.updated_at >= self.created_at, "has a version, and changes after it began"),
@@ -262,10 +263,6 @@ class Payment:
 def is_storable_text(text: str) -> bool:
     """True for 1 to 500 printable characters: what a payment can keep of a gateway's words."""
     return 0 < len(text) <= MAX_TEXT and text.isprintable()
-
-
-def _is_text(text: str | None) -> bool:
-    return text is None or is_storable_text(text)
 
 
 def _captured(payment: Payment, moment: Moment) -> PaymentCaptured:

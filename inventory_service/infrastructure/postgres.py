@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from pydantic_core import to_json
+
 from inventory_service.application import StockWrite
 from inventory_service.domain import Product, Reservation, ReservationStatus, ReservedLine
 from inventory_service.infrastructure.event_encoding import encode
@@ -74,8 +76,6 @@ _ADD_PRODUCT = f"insert into products ({_PRODUCT}) values ($1, $2, $3, $4, $5) o
 _CHANGE_PRODUCT = """
     update products set price_minor = $2, currency = $3, on_hand = $4, reserved = $5 where id = $1 returning id
 """
-
-_encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class PostgresStock:
@@ -222,9 +222,9 @@ class _StockCommits:
 
 def _encode_lines(reservation: Reservation) -> str:
     """The lines as JSON: `[{"p": product, "q": pieces, "u": unit price in minor units}, …]`."""
-    return _encode_json(
+    return to_json(
         [{"p": line.product_id.value, "q": line.quantity, "u": line.unit_price.minor} for line in reservation.lines]
-    )
+    ).decode()
 
 
 def _reservation_of(row: Any) -> Reservation:

@@ -14,7 +14,8 @@ TOPIC = "payment-commands"
 
 
 class _Amount(BaseModel):
-    amount: Annotated[str, Field(pattern=r"^[0-9]{1,19}(\.[0-9]{1,3})?$")]  # so that it is cheap to read, whatever it is
+    # Bounded, because Decimal would read an exponent, and make a number of a billion digits of it.
+    amount: Annotated[str, Field(pattern=r"^[0-9]{1,19}(\.[0-9]{1,3})?$")]
     currency: str
 
     def as_money(self) -> Money:

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from messaging.changes import Committed, Conflict, Duplicate, Outcome
 from messaging.group_commit import GroupCommitter
 from messaging.outbox import CHANNEL, INSERT_MESSAGES, message_columns
@@ -39,16 +41,14 @@ _FINISH = f"""
 """
 
 # The row comes before its claim. Whoever takes the same event elsewhere wants the same row, waits for it here, and gets
-# nothing; so a claim is inserted for a row of ours only, and one that is there all the same fails the statement. (That
-# takes an event id that is used for two orders at the same moment.) Rows are taken in the order of their ids, as
-# everywhere, so that batches cannot deadlock.
+# nothing; so a claim is inserted for a row of ours only. One that is there all the same, because an event id is used
+# for two orders, fails the statement. Rows are taken in the order of their ids, as everywhere, so that batches cannot
+# deadlock.
 _CREATE = f"""
     {_WANTED}
     , stored as (
         insert into payments ({_COLUMNS})
-        select {_COLUMNS} from wanted
-        where not exists (select from inbox where event_id = wanted.claim)
-        order by order_id on conflict do nothing
+        select {_COLUMNS} from wanted order by order_id on conflict do nothing
         returning order_id as id
     )
     , claimed as (
@@ -165,7 +165,12 @@ class _Commits:
         winners = list({changes.aggregate.order_id: changes for changes in reversed(batch)}.values())
         messages = [(c.aggregate.order_id, encode(event)) for c in winners for event in c.outgoing]
         columns = [list(column) for column in zip(*map(_row, winners), strict=True)]
-        (row,) = await self._connection.fetch(self._statement, *message_columns(messages), *columns)
+        try:
+            (row,) = await self._connection.fetch(self._statement, *message_columns(messages), *columns)
+        except asyncpg.UniqueViolationError:
+            if len(batch) > 1:
+                raise  # the group committer finds the one whose claim another order has
+            return [Duplicate(batch[0].aggregate.order_id)]
         stored = set(row["stored"])
         committed = {id(changes) for changes in winners if changes.aggregate.order_id in stored}
         losers = [changes for changes in batch if id(changes) not in committed]

@@ -1,0 +1,70 @@
+"""Payments in every state, and what it takes to decide on them."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from messaging.changes import Changes, InboxClaim
+from payment_service.application import PaymentChanges
+from payment_service.domain import Moment, Payment, PaymentStatus, Step
+from shared_kernel.money import Money
+
+NOW = datetime(2026, 11, 23, 18, 43, 16, tzinfo=UTC)
+LEASE = timedelta(seconds=15)
+AMOUNT = Money.of("29.90", "EUR")
+
+
+@dataclass(slots=True)
+class ManualClock:
+    """A clock that goes on when it is told to."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **by: float) -> None:
+        """Let so much time pass: `seconds=`, `minutes=`."""
+        self.now += timedelta(**by)
+
+
+def moment(now: datetime = NOW, *, lease: timedelta | None = LEASE) -> Moment:
+    """A moment in which something is decided."""
+    return Moment(now, uuid7(), lease)
+
+
+def claim() -> InboxClaim:
+    """The claim of an event that nobody has seen before."""
+    return InboxClaim(uuid7())
+
+
+def a_payment(status: PaymentStatus, order_id: UUID | None = None, **changes: Any) -> Payment:
+    """A payment in this state."""
+    charged = status in (PaymentStatus.CAPTURED, PaymentStatus.REFUNDING, PaymentStatus.REFUNDED)
+    in_doubt = status in (PaymentStatus.CHARGING, PaymentStatus.VOIDING, PaymentStatus.REFUNDING)
+    fields: dict[str, Any] = {
+        "order_id": order_id or uuid7(),
+        "amount": AMOUNT,
+        "status": status,
+        "reason": "no cover" if status is PaymentStatus.DECLINED else None,
+        "reference": "ch_1" if charged else None,
+        "version": 3,
+        "attempts": 1,
+        "next_attempt_at": NOW if in_doubt else None,
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+    return Payment(**fields | changes)
+
+
+def intent(order_id: UUID | None = None, amount: Money = AMOUNT, *, lease: timedelta | None = LEASE) -> Step:
+    """The first step of a payment: it is to be charged."""
+    return Payment.intent(order_id or uuid7(), amount, moment(lease=lease))
+
+
+def changes_of(step: Step, expected_version: int = 0, event_claim: InboxClaim | None = None) -> PaymentChanges:
+    """A step as it is committed."""
+    return Changes(step.payment, expected_version, (step.event,) if step.event else (), event_claim)

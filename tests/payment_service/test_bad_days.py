@@ -1,0 +1,232 @@
+"""Bad days with a real database and a real gateway: whatever breaks, the books agree in the end, and each order was
+charged once or not at all."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from payment_service import application
+from payment_service.application import Cashier, Steps, TakeCommands
+from payment_service.domain import Payment, PaymentStatus
+from payment_service.infrastructure.http_gateway import open_http_gateway
+from payment_service.infrastructure.postgres import PostgresPayments
+from tests.payment_service.conftest import DEADLINE, postgres_payments
+from tests.payment_service.far_gateway import until
+from tests.payment_service.payments import AMOUNT, LEASE, ManualClock, claim
+from tests.real_parts.payment_gateway import RealGateway
+
+PAID = Decimal(AMOUNT.amount)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance of the service, between its commands and a real gateway."""
+
+    payments: PostgresPayments
+    cashier: Cashier
+    take: TakeCommands
+
+    def kill(self) -> None:
+        """Whatever is under way gets no further."""
+        for task in self.cashier._at_hand:
+            task.cancel()
+
+    async def idle(self) -> None:
+        """Wait until no call is at hand."""
+        await until(lambda: not self.cashier._at_hand, "no call is at hand")
+
+    async def payment(self, order_id: UUID) -> Payment:
+        payment = await self.payments.find(order_id)
+        assert payment is not None
+        return payment
+
+    async def settle(self, order_id: UUID, status: PaymentStatus, clock: ManualClock) -> Payment:
+        """Sweep, each time long after, until the payment has come to this."""
+        async with asyncio.timeout(DEADLINE):
+            while (payment := await self.payment(order_id)).status is not status:
+                clock.advance(minutes=2)
+                await self.cashier.sweep()
+                await self.idle()
+        return payment
+
+
+@asynccontextmanager
+async def instance(dsn: str, gateway: RealGateway, clock: ManualClock) -> AsyncIterator[Instance]:
+    """An instance that sweeps when the test says so."""
+    async with (
+        postgres_payments(dsn) as payments,
+        open_http_gateway(gateway.url, seconds=10.0, at_once=64) as adapter,
+    ):
+        steps = Steps(payments, clock, uuid7)
+        cashier = Cashier(steps, adapter, at_once=64, lease=LEASE)
+        yield Instance(payments, cashier, TakeCommands(steps, cashier))
+        await cashier.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
+    """One clock for all instances. Stopping is not waited for."""
+    monkeypatch.setattr(application, "_FINISH_WITHIN", 0.05)
+    return ManualClock()
+
+
+async def test_while_the_gateway_is_away_payments_wait_and_when_it_is_back_they_settle(
+    payments_database: str, gateway: RealGateway, clock: ManualClock
+) -> None:
+    orders = [uuid7() for _ in range(20)]
+    async with instance(payments_database, gateway, clock) as service:
+        gateway.stop()
+        for order in orders:
+            await service.take.charge(order, AMOUNT, claim())
+        await service.idle()
+        for _ in range(3):
+            clock.advance(minutes=2)
+            await service.cashier.sweep()
+            await service.idle()
+        assert {(await service.payment(order)).status for order in orders} == {PaymentStatus.CHARGING}
+
+        gateway.start()
+        for order in orders:
+            await service.settle(order, PaymentStatus.CAPTURED, clock)
+
+    assert gateway.ledger.balance() == dict.fromkeys(orders, PAID)
+
+
+async def test_a_charge_whose_answers_are_all_lost_is_one_charge(
+    payments_database: str, gateway: RealGateway, clock: ManualClock
+) -> None:
+    order = uuid7()
+    async with instance(payments_database, gateway, clock) as service:
+        gateway.drop_answers(5)
+        await service.take.charge(order, AMOUNT, claim())
+        await service.idle()
+        assert (await service.payment(order)).status is PaymentStatus.CHARGING
+        assert gateway.ledger.balance() == {order: PAID}, "the gateway did it, and we do not know"
+
+        payment = await service.settle(order, PaymentStatus.CAPTURED, clock)
+
+    assert payment.reference == "ch_1"
+    assert len(gateway.ledger.charges) == 1
+    assert set(gateway.ledger.calls) == {f"{order}:charge"}
+
+
+async def test_an_instance_that_dies_during_the_call_leaves_it_to_another_with_the_same_key(
+    payments_database: str, gateway: RealGateway, clock: ManualClock
+) -> None:
+    order = uuid7()
+    with gateway.slow():
+        async with instance(payments_database, gateway, clock) as dying:
+            await dying.take.charge(order, AMOUNT, claim())
+            await gateway.until(lambda ledger: len(ledger.calls) == 1, "the call")
+            dying.kill()
+    await gateway.until(lambda ledger: len(ledger.charges) == 1, "the charge that nobody hears of")
+    async with instance(payments_database, gateway, clock) as service:
+        await service.cashier.sweep()
+        await service.idle()
+        assert gateway.ledger.calls == [f"{order}:charge"], "for a while it is left to whoever began it"
+
+        await service.settle(order, PaymentStatus.CAPTURED, clock)
+
+    assert gateway.ledger.calls == [f"{order}:charge"] * 2
+    assert gateway.ledger.balance() == {order: PAID}
+    assert len(gateway.ledger.charges) == 1
+
+
+async def test_an_instance_that_dies_before_the_call_leaves_it_to_another(
+    payments_database: str, gateway: RealGateway, clock: ManualClock
+) -> None:
+    order = uuid7()
+    async with instance(payments_database, gateway, clock) as dying:
+        await dying.take.charge(order, AMOUNT, claim())
+        dying.kill()
+    assert gateway.ledger.calls == []
+
+    async with instance(payments_database, gateway, clock) as service:
+        await service.settle(order, PaymentStatus.CAPTURED, clock)
+
+    assert gateway.ledger.balance() == {order: PAID}
+
+
+async def test_an_instance_that_dies_during_the_refund_gives_the_money_back_once(
+    payments_database: str, gateway: RealGateway, clock: ManualClock
+) -> None:
+    order = uuid7()
+    async with instance(payments_database, gateway, clock) as dying:
+        await dying.take.charge(order, AMOUNT, claim())
+        await dying.settle(order, PaymentStatus.CAPTURED, clock)
+        with gateway.slow():
+            await dying.take.refund(order, claim())
+            await gateway.until(lambda ledger: f"{order}:refund" in ledger.calls, "the refund")
+            dying.kill()
+    async with instance(payments_database, gateway, clock) as service:
+        payment = await service.settle(order, PaymentStatus.REFUNDED, clock)
+
+    assert payment.amount == AMOUNT
+    assert gateway.ledger.balance() == {}
+    assert len(gateway.ledger.refunds) == 1
+
+
+async def test_a_refund_that_races_with_a_slow_charge_leaves_nothing_charged(
+    payments_database: str, gateway: RealGateway, clock: ManualClock
+) -> None:
+    orders = [uuid7() for _ in range(20)]
+    async with instance(payments_database, gateway, clock) as service:
+        with gateway.slow():
+            for order in orders:
+                await service.take.charge(order, AMOUNT, claim())
+            await gateway.until(lambda ledger: len(ledger.calls) == 20, "the calls")
+            await asyncio.gather(*(service.take.refund(order, claim()) for order in orders))
+            assert {(await service.payment(order)).status for order in orders} == {PaymentStatus.VOIDING}
+        await service.idle()
+        for order in orders:
+            await service.settle(order, PaymentStatus.REFUNDED, clock)
+
+    assert (len(gateway.ledger.charges), len(gateway.ledger.refunds)) == (20, 20)
+    assert gateway.ledger.balance() == {}
+
+
+async def test_a_charge_that_reaches_the_gateway_after_its_refund_moves_no_money(
+    payments_database: str, gateway: RealGateway, clock: ManualClock
+) -> None:
+    order = uuid7()
+    async with instance(payments_database, gateway, clock) as service:
+        gateway.drop_answers(3)
+        await service.take.charge(order, AMOUNT, claim())
+        await service.idle()
+        await service.take.refund(order, claim())
+
+        await service.settle(order, PaymentStatus.REFUNDED, clock)
+        gateway.ledger.handle("/charges", f"{order}:charge", {})
+
+    assert gateway.ledger.balance() == {}
+
+
+async def test_two_instances_share_what_is_due_and_charge_each_order_once(
+    payments_database: str, gateway: RealGateway, clock: ManualClock
+) -> None:
+    orders = [uuid7() for _ in range(50)]
+    async with (
+        instance(payments_database, gateway, clock) as one,
+        instance(payments_database, gateway, clock) as other,
+    ):
+        for order in orders:
+            await one.take.charge(order, AMOUNT, claim())
+        one.kill()
+        await one.idle()
+        clock.advance(minutes=1)
+        calls = len(gateway.ledger.calls)
+
+        await asyncio.gather(one.cashier.sweep(), other.cashier.sweep())
+        await one.idle()
+        await other.idle()
+
+        assert {(await one.payment(order)).status for order in orders} == {PaymentStatus.CAPTURED}
+    swept = gateway.ledger.calls[calls:]
+    assert len(swept) == len(set(swept)), "a payment was swept by two"
+    assert gateway.ledger.balance() == dict.fromkeys(orders, PAID)

@@ -1,0 +1,304 @@
+"""Intent, call, outcome: who calls the gateway, when, how many at once, and what is left to the sweep."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+from uuid_utils.compat import uuid7
+
+from messaging.changes import Outcome, StoreUnavailable
+from messaging.memory_outbox import MemoryOutbox
+from payment_service import application
+from payment_service.application import Cashier, FindPayment, GatewayUnavailable, PaymentChanges, Steps, TakeCommands
+from payment_service.domain import Payment, PaymentStatus
+from payment_service.infrastructure.memory import MemoryPayments
+from shared_kernel.money import Money
+from tests.payment_service.conftest import DEADLINE
+from tests.payment_service.far_gateway import FarGateway, until
+from tests.payment_service.payments import AMOUNT, LEASE, ManualClock, changes_of, claim, intent, moment
+
+AT_ONCE = 2
+ROOM = AT_ONCE * 16
+
+
+class FaultyPayments(MemoryPayments):
+    """A store that can be told to be away for the next commits, or that somebody else is faster by a moment."""
+
+    away_for = 0
+    faster: PaymentChanges | None = None
+
+    async def commit(self, changes: PaymentChanges) -> Outcome:
+        """See PaymentStore."""
+        if self.away_for:
+            self.away_for -= 1
+            raise StoreUnavailable("away")
+        if self.faster:
+            await super().commit(self.faster)
+            self.faster = None
+        return await super().commit(changes)
+
+
+@dataclass
+class Desk:
+    """One instance of the service, without its edges."""
+
+    payments: FaultyPayments
+    gateway: FarGateway
+    clock: ManualClock
+    cashier: Cashier
+    take: TakeCommands
+
+    def status(self, order_id: UUID) -> PaymentStatus | None:
+        payment = self.payments._payments.get(order_id)
+        return payment.status if payment else None
+
+    async def payment(self, order_id: UUID) -> Payment:
+        return await FindPayment(self.payments)(order_id)
+
+    async def until_status(self, order_id: UUID, status: PaymentStatus) -> None:
+        await until(lambda: self.status(order_id) is status, f"the payment is {status}, not {self.status(order_id)}")
+
+
+@pytest_asyncio.fixture
+async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    """An instance whose gateway holds every call until it is opened."""
+    monkeypatch.setattr(application, "_FINISH_WITHIN", 0.05)
+    payments, gateway, clock = FaultyPayments(MemoryOutbox()), FarGateway(), ManualClock()
+    steps = Steps(payments, clock, uuid7)
+    cashier = Cashier(steps, gateway, at_once=AT_ONCE, lease=LEASE)
+    yield Desk(payments, gateway, clock, cashier, TakeCommands(steps, cashier))
+    await cashier.close()
+
+
+async def test_a_command_is_taken_while_the_gateway_still_thinks(desk: Desk) -> None:
+    order = uuid7()
+
+    async with asyncio.timeout(DEADLINE):
+        await desk.take.charge(order, AMOUNT, claim())
+
+    await until(lambda: desk.gateway.calls == [f"{order}:charge"], "the gateway is called")
+    assert desk.status(order) is PaymentStatus.CHARGING
+    desk.gateway.open.set()
+    await desk.until_status(order, PaymentStatus.CAPTURED)
+
+
+async def test_a_command_that_comes_twice_is_one_call(desk: Desk) -> None:
+    order, taken = uuid7(), claim()
+    for event in (taken, taken, claim()):
+        await desk.take.charge(order, AMOUNT, event)
+    desk.gateway.open.set()
+    await desk.until_status(order, PaymentStatus.CAPTURED)
+
+    await desk.take.charge(order, AMOUNT, taken)
+
+    assert desk.gateway.calls == [f"{order}:charge"]
+
+
+async def test_a_command_that_another_instance_takes_at_the_same_moment_is_not_called_for_here(desk: Desk) -> None:
+    taken, step = claim(), intent()
+    desk.payments.faster = changes_of(step, 0, taken)
+
+    await desk.take.charge(step.payment.order_id, AMOUNT, taken)
+
+    assert not desk.cashier._at_hand
+    assert await desk.payment(step.payment.order_id) == step.payment
+
+
+async def test_an_order_that_another_instance_takes_back_at_the_same_moment_is_not_charged(desk: Desk) -> None:
+    tombstone = Payment.tombstone(uuid7(), moment())
+    desk.payments.faster = changes_of(tombstone, 0, claim())
+
+    await desk.take.charge(tombstone.payment.order_id, AMOUNT, claim())
+
+    assert not desk.cashier._at_hand
+    assert desk.status(tombstone.payment.order_id) is PaymentStatus.REFUNDED
+
+
+async def test_no_more_calls_are_under_way_at_once_than_allowed(desk: Desk) -> None:
+    orders = [uuid7() for _ in range(10)]
+    for order in orders:
+        await desk.take.charge(order, AMOUNT, claim())
+    await until(lambda: desk.gateway.under_way == AT_ONCE, "calls are under way")
+    desk.gateway.open.set()
+    for order in orders:
+        await desk.until_status(order, PaymentStatus.CAPTURED)
+
+    assert desk.gateway.most_under_way == AT_ONCE
+
+
+async def test_what_there_is_no_room_for_is_left_to_the_sweep(desk: Desk) -> None:
+    orders = [uuid7() for _ in range(ROOM + 3)]
+    for order in orders:
+        await desk.take.charge(order, AMOUNT, claim())
+    left = [order for order in orders if (await desk.payment(order)).attempts == 0]
+    assert left == orders[ROOM:]
+    await desk.cashier.sweep()
+    assert [(await desk.payment(order)).attempts for order in left] == [0, 0, 0], "there is still no room"
+
+    desk.gateway.open.set()
+    for order in orders[:ROOM]:
+        await desk.until_status(order, PaymentStatus.CAPTURED)
+    await desk.cashier.sweep()
+
+    for order in left:
+        await desk.until_status(order, PaymentStatus.CAPTURED)
+
+
+async def test_room_is_given_back_by_commands_that_lead_to_no_call(desk: Desk) -> None:
+    for _ in range(ROOM + 1):
+        await desk.take.refund(uuid7(), claim())
+    order = uuid7()
+
+    await desk.take.charge(order, AMOUNT, claim())
+
+    assert (await desk.payment(order)).attempts == 1
+
+
+async def test_room_is_given_back_by_commands_that_fail(desk: Desk) -> None:
+    desk.payments.away_for = ROOM + 1
+    for _ in range(ROOM + 1):
+        with pytest.raises(StoreUnavailable):
+            await desk.take.charge(uuid7(), AMOUNT, claim())
+    order = uuid7()
+
+    await desk.take.charge(order, AMOUNT, claim())
+
+    assert (await desk.payment(order)).attempts == 1
+
+
+async def test_a_refund_without_room_for_its_call_is_left_to_the_sweep(desk: Desk) -> None:
+    order = uuid7()
+    desk.gateway.open.set()
+    await desk.take.charge(order, AMOUNT, claim())
+    await desk.until_status(order, PaymentStatus.CAPTURED)
+    desk.gateway.open.clear()
+    for _ in range(ROOM):
+        await desk.take.charge(uuid7(), AMOUNT, claim())
+
+    await desk.take.refund(order, claim())
+    assert (await desk.payment(order)).attempts == 0
+    desk.gateway.open.set()
+    await until(lambda: not desk.cashier._at_hand, "there is room")
+    await desk.cashier.sweep()
+
+    await desk.until_status(order, PaymentStatus.REFUNDED)
+    assert desk.gateway.calls.count(f"{order}:refund") == 1
+
+
+async def test_a_call_that_waited_for_longer_than_its_lease_is_not_made(desk: Desk) -> None:
+    first = [uuid7() for _ in range(AT_ONCE)]
+    for order in first:
+        await desk.take.charge(order, AMOUNT, claim())
+    late = uuid7()
+    await desk.take.charge(late, AMOUNT, claim())
+    await until(lambda: desk.gateway.under_way == AT_ONCE, "calls are under way")
+    desk.clock.advance(seconds=16)
+    desk.gateway.open.set()
+    await until(lambda: not desk.cashier._at_hand, "nothing is at hand")
+    assert f"{late}:charge" not in desk.gateway.calls, "by now it is whoever sweeps that makes it"
+
+    await desk.cashier.sweep()
+
+    await desk.until_status(late, PaymentStatus.CAPTURED)
+
+
+async def test_a_call_without_an_answer_is_made_again_with_the_same_key_after_its_pause(desk: Desk) -> None:
+    order = uuid7()
+    desk.gateway.problems = [GatewayUnavailable("away"), GatewayUnavailable("away")]
+    desk.gateway.open.set()
+    await desk.take.charge(order, AMOUNT, claim())
+    for pause in (1, 2):
+        await until(lambda: not desk.cashier._at_hand, "nothing is at hand")
+        calls = len(desk.gateway.calls)
+        desk.clock.advance(seconds=pause - 0.001)
+        await desk.cashier.sweep()
+        assert len(desk.gateway.calls) == calls, "the pause is not over"
+        desk.clock.advance(seconds=0.001)
+        await desk.cashier.sweep()
+
+    await desk.until_status(order, PaymentStatus.CAPTURED)
+    assert desk.gateway.calls == [f"{order}:charge"] * 3
+
+
+async def test_a_call_that_fails_in_a_way_nobody_thought_of_is_made_again(desk: Desk) -> None:
+    order = uuid7()
+    desk.gateway.problems = [ZeroDivisionError("a mistake of ours")]
+    desk.gateway.open.set()
+    await desk.take.charge(order, AMOUNT, claim())
+    await until(lambda: not desk.cashier._at_hand, "nothing is at hand")
+    desk.clock.advance(seconds=15)
+
+    await desk.cashier.sweep()
+
+    await desk.until_status(order, PaymentStatus.CAPTURED)
+
+
+async def test_an_answer_that_could_not_be_stored_is_asked_for_again_with_the_same_key(desk: Desk) -> None:
+    order = uuid7()
+    await desk.take.charge(order, AMOUNT, claim())
+    desk.payments.away_for = 1
+    desk.gateway.open.set()
+    await until(lambda: not desk.cashier._at_hand, "nothing is at hand")
+    assert desk.status(order) is PaymentStatus.CHARGING
+    desk.clock.advance(seconds=15)
+
+    await desk.cashier.sweep()
+
+    await desk.until_status(order, PaymentStatus.CAPTURED)
+    assert desk.gateway.calls == [f"{order}:charge"] * 2
+
+
+async def test_a_refund_during_the_charge_waits_for_its_outcome_and_then_gives_the_money_back(desk: Desk) -> None:
+    order = uuid7()
+    await desk.take.charge(order, AMOUNT, claim())
+    await until(lambda: desk.gateway.under_way == 1, "the gateway is called")
+
+    await desk.take.refund(order, claim())
+    assert desk.status(order) is PaymentStatus.VOIDING
+    desk.gateway.open.set()
+
+    await desk.until_status(order, PaymentStatus.REFUNDED)
+    assert desk.gateway.calls == [f"{order}:charge", f"{order}:refund"]
+    assert (await desk.payment(order)).amount == AMOUNT
+
+
+async def test_a_refund_during_a_charge_that_is_declined_gives_nothing_back(desk: Desk) -> None:
+    order = uuid7()
+    await desk.take.charge(order, Money.of("2499.00", "EUR"), claim())
+    await until(lambda: desk.gateway.under_way == 1, "the gateway is called")
+
+    await desk.take.refund(order, claim())
+    desk.gateway.open.set()
+
+    await desk.until_status(order, PaymentStatus.REFUNDED)
+    assert desk.gateway.calls == [f"{order}:charge"]
+    assert (await desk.payment(order)).amount is None
+
+
+async def test_on_stop_the_calls_at_hand_are_finished(desk: Desk) -> None:
+    order = uuid7()
+    await desk.take.charge(order, AMOUNT, claim())
+    await until(lambda: desk.gateway.under_way == 1, "the gateway is called")
+    desk.gateway.open.set()
+
+    await desk.cashier.close()
+
+    assert desk.status(order) is PaymentStatus.CAPTURED
+
+
+async def test_on_stop_a_call_that_hangs_is_left_to_whoever_sweeps_and_nothing_new_is_begun(desk: Desk) -> None:
+    order, later = uuid7(), uuid7()
+    await desk.take.charge(order, AMOUNT, claim())
+    await until(lambda: desk.gateway.under_way == 1, "the gateway is called")
+
+    await desk.cashier.close()
+    await desk.take.charge(later, AMOUNT, claim())
+    desk.clock.advance(minutes=1)
+    await desk.cashier.sweep()
+
+    assert desk.gateway.under_way == 0
+    assert (await desk.payment(order)).next_call is not None
+    assert (await desk.payment(later)).attempts == 0
