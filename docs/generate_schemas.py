@@ -1,4 +1,4 @@
-"""Write docs/schemas: a JSON Schema for each event, from the shapes that the encoder is typed with.
+"""Write docs/schemas: a JSON Schema for each event and command, from the shapes that the encoders are typed with.
 
 Run `python docs/generate_schemas.py` after changing a shape. Unknown fields are allowed on purpose: a consumer ignores
 what it does not know (docs/events.md).
@@ -10,6 +10,14 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
+from inventory_service.infrastructure.event_encoding import StockRejectedV1, StockReleasedV1, StockReservedV1
+from order_service.infrastructure.command_encoding import (
+    ChargePaymentV1,
+    RefundPaymentV1,
+    ReleaseStockV1,
+    ReserveStockV1,
+    ShipStockV1,
+)
 from order_service.infrastructure.event_encoding import (
     OrderCancelledV1,
     OrderCompletedV1,
@@ -17,6 +25,7 @@ from order_service.infrastructure.event_encoding import (
     OrderCreatedV1,
     OrderRejectedV1,
 )
+from payment_service.infrastructure.event_encoding import PaymentCapturedV1, PaymentDeclinedV1, PaymentRefundedV1
 
 FOLDER = Path(__file__).parent / "schemas"
 
@@ -26,8 +35,19 @@ SHAPES: Mapping[tuple[str, int], type] = {
     ("OrderRejectedEvent", 1): OrderRejectedV1,
     ("OrderCancelledEvent", 1): OrderCancelledV1,
     ("OrderCompletedEvent", 1): OrderCompletedV1,
+    ("ReserveStock", 1): ReserveStockV1,
+    ("ReleaseStock", 1): ReleaseStockV1,
+    ("ShipStock", 1): ShipStockV1,
+    ("StockReserved", 1): StockReservedV1,
+    ("StockRejected", 1): StockRejectedV1,
+    ("StockReleased", 1): StockReleasedV1,
+    ("ChargePayment", 1): ChargePaymentV1,
+    ("RefundPayment", 1): RefundPaymentV1,
+    ("PaymentCaptured", 1): PaymentCapturedV1,
+    ("PaymentDeclined", 1): PaymentDeclinedV1,
+    ("PaymentRefunded", 1): PaymentRefundedV1,
 }
-"""The payload of each event type and version."""
+"""The payload of each type and version."""
 
 _UUID = {"type": "string", "format": "uuid"}
 _TIME = {"type": "string", "format": "date-time", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"}
@@ -35,7 +55,7 @@ _TIME = {"type": "string", "format": "date-time", "pattern": r"^\d{4}-\d\d-\d\dT
 
 def schemas() -> dict[str, dict[str, Any]]:
     """The schemas by file name: `OrderCreatedEvent.v1.json`."""
-    return {f"{kind}.v{version}.json": _event(kind, version, shape) for (kind, version), shape in SHAPES.items()}
+    return {f"{kind}.v{version}.json": _message(kind, version, shape) for (kind, version), shape in SHAPES.items()}
 
 
 def text_of(schema: Mapping[str, Any]) -> str:
@@ -43,10 +63,10 @@ def text_of(schema: Mapping[str, Any]) -> str:
     return json.dumps(schema, indent=2) + "\n"
 
 
-def _event(kind: str, version: int, shape: type) -> dict[str, Any]:
+def _message(kind: str, version: int, shape: type) -> dict[str, Any]:
     payload = _schema(shape)
     envelope = {
-        "eventId": _UUID | {"description": "Unique, and the same however often the event is sent or replayed"},
+        "eventId": _UUID | {"description": "Unique, and the same however often the message is sent or replayed"},
         "eventType": {"const": kind},
         "eventVersion": {"const": version},
         "occurredAt": _TIME | {"description": "When it was decided, in UTC"},

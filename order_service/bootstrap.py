@@ -30,6 +30,7 @@ from order_service.application.stuck_orders import StuckOrders
 from order_service.application.sweep_deadlines import SweepDeadlines
 from order_service.infrastructure import command_encoding, database, event_encoding
 from order_service.infrastructure.memory_orders import MemoryOrders
+from order_service.infrastructure.order_metrics import refresh_metrics
 from order_service.infrastructure.partner_events import partner_subscriptions
 from order_service.infrastructure.postgres_orders import PostgresOrders
 from order_service.settings import OrderSettings
@@ -88,17 +89,23 @@ async def order_service(
                 ],
             )
         )
+        stuck = StuckOrders(orders, fulfil)
+
+        async def refresh() -> None:
+            await storage.refresh_metrics()
+            await refresh_metrics(stuck)
+
         checks = HealthChecks(
             database=storage.ping,
             queue_is_full=lambda: orders.is_full,
             broker=lambda: broker_health(relay.is_publishing if relay else None),
-            refresh_metrics=storage.refresh_metrics,
+            refresh_metrics=refresh,
         )
         use_cases = OrderUseCases(
             PlaceOrder(orders, fulfil, uuid7), FindOrders(orders), CancelOrder(fulfil), CompleteOrder(fulfil)
         )
         http = orders_http(checks, use_cases if Role.API in roles else None)
-        yield OrderService(http, storage, StuckOrders(orders, fulfil))
+        yield OrderService(http, storage, stuck)
         log.info("stopping")
 
 

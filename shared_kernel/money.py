@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, Overflow
 from typing import Self
 
 # ISO 4217: the currencies whose smallest unit is not a hundredth.
@@ -14,6 +14,7 @@ _DIGITS = {
     }.items()
     for currency in currencies.split()
 }
+_MOST_DIGITS = 18  # what a database keeps as a whole number; also, 1e999999 must not become one
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -52,8 +53,10 @@ class Money:
         has."""
         try:
             minor = Decimal(amount).scaleb(_DIGITS.get(currency, 2))
-        except InvalidOperation:
+        except (InvalidOperation, Overflow):
             raise InvalidMoney(f"amount must be a decimal number such as 12.50, not {amount!r}") from None
+        if minor.is_finite() and minor.adjusted() > _MOST_DIGITS:
+            raise InvalidMoney(f"amount must have at most {_MOST_DIGITS} digits")
         if not minor.is_finite() or minor != minor.to_integral_value():
             raise InvalidMoney(f"amount {amount} has more digits than {currency} has")
         return cls(int(minor), currency)

@@ -40,6 +40,10 @@ class OrderStore(Protocol):
         """At most `limit` orders, newest first: those in `status`, if given, and older than `before`, if given."""
         ...
 
+    async def count(self, status: OrderStatus) -> int:
+        """How many orders are in this status."""
+        ...
+
     async def overdue(self, now: datetime, limit: int) -> Sequence[OrderId]:
         """Orders whose deadline is `now` or before, those that have waited longest first."""
         ...

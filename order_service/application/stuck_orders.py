@@ -21,6 +21,10 @@ class StuckOrders:
         """The stuck orders, newest first."""
         return await self.orders.newest(status=OrderStatus.STUCK, before=None, limit=limit)
 
+    async def count(self) -> int:
+        """How many there are."""
+        return await self.orders.count(OrderStatus.STUCK)
+
     async def retry(self, order_id: OrderId) -> Order:
         """Ask once more for what is not undone. An order that is not stuck stays as it is. Raises OrderNotFound."""
         return await self.fulfil(order_id, Retry())

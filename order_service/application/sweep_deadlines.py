@@ -19,7 +19,16 @@ class SweepDeadlines:
     fulfil: FulfilOrder
 
     async def __call__(self) -> int:
-        """Say how many orders were overdue."""
-        overdue = await self.orders.overdue(self.clock(), AT_ONCE)
-        await asyncio.gather(*(self.fulfil(order_id, DeadlinePassed()) for order_id in overdue))
-        return len(overdue)
+        """Say how many orders were overdue. An order that cannot be seen to holds up none of its neighbours; what was
+        wrong with such orders is raised as an ExceptionGroup."""
+        count = 0
+        while overdue := await self.orders.overdue(self.clock(), AT_ONCE):
+            seen_to = (self.fulfil(order_id, DeadlinePassed()) for order_id in overdue)
+            outcomes = await asyncio.gather(*seen_to, return_exceptions=True)
+            failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+            if failures:
+                raise ExceptionGroup(f"{len(failures)} of {len(overdue)} overdue orders: {failures[0]}", failures)
+            count += len(overdue)
+            if len(overdue) < AT_ONCE:
+                break
+        return count

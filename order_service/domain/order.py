@@ -32,6 +32,7 @@ from shared_kernel.money import Money
 from shared_kernel.product import ProductId, is_printable_text
 
 MAX_LINES = 100
+MAX_TOTAL_MINOR = 2**63 - 1
 
 
 class InvalidOrder(ValueError):
@@ -112,8 +113,12 @@ class Order:
             raise InvalidOrder(f"an order that is {self.status} has {'no' if self.deadline else 'a'} deadline")
         if self.payment is not None and self.total is None:
             raise InvalidOrder(f"an order whose payment is {self.payment} has a total")
+        if self.total is not None and self.total.minor > MAX_TOTAL_MINOR:
+            raise InvalidOrder(f"an order's total fits into 63 bits of {self.total.currency}'s smallest unit")
         if self.status in (OrderStatus.REJECTED, OrderStatus.CANCELLED) and self.reason is None:
             raise InvalidOrder(f"an order that is {self.status} has a reason")
+        if self.reason is not None and not (self.reason.isprintable() and self.reason.strip()):
+            raise InvalidOrder(f"a reason is printable text, not {self.reason!r}")
 
     @classmethod
     def place(
@@ -224,7 +229,7 @@ class Order:
     def try_again(self, *, now: datetime, deadline: datetime, attempts: int) -> Self:
         """The compensation that is overdue is asked for again; a STUCK order is under way again by this."""
         status = OrderStatus.PENDING if self.payment is PaymentStatus.DECLINED else OrderStatus.CANCELLING
-        detail = f"compensation asked for again, for the {attempts}. time" if attempts else "compensation begun again"
+        detail = f"compensation asked for again, attempt {attempts}" if attempts else "compensation begun again"
         return self._move(status, now, detail, deadline=deadline, attempts=attempts)
 
     def give_up(self, *, now: datetime) -> Self:
@@ -252,7 +257,7 @@ class Order:
         self, target: OrderStatus, now: datetime, detail: str | None, event: OrderEvent | None = None, **changes: Any
     ) -> Self:
         """The next version, in `target` or where it was. The guard of every transition."""
-        if target is not self.status and target not in TRANSITIONS[self.status]:
+        if target not in TRANSITIONS[self.status]:
             raise IllegalTransition(self.id.value, self.status, target)
         return replace(
             self,

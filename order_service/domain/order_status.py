@@ -39,14 +39,27 @@ class PaymentStatus(StrEnum):
     REFUNDED = "REFUNDED"
 
 
+# A status that leads to itself is one in which an answer can come that is not the last.
 TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
     OrderStatus.PENDING: frozenset(
-        {OrderStatus.CONFIRMED, OrderStatus.REJECTED, OrderStatus.CANCELLING, OrderStatus.STUCK}
+        {
+            OrderStatus.PENDING,
+            OrderStatus.CONFIRMED,
+            OrderStatus.REJECTED,
+            OrderStatus.CANCELLING,
+            OrderStatus.STUCK,
+        }
     ),
     OrderStatus.CONFIRMED: frozenset({OrderStatus.COMPLETED, OrderStatus.CANCELLING}),
-    OrderStatus.CANCELLING: frozenset({OrderStatus.CANCELLED, OrderStatus.STUCK}),
+    OrderStatus.CANCELLING: frozenset({OrderStatus.CANCELLING, OrderStatus.CANCELLED, OrderStatus.STUCK}),
     OrderStatus.STUCK: frozenset(
-        {OrderStatus.PENDING, OrderStatus.CANCELLING, OrderStatus.REJECTED, OrderStatus.CANCELLED}
+        {
+            OrderStatus.STUCK,
+            OrderStatus.PENDING,
+            OrderStatus.CANCELLING,
+            OrderStatus.REJECTED,
+            OrderStatus.CANCELLED,
+        }
     ),
     OrderStatus.REJECTED: frozenset(),
     OrderStatus.CANCELLED: frozenset(),

@@ -55,6 +55,10 @@ class MemoryOrders:
             if (status is None or order.status is status) and (before is None or order.id.value < before.value)
         ][:limit]
 
+    async def count(self, status: OrderStatus) -> int:
+        """See OrderStore."""
+        return sum(order.status is status for order in self._orders.values())
+
     async def overdue(self, now: datetime, limit: int) -> Sequence[OrderId]:
         """See OrderStore."""
         waiting = [(order.deadline, order.id) for order in self._orders.values() if order.deadline]

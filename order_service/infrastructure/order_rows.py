@@ -4,6 +4,8 @@ import json
 from datetime import datetime
 from typing import Any
 
+from pydantic_core import to_json
+
 from order_service.domain.order import CustomerId, Order, OrderId, TimelineEntry
 from order_service.domain.order_line import OrderLine
 from order_service.domain.order_status import OrderStatus, PaymentStatus, StockStatus
@@ -15,24 +17,22 @@ COLUMNS = (
     "created_at, updated_at, deadline, attempts"
 )
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-
 
 def encode_lines(order: Order) -> str:
     """The lines as JSON: `[{"p": product, "q": quantity, "u": unit price in minor units}, …]`, in the total's
     currency."""
-    return _encode(
+    return to_json(
         [
             {"p": line.product_id.value, "q": line.quantity.value}
             | ({"u": line.unit_price.minor} if line.unit_price else {})
             for line in order.lines
         ]
-    )
+    ).decode()
 
 
 def encode_history(order: Order) -> str:
     """The timeline after its first entry, which is the creation and can be told from the row."""
-    return _encode([[entry.at.isoformat(), entry.status, entry.detail] for entry in order.timeline[1:]])
+    return to_json([[entry.at, entry.status, entry.detail] for entry in order.timeline[1:]]).decode()
 
 
 def order_of(row: Any) -> Order:

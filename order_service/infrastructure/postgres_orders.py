@@ -119,6 +119,11 @@ class PostgresOrders:
             rows = await self._reads.fetch(_NEWEST, status, before.value if before else None, limit)
         return [order_of(row) for row in rows]
 
+    async def count(self, status: OrderStatus) -> int:
+        """See OrderStore."""
+        with unavailable_when_away():
+            return int(await self._reads.fetchval("select count(*) from orders where status = $1", status))
+
     async def overdue(self, now: datetime, limit: int) -> Sequence[OrderId]:
         """See OrderStore."""
         with unavailable_when_away():

@@ -1,4 +1,6 @@
-"""Reading orders page by page."""
+"""Reading orders: page by page, one of them, and one of them once it is settled."""
+
+import asyncio
 
 import pytest
 from uuid_utils.compat import uuid7
@@ -6,9 +8,11 @@ from uuid_utils.compat import uuid7
 from messaging.changes import Changes
 from messaging.memory_outbox import MemoryOutbox
 from order_service.application.find_orders import FindOrders, OrderNotFound
-from order_service.domain.order import OrderId
+from order_service.domain.order import Order, OrderId
+from order_service.domain.order_status import OrderStatus
 from order_service.infrastructure.memory_orders import MemoryOrders
-from tests.domain.orders import placed_order
+from tests.application.use_cases import OrdersInMemory
+from tests.domain.orders import order_in, placed_order, stepped
 
 
 async def _orders(count: int) -> MemoryOrders:
@@ -44,3 +48,56 @@ async def test_a_missing_order_is_named() -> None:
         await FindOrders(await _orders(1)).one(missing)
 
     assert not_found.value.order_id == missing
+
+
+class _SettledAfter(OrdersInMemory):
+    """A store in which an order stands as it is for so many looks, and then is cancelled."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks = 0
+        self._settled_after = looks
+
+    async def find(self, order_id: OrderId) -> Order | None:
+        """Look once more."""
+        self.looks += 1
+        order = await super().find(order_id)
+        return stepped(order, OrderStatus.CANCELLED) if order and self.looks > self._settled_after else order
+
+
+@pytest.mark.parametrize("status", OrderStatus)
+async def test_an_order_that_waits_for_nobody_is_answered_at_the_first_look(status: OrderStatus) -> None:
+    orders = _SettledAfter(1)
+    order_id = await orders.put(order_in(status))
+
+    async with asyncio.timeout(20):
+        order = await FindOrders(orders).settled(order_id, within=0)
+
+    assert (order.status, orders.looks) == (status, 1)
+
+
+async def test_an_order_is_answered_as_soon_as_it_is_settled() -> None:
+    orders = _SettledAfter(3)
+    order_id = await orders.put(placed_order())
+
+    async with asyncio.timeout(20):
+        order = await FindOrders(orders).settled(order_id, within=3600)
+
+    assert (order.status, orders.looks) == (OrderStatus.CANCELLED, 4)
+
+
+async def test_an_order_that_does_not_settle_is_looked_at_again_and_answered_as_it_is() -> None:
+    orders = _SettledAfter(10**6)
+    order_id = await orders.put(placed_order())
+
+    async with asyncio.timeout(20):
+        order = await FindOrders(orders).settled(order_id, within=0.05)
+
+    assert order.status is OrderStatus.PENDING
+    assert orders.looks >= 2
+
+
+async def test_a_missing_order_is_not_waited_for() -> None:
+    async with asyncio.timeout(20):
+        with pytest.raises(OrderNotFound):
+            await FindOrders(await _orders(1)).settled(OrderId(uuid7()), within=3600)

@@ -1,6 +1,5 @@
 """Placing an order, once for each idempotency key."""
 
-from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -9,50 +8,56 @@ from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
 from messaging.changes import Conflict, Outcome, StoreOverloaded
-from messaging.memory_outbox import MemoryOutbox
 from order_service.application.place_order import IdempotencyKeyReused, OrderRequest, PlaceOrder, decide
 from order_service.application.ports import OrderChanges
+from order_service.domain.commands import ReserveStock
 from order_service.domain.events import OrderCreatedEvent
-from order_service.domain.order import CustomerId, OrderStatus
-from order_service.infrastructure.memory_orders import MemoryOrders
-from tests.domain.orders import AT, line
+from order_service.domain.order import CustomerId, OrderId
+from order_service.domain.order_status import OrderStatus
+from tests.application.use_cases import OrdersInMemory, fulfil_on
+from tests.domain.orders import line, moment
 
 REQUEST = OrderRequest(lines=(line("p1", 2), line("p2", 1)), customer_id=CustomerId("c1"), idempotency_key="k")
+
+
+def _place_on(orders: OrdersInMemory) -> PlaceOrder:
+    return PlaceOrder(orders, fulfil_on(orders), uuid7)
 
 
 class _Place:
     """The use case over a store in memory."""
 
     def __init__(self) -> None:
-        self.outbox = MemoryOutbox()
-        self.orders = MemoryOrders(self.outbox)
-        self.use_case = PlaceOrder(self.orders, lambda: datetime.now(UTC), uuid7)
+        self.orders = OrdersInMemory()
+        self.use_case = _place_on(self.orders)
 
     async def stored_ids(self) -> list[UUID]:
         return [order.id.value for order in await self.orders.newest(status=None, before=None, limit=100)]
 
 
 def test_deciding_is_pure_the_same_input_gives_the_same_changes() -> None:
-    order_id, event_id = uuid7(), uuid7()
+    order_id, now, claim = OrderId(uuid7()), moment(), REQUEST.claim()
 
-    first = decide(REQUEST, order_id=order_id, event_id=event_id, now=AT)
-    again = decide(REQUEST, order_id=order_id, event_id=event_id, now=AT)
+    first = decide(REQUEST, order_id, now, claim)
+    again = decide(REQUEST, order_id, now, claim)
 
     assert first == again
-    assert first.aggregate.status is OrderStatus.PENDING
-    assert (first.expected_version, first.claim) == (0, REQUEST.claim())
-    (event,) = first.events
-    assert isinstance(event, OrderCreatedEvent)
-    assert (event.event_id, event.order_id) == (event_id, order_id)
+    assert (first.aggregate.status, first.aggregate.deadline) == (OrderStatus.PENDING, now.deadline)
+    assert (first.expected_version, first.claim) == (0, claim)
+    created, reserve = first.outgoing
+    assert isinstance(created, OrderCreatedEvent)
+    assert isinstance(reserve, ReserveStock)
+    assert (created.event_id, created.order_id) == (now.event_id, order_id.value)
+    assert (reserve.event_id, reserve.order_id, reserve.lines) == (now.stock_command_id, order_id.value, REQUEST.lines)
 
 
-async def test_a_placed_order_is_stored_with_its_event() -> None:
+async def test_a_placed_order_is_stored_with_its_event_and_the_first_command_of_its_fulfilment() -> None:
     place = _Place()
 
     order_id = await place.use_case(REQUEST)
 
     assert await place.stored_ids() == [order_id.value]
-    assert place.outbox.depth_and_age()[0] == 1
+    assert place.orders.messages() == ["OrderCreatedEvent", "ReserveStock"]
 
 
 async def test_asking_again_with_the_same_key_gets_the_first_order_again() -> None:
@@ -63,7 +68,7 @@ async def test_asking_again_with_the_same_key_gets_the_first_order_again() -> No
 
     assert again == first
     assert await place.stored_ids() == [first.value]
-    assert place.outbox.depth_and_age()[0] == 1
+    assert place.orders.messages() == ["OrderCreatedEvent", "ReserveStock"]
 
 
 @pytest.mark.parametrize(
@@ -131,11 +136,11 @@ def test_a_request_without_a_key_claims_nothing() -> None:
     assert OrderRequest(REQUEST.lines).claim() is None
 
 
-class _Refusing(MemoryOrders):
+class _Refusing(OrdersInMemory):
     """A store that stores nothing."""
 
     def __init__(self, error: Exception | None = None) -> None:
-        super().__init__(MemoryOutbox())
+        super().__init__()
         self._error = error
 
     async def commit(self, changes: OrderChanges) -> Outcome:  # noqa: ARG002
@@ -147,9 +152,9 @@ class _Refusing(MemoryOrders):
 
 async def test_what_the_store_refuses_is_not_answered_as_an_order() -> None:
     with pytest.raises(StoreOverloaded):
-        await PlaceOrder(_Refusing(StoreOverloaded()), lambda: AT, uuid7)(REQUEST)
+        await _place_on(_Refusing(StoreOverloaded()))(REQUEST)
 
 
 async def test_a_fresh_id_that_is_taken_already_is_an_error_and_not_an_answer() -> None:
     with pytest.raises(AssertionError, match="taken already"):
-        await PlaceOrder(_Refusing(), lambda: AT, uuid7)(REQUEST)
+        await _place_on(_Refusing())(REQUEST)

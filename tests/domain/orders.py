@@ -1,28 +1,47 @@
-"""Orders in every state, brought there the way the domain brings them there."""
+"""Orders in every state, brought there the way the fulfilment brings them there."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from order_service.domain.money import Money
-from order_service.domain.order import CustomerId, Order, OrderId, OrderStatus, TimelineEntry
-from order_service.domain.order_line import OrderLine, ProductId, Quantity
+from order_service.domain.fulfilment import (
+    MAX_COMPENSATIONS,
+    Cancel,
+    Complete,
+    DeadlinePassed,
+    Happening,
+    Moment,
+    PaymentCaptured,
+    Reaction,
+    StockRejected,
+    StockReleased,
+    StockReserved,
+    react,
+)
+from order_service.domain.order import CustomerId, Order, OrderId
+from order_service.domain.order_line import OrderLine
+from order_service.domain.order_status import OrderStatus
+from shared_kernel.money import Money
+from shared_kernel.product import ProductId, Quantity
 
 AT = datetime(2026, 11, 23, 18, 43, 16, 123, tzinfo=UTC)
 LATER = AT + timedelta(seconds=1)
+STEP_TIMEOUT = timedelta(seconds=30)
 PRICES = {ProductId("p1"): Money.of("12.50", "EUR"), ProductId("p2"): Money.of("0.99", "EUR")}
 
-Step = Callable[[Order, datetime, UUID], Order]
+RESERVED = StockReserved(PRICES)
 
-# How an order gets into a status. Nothing leads to CANCELLING before the fulfilment saga exists.
-STEPS: Mapping[OrderStatus, Step] = {
-    OrderStatus.CONFIRMED: lambda order, at, event_id: order.confirm(prices=PRICES, now=at, event_id=event_id),
-    OrderStatus.REJECTED: lambda order, at, event_id: order.reject(reason="sold out", now=at, event_id=event_id),
-    OrderStatus.CANCELLED: lambda order, at, event_id: order.cancel(reason="not wanted", now=at, event_id=event_id),
-    OrderStatus.COMPLETED: lambda order, at, event_id: order.complete(now=at, event_id=event_id),
+# What leads a placed order into a status, the shortest way.
+WAYS: Mapping[OrderStatus, tuple[Happening, ...]] = {
+    OrderStatus.PENDING: (),
+    OrderStatus.CONFIRMED: (RESERVED, PaymentCaptured()),
+    OrderStatus.REJECTED: (StockRejected("sold out"),),
+    OrderStatus.CANCELLING: (Cancel(),),
+    OrderStatus.CANCELLED: (Cancel(), StockReleased()),
+    OrderStatus.COMPLETED: (RESERVED, PaymentCaptured(), Complete()),
+    OrderStatus.STUCK: (Cancel(), *(DeadlinePassed(),) * (MAX_COMPENSATIONS + 1)),
 }
 
 
@@ -32,13 +51,14 @@ def line(product: str = "p1", quantity: int = 2) -> OrderLine:
 
 
 def placed_order(*lines: OrderLine, customer_id: str | None = None, at: datetime = AT) -> Order:
-    """A new order with its OrderCreatedEvent."""
+    """A new order with its OrderCreatedEvent; its stock is to be there in 30 seconds."""
     return Order.place(
         order_id=OrderId(uuid7()),
         customer_id=CustomerId(customer_id) if customer_id is not None else None,
         lines=lines or (line(),),
         now=at,
         event_id=uuid7(),
+        deadline=at + STEP_TIMEOUT,
     )
 
 
@@ -47,18 +67,37 @@ def stored(order: Order) -> Order:
     return replace(order, events=())
 
 
+def moment(now: datetime = LATER) -> Moment:
+    """A moment with fresh ids, in which a step may take 30 seconds."""
+    return Moment(now, uuid7(), uuid7(), uuid7(), STEP_TIMEOUT)
+
+
+def when(order: Order, happening: Happening, at: datetime = LATER) -> datetime:
+    """When it happens to the order: at `at`, but a deadline passes when it passes."""
+    return order.deadline if isinstance(happening, DeadlinePassed) and order.deadline else at
+
+
+def reaction(order: Order, happening: Happening, at: datetime = LATER) -> Reaction:
+    """What the order, as it is stored, makes of something that matters to it."""
+    reacted = react(stored(order), happening, moment(when(order, happening, at)))
+    assert reacted is not None, f"{happening} changes nothing for an order that is {order.status}"
+    return reacted
+
+
+def led(order: Order, *happenings: Happening, at: datetime = LATER) -> Order:
+    """The order after all of this happened to it, with the events of all of it."""
+    for happening in happenings:
+        events = order.events
+        order = reaction(order, happening, at).order
+        order = replace(order, events=(*events, *order.events))
+    return order
+
+
 def stepped(order: Order, target: OrderStatus, at: datetime = LATER) -> Order:
-    """The order after the transition into `target`."""
-    return STEPS[target](order, at, uuid7())
+    """The placed order, led the shortest way into `target`."""
+    return led(order, *WAYS[target], at=at)
 
 
 def order_in(status: OrderStatus) -> Order:
     """A stored order that went the shortest way into `status`."""
-    order = stored(placed_order(line("p1", 2), line("p2", 3), customer_id="c1"))
-    if status is OrderStatus.COMPLETED:
-        order = stepped(order, OrderStatus.CONFIRMED)
-    if status is OrderStatus.CANCELLING:
-        return replace(
-            order, status=status, version=2, updated_at=LATER, timeline=(*order.timeline, TimelineEntry(LATER, status))
-        )
-    return stored(stepped(order, status) if status is not OrderStatus.PENDING else order)
+    return stored(stepped(placed_order(line("p1", 2), line("p2", 3), customer_id="c1"), status))

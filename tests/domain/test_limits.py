@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from uuid_utils.compat import uuid4, uuid7
 
 from order_service.domain.order import CustomerId, InvalidOrder, OrderId
-from order_service.domain.order_line import MAX_QUANTITY, MAX_TEXT, InvalidOrderLine, ProductId, Quantity
+from shared_kernel.product import MAX_QUANTITY, MAX_TEXT, InvalidProduct, ProductId, Quantity
 
 ACCEPTED = [
     "p",
@@ -32,7 +32,7 @@ def test_printable_text_names_a_product_or_a_customer(text: str) -> None:
 
 @pytest.mark.parametrize("text", REFUSED, ids=ascii)
 def test_what_does_not_print_names_neither_a_product_nor_a_customer(text: str) -> None:
-    with pytest.raises(InvalidOrderLine) as no_product:
+    with pytest.raises(InvalidProduct) as no_product:
         ProductId(text)
     with pytest.raises(InvalidOrder) as no_customer:
         CustomerId(text)
@@ -45,7 +45,7 @@ def test_what_does_not_print_names_neither_a_product_nor_a_customer(text: str) -
 def test_every_name_that_is_accepted_can_be_stored_as_utf_8_without_control_characters(text: str) -> None:
     try:
         name = ProductId(text).value
-    except InvalidOrderLine:
+    except InvalidProduct:
         return
     assert 1 <= len(name) <= MAX_TEXT
     assert name.encode() == text.encode()
@@ -58,7 +58,7 @@ def test_a_quantity_is_between_one_and_ten_thousand(count: int) -> None:
     if 1 <= count <= MAX_QUANTITY:
         assert Quantity(count).value == count
     else:
-        with pytest.raises(InvalidOrderLine, match=f"1 to 10000, not {count}$"):
+        with pytest.raises(InvalidProduct, match=f"1 to 10000, not {count}$"):
             Quantity(count)
 
 
@@ -69,7 +69,7 @@ def test_the_ends_of_the_range_of_quantities_can_be_ordered(count: int) -> None:
 
 @pytest.mark.parametrize("count", [-1, 0, MAX_QUANTITY + 1])
 def test_one_beyond_the_range_of_quantities_cannot_be_ordered(count: int) -> None:
-    with pytest.raises(InvalidOrderLine):
+    with pytest.raises(InvalidProduct):
         Quantity(count)
 
 

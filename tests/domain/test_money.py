@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_service.domain.money import CurrencyMismatch, InvalidMoney, Money
+from shared_kernel.money import CurrencyMismatch, InvalidMoney, Money
 
 DIGITS = {"EUR": 2, "USD": 2, "JPY": 0, "ISK": 0, "KWD": 3, "BHD": 3}
 minors = st.integers(0, 10**18)
@@ -96,6 +96,13 @@ def test_what_cannot_be_money_is_refused_with_a_sentence(amount: str, currency: 
         Money.of(amount, currency)
 
     assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize("amount", ["1E+40", "1E+99999", "1E+999999999", "9" * 40, "-1E+40"], ids=lambda amount: amount[:12])
+def test_an_amount_beyond_all_sums_is_refused_before_its_digits_are_made(amount: str) -> None:
+    """An exponent of a few characters stands for a number that takes minutes to write down."""
+    with pytest.raises(InvalidMoney, match="amount"):
+        Money.of(amount, "EUR")
 
 
 def test_two_currencies_cannot_be_added() -> None:

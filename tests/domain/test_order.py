@@ -1,5 +1,8 @@
-"""Orders: how they come to be, what may become of them, and what they say about it."""
+"""Orders: how they come to be, what may become of them, and what cannot be one. When what happens to them is
+test_fulfilment.py's matter."""
 
+import itertools
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,38 +16,57 @@ from order_service.domain.events import (
     OrderCreatedEvent,
     OrderRejectedEvent,
 )
-from order_service.domain.money import CurrencyMismatch, Money
-from order_service.domain.order import (
-    MAX_LINES,
+from order_service.domain.fulfilment import Cancel, Happening, PaymentDeclined, PaymentRefunded, StockReleased
+from order_service.domain.order import MAX_LINES, CustomerId, InvalidOrder, Order, OrderId, TimelineEntry
+from order_service.domain.order_status import (
+    GOES_WITH,
     TRANSITIONS,
-    CustomerId,
     IllegalTransition,
-    InvalidOrder,
-    Order,
-    OrderId,
     OrderStatus,
-    TimelineEntry,
+    PaymentStatus,
+    StockStatus,
 )
-from order_service.domain.order_line import ProductId
-from tests.domain.orders import AT, LATER, PRICES, STEPS, line, order_in, placed_order, stepped, stored
+from shared_kernel.money import CurrencyMismatch, Money
+from shared_kernel.product import ProductId
+from tests.domain.orders import AT, LATER, PRICES, RESERVED, WAYS, led, line, order_in, placed_order, stepped, stored
 
-EVENTS = {
-    OrderStatus.CONFIRMED: OrderConfirmedEvent,
-    OrderStatus.REJECTED: OrderRejectedEvent,
-    OrderStatus.CANCELLED: OrderCancelledEvent,
-    OrderStatus.COMPLETED: OrderCompletedEvent,
+SOON = LATER + timedelta(seconds=30)
+
+# Every change of status, tried on a priced order that stands anywhere.
+STEPS: Mapping[OrderStatus, Callable[[Order], Order]] = {
+    OrderStatus.CONFIRMED: lambda order: order.confirm(now=LATER, event_id=uuid7()),
+    OrderStatus.REJECTED: lambda order: order.reject("sold out", now=LATER, event_id=uuid7()),
+    OrderStatus.CANCELLING: lambda order: order.take_back("not wanted", now=LATER, deadline=SOON),
+    OrderStatus.STUCK: lambda order: order.give_up(now=LATER),
+    OrderStatus.CANCELLED: lambda order: order.undone(
+        stock=StockStatus.RELEASED, payment=PaymentStatus.REFUNDED, now=LATER, event_id=uuid7(), detail="released"
+    ),
+    OrderStatus.COMPLETED: lambda order: order.complete(now=LATER, event_id=uuid7()),
 }
-LEGAL = [(source, target) for source in OrderStatus for target in STEPS if target in TRANSITIONS[source]]
-ILLEGAL = [(source, target) for source in OrderStatus for target in STEPS if target not in TRANSITIONS[source]]
+PRICED: Mapping[OrderStatus, tuple[Happening, ...]] = {
+    **WAYS,
+    OrderStatus.PENDING: (RESERVED,),
+    OrderStatus.REJECTED: (RESERVED, PaymentDeclined("no cover"), StockReleased()),
+    OrderStatus.CANCELLING: (RESERVED, Cancel()),
+    OrderStatus.CANCELLED: (RESERVED, Cancel(), StockReleased(), PaymentRefunded()),
+    OrderStatus.STUCK: (RESERVED, *WAYS[OrderStatus.STUCK]),
+}
+ILLEGAL = [
+    (source, target) for source, target in itertools.product(OrderStatus, STEPS) if target not in TRANSITIONS[source]
+]
 
 
 def test_a_placed_order_is_pending_at_version_one_and_says_that_it_was_created() -> None:
     order_id, event_id = OrderId(uuid7()), uuid7()
     lines = (line("p1", 2), line("p2", 1))
 
-    order = Order.place(order_id=order_id, customer_id=CustomerId("c1"), lines=lines, now=AT, event_id=event_id)
+    order = Order.place(
+        order_id=order_id, customer_id=CustomerId("c1"), lines=lines, now=AT, event_id=event_id, deadline=SOON
+    )
 
-    assert (order.status, order.version, order.total, order.reason) == (OrderStatus.PENDING, 1, None, None)
+    assert (order.status, order.stock, order.payment) == (OrderStatus.PENDING, StockStatus.REQUESTED, None)
+    assert (order.version, order.total, order.reason) == (1, None, None)
+    assert (order.deadline, order.attempts) == (SOON, 0)
     assert order.created_at == order.updated_at == AT
     assert order.timeline == (TimelineEntry(AT, OrderStatus.PENDING),)
     assert order.events == (
@@ -67,46 +89,50 @@ def test_rehydrating_an_order_records_nothing() -> None:
         customer_id=order.customer_id,
         lines=order.lines,
         status=order.status,
+        stock=order.stock,
+        payment=order.payment,
         version=order.version,
         created_at=order.created_at,
         updated_at=order.updated_at,
         timeline=order.timeline,
+        deadline=order.deadline,
     )
 
     assert rehydrated.events == ()
     assert rehydrated == stored(order)
 
 
-@pytest.mark.parametrize(("source", "target"), LEGAL)
-def test_a_legal_transition_grows_the_version_by_one_and_records_one_event(
-    source: OrderStatus, target: OrderStatus
-) -> None:
-    before, event_id = order_in(source), uuid7()
+@pytest.mark.parametrize(
+    ("status", "event_type"),
+    [
+        (OrderStatus.CONFIRMED, OrderConfirmedEvent),
+        (OrderStatus.REJECTED, OrderRejectedEvent),
+        (OrderStatus.CANCELLED, OrderCancelledEvent),
+        (OrderStatus.COMPLETED, OrderCompletedEvent),
+    ],
+)
+def test_an_order_that_gets_somewhere_says_so_in_one_event(status: OrderStatus, event_type: type) -> None:
+    order = led(placed_order(), *PRICED[status])
 
-    after = STEPS[target](before, LATER, event_id)
-
-    (event,) = after.events
-    assert type(event) is EVENTS[target]
-    assert (event.event_id, event.order_id, event.occurred_at) == (event_id, before.id.value, LATER)
-    assert after.version == event.order_version == before.version + 1
-    assert (after.status, after.updated_at, after.created_at) == (target, LATER, before.created_at)
-    assert after.timeline[:-1] == before.timeline
-    assert (after.timeline[-1].at, after.timeline[-1].status) == (LATER, target)
+    event = order.events[-1]
+    assert type(event) is event_type
+    assert (event.order_id, event.order_version, event.occurred_at) == (order.id.value, order.version, LATER)
+    assert sum(type(each) is event_type for each in order.events) == 1
 
 
 @pytest.mark.parametrize(("source", "target"), ILLEGAL)
 def test_an_illegal_transition_raises_and_says_from_where_to_where(source: OrderStatus, target: OrderStatus) -> None:
-    order = order_in(source)
+    order = stored(led(placed_order(), *PRICED[source]))
 
     with pytest.raises(IllegalTransition) as refused:
-        STEPS[target](order, LATER, uuid7())
+        STEPS[target](order)
 
     assert (refused.value.order_id, refused.value.status, refused.value.target) == (order.id.value, source, target)
     assert str(refused.value) == f"order {order.id} is {source} and cannot become {target}"
 
 
 def test_the_table_names_every_status_and_final_ones_lead_nowhere() -> None:
-    assert TRANSITIONS.keys() == set(OrderStatus)
+    assert TRANSITIONS.keys() == GOES_WITH.keys() == set(OrderStatus)
     assert {status for status in OrderStatus if not TRANSITIONS[status]} == {
         OrderStatus.REJECTED,
         OrderStatus.CANCELLED,
@@ -123,62 +149,65 @@ def test_a_transition_leaves_the_order_it_began_with_as_it_was() -> None:
     assert before == copy
 
 
-def test_confirming_prices_every_line_and_adds_up_the_total() -> None:
+def test_a_reservation_prices_every_line_and_adds_up_the_total() -> None:
     order = stored(placed_order(line("p1", 2), line("p2", 3), line("p1", 1)))
 
-    confirmed = order.confirm(prices=PRICES, now=LATER, event_id=uuid7())
+    priced = order.reserved(PRICES, now=LATER, deadline=SOON)
 
-    (event,) = confirmed.events
+    assert [line.unit_price for line in priced.lines] == [Money(1250, "EUR"), Money(99, "EUR"), Money(1250, "EUR")]
+    assert priced.total == Money(2 * 1250 + 3 * 99 + 1250, "EUR")
+
+
+def test_a_confirmed_order_tells_its_prices_and_its_total() -> None:
+    confirmed = led(placed_order(line("p1", 2), line("p2", 3)), *WAYS[OrderStatus.CONFIRMED])
+
+    event = confirmed.events[-1]
     assert isinstance(event, OrderConfirmedEvent)
-    assert [priced.unit_price for priced in confirmed.lines] == [
-        Money(1250, "EUR"),
-        Money(99, "EUR"),
-        Money(1250, "EUR"),
-    ]
-    assert confirmed.total == event.total == Money(2 * 1250 + 3 * 99 + 1250, "EUR")
     assert event.lines == confirmed.lines
+    assert event.total == confirmed.total == Money.of("27.97", "EUR")
 
 
-def test_an_order_for_nothing_but_free_goods_is_confirmed_with_a_total_of_zero() -> None:
-    order = stored(placed_order(line("p1", 2)))
+def test_free_goods_have_a_total_of_zero() -> None:
+    free = placed_order(line("p1", 2)).reserved({ProductId("p1"): Money(0, "EUR")}, now=LATER, deadline=SOON)
 
-    confirmed = order.confirm(prices={ProductId("p1"): Money(0, "EUR")}, now=LATER, event_id=uuid7())
-
-    assert confirmed.total == Money(0, "EUR")
+    assert free.total == Money(0, "EUR")
 
 
-def test_a_product_without_a_price_cannot_be_confirmed() -> None:
-    with pytest.raises(KeyError, match="p9"):
-        stored(placed_order(line("p9"))).confirm(prices=PRICES, now=LATER, event_id=uuid7())
+def test_a_reservation_without_the_price_of_a_product_is_none_and_names_the_products() -> None:
+    order = placed_order(line("p9"), line("p1"), line("p8"))
+
+    with pytest.raises(InvalidOrder, match=f"order {order.id} was reserved without a price for p9, p8"):
+        order.reserved(PRICES, now=LATER, deadline=SOON)
 
 
-def test_prices_in_two_currencies_cannot_be_confirmed() -> None:
+def test_prices_in_two_currencies_are_no_total() -> None:
     prices = {ProductId("p1"): Money.of("1.00", "EUR"), ProductId("p2"): Money.of("1", "JPY")}
 
     with pytest.raises(CurrencyMismatch, match="cannot add JPY to EUR"):
-        stored(placed_order(line("p1"), line("p2"))).confirm(prices=prices, now=LATER, event_id=uuid7())
+        placed_order(line("p1"), line("p2")).reserved(prices, now=LATER, deadline=SOON)
 
 
 @pytest.mark.parametrize("status", [OrderStatus.REJECTED, OrderStatus.CANCELLED])
 def test_the_reason_of_an_early_end_stands_in_the_order_the_event_and_the_timeline(status: OrderStatus) -> None:
-    ended = stepped(stored(placed_order()), status)
+    ended = stepped(placed_order(), status)
 
-    (event,) = ended.events
+    event = ended.events[-1]
     assert isinstance(event, OrderRejectedEvent | OrderCancelledEvent)
     assert ended.reason == event.reason == ended.timeline[-1].detail
     assert ended.reason
 
 
 def test_the_timeline_tells_every_step_in_order() -> None:
-    order = stepped(placed_order(), OrderStatus.CONFIRMED, AT + timedelta(seconds=5))
-    order = stepped(order, OrderStatus.COMPLETED, AT + timedelta(seconds=9))
+    order = led(placed_order(), *WAYS[OrderStatus.CONFIRMED], at=AT + timedelta(seconds=5))
+    order = led(order, *WAYS[OrderStatus.COMPLETED][-1:], at=AT + timedelta(seconds=9))
 
-    assert [(entry.at - AT, entry.status) for entry in order.timeline] == [
-        (timedelta(0), OrderStatus.PENDING),
-        (timedelta(seconds=5), OrderStatus.CONFIRMED),
-        (timedelta(seconds=9), OrderStatus.COMPLETED),
+    assert [(entry.at - AT, entry.status, entry.detail) for entry in order.timeline] == [
+        (timedelta(0), OrderStatus.PENDING, None),
+        (timedelta(seconds=5), OrderStatus.PENDING, "stock reserved"),
+        (timedelta(seconds=5), OrderStatus.CONFIRMED, "payment captured"),
+        (timedelta(seconds=9), OrderStatus.COMPLETED, None),
     ]
-    assert [event.order_version for event in order.events] == [1, 2, 3]
+    assert [event.order_version for event in order.events] == [1, 3, 4]
 
 
 @pytest.mark.parametrize("count", [0, MAX_LINES + 1])
@@ -193,11 +222,34 @@ def test_an_order_may_have_a_hundred_lines() -> None:
     assert len(placed_order(*(line(),) * MAX_LINES).lines) == MAX_LINES
 
 
-@pytest.mark.parametrize("status", [OrderStatus.CONFIRMED, OrderStatus.COMPLETED])
-def test_a_confirmed_order_without_a_total_cannot_exist(status: OrderStatus) -> None:
-    order = order_in(status)
+@pytest.mark.parametrize("status", OrderStatus)
+def test_stock_and_payment_that_do_not_go_with_a_status_cannot_exist(status: OrderStatus) -> None:
+    """Every status with every stock and payment status: the table says which of them can be."""
+    order = led(placed_order(), *PRICED[status])
 
-    with pytest.raises(InvalidOrder, match=f"{status} has a total"):
+    for stock, payment in itertools.product(StockStatus, (None, *PaymentStatus)):
+        if (stock, payment) in GOES_WITH[status]:
+            assert replace(order, stock=stock, payment=payment).status is status
+        else:
+            with pytest.raises(InvalidOrder, match=f"is not {status} with stock {stock} and payment {payment}"):
+                replace(order, stock=stock, payment=payment)
+
+
+@pytest.mark.parametrize("status", OrderStatus)
+def test_an_order_has_a_deadline_exactly_while_something_is_waited_for(status: OrderStatus) -> None:
+    order = order_in(status)
+    waits = status in (OrderStatus.PENDING, OrderStatus.CANCELLING)
+
+    assert (order.deadline is not None) is waits
+    with pytest.raises(InvalidOrder, match=f"{status} has {'a' if waits else 'no'} deadline"):
+        replace(order, deadline=None if waits else SOON)
+
+
+@pytest.mark.parametrize("status", [status for status in OrderStatus if PRICED[status][0] is RESERVED])
+def test_an_order_with_a_payment_but_without_a_total_cannot_exist(status: OrderStatus) -> None:
+    order = led(placed_order(), *PRICED[status])
+
+    with pytest.raises(InvalidOrder, match=f"payment is {order.payment} has a total"):
         replace(order, total=None)
 
 
@@ -207,3 +259,19 @@ def test_an_order_that_ended_early_without_a_reason_cannot_exist(status: OrderSt
 
     with pytest.raises(InvalidOrder, match=f"{status} has a reason"):
         replace(order, reason=None)
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "sold\x00out", "sold\nout", "\ud800"], ids=ascii)
+def test_a_reason_is_text_that_can_be_printed(reason: str) -> None:
+    with pytest.raises(InvalidOrder, match="a reason is printable text"):
+        placed_order().reject(reason, now=LATER, event_id=uuid7())
+
+
+def test_a_total_fits_into_63_bits_and_one_cent_more_is_none() -> None:
+    def total(minor: int) -> Order:
+        prices = {ProductId("p1"): Money(minor, "EUR"), ProductId("p2"): Money(1, "EUR")}
+        return placed_order(line("p1", 2), line("p2", 1)).reserved(prices, now=LATER, deadline=SOON)
+
+    assert total(2**62 - 1).total == Money(2**63 - 1, "EUR")
+    with pytest.raises(InvalidOrder, match="63 bits"):
+        total(2**62)

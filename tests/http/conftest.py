@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -10,16 +10,21 @@ import pytest_asyncio
 from starlette.types import ASGIApp
 from uuid_utils.compat import uuid7
 
+from http_api.application import http_application
+from http_api.health import Health, HealthChecks
+from messaging.in_process import InProcessBroker
 from messaging.kafka_settings import KafkaSettings
-from order_service.api.application import orders_api
-from order_service.api.health import Health, HealthChecks
+from messaging.service_settings import PublisherKind, Role
+from messaging.transport import transport_of
+from order_service.api.application import OrderUseCases, orders_http
 from order_service.application.cancel_order import CancelOrder
 from order_service.application.complete_order import CompleteOrder
 from order_service.application.find_orders import FindOrders
+from order_service.application.fulfil_order import FulfilOrder
 from order_service.application.place_order import PlaceOrder
 from order_service.application.ports import OrderStore
 from order_service.bootstrap import OrderService, order_service
-from order_service.settings import OrderSettings, PublisherKind, Role
+from order_service.settings import OrderSettings
 
 
 @asynccontextmanager
@@ -36,7 +41,9 @@ async def running_service(database_url: str, kafka: KafkaSettings | None = None)
     settings = OrderSettings(
         order_database_url=database_url, event_publisher=PublisherKind.KAFKA if kafka else PublisherKind.LOGGING
     )
-    async with order_service(settings, kafka or KafkaSettings(), frozenset(Role if kafka else {Role.API})) as service:
+    transport = transport_of(settings.event_publisher, kafka or KafkaSettings(), InProcessBroker())
+    roles = frozenset({Role.API, Role.RELAY} if kafka else {Role.API})
+    async with order_service(settings, transport, roles) as service:
         yield service
 
 
@@ -66,13 +73,16 @@ def app_on(store: OrderStore) -> ASGIApp:
     async def nothing() -> None: ...
 
     checks = HealthChecks(nothing, lambda: False, lambda: Health.UNKNOWN, nothing)
-    use_cases = (
-        PlaceOrder(store, _now, uuid7),
-        FindOrders(store),
-        CancelOrder(store, _now, uuid7),
-        CompleteOrder(store, _now, uuid7),
+    fulfil = fulfil_on(store)
+    use_cases = OrderUseCases(
+        PlaceOrder(store, fulfil, uuid7), FindOrders(store), CancelOrder(fulfil), CompleteOrder(fulfil)
     )
-    return orders_api(checks, use_cases)
+    return http_application([orders_http(checks, use_cases)])
+
+
+def fulfil_on(store: OrderStore) -> FulfilOrder:
+    """What happens to the orders of a store beside what HTTP asks for."""
+    return FulfilOrder(store, lambda: datetime.now(UTC), uuid7, timedelta(seconds=30))
 
 
 @asynccontextmanager
@@ -80,7 +90,3 @@ async def api_on(store: OrderStore) -> AsyncIterator[httpx.AsyncClient]:
     """A client of that."""
     async with client_of(app_on(store)) as client:
         yield client
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
 
 from messaging.changes import Changes
 from messaging.memory_outbox import MemoryOutbox
-from order_service.domain.order import OrderStatus
+from order_service.domain.order_status import OrderStatus
 from order_service.infrastructure.memory_orders import MemoryOrders
 from tests.domain.orders import order_in
 from tests.http.conftest import app_on

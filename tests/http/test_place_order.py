@@ -47,7 +47,7 @@ async def test_a_placed_order_is_found_at_its_location_as_it_was_asked_for(api: 
         "total": None,
         "customerId": "c 1",
         "paymentStatus": None,
-        "stockStatus": None,
+        "stockStatus": "REQUESTED",
         "version": 1,
         "createdAt": created_at,
         "updatedAt": created_at,
@@ -176,7 +176,7 @@ async def _asgi_post(events: list[dict[str, object]], headers: list[tuple[bytes,
         raise AssertionError("nobody asked for an order")
 
     scope = {"type": "http", "method": "POST", "path": "/orders", "headers": headers or []}
-    place = PlaceOrder(orders=None, clock=no_order, new_id=no_order)  # type: ignore[arg-type]
+    place = PlaceOrder(orders=None, fulfil=no_order, new_id=no_order)  # type: ignore[arg-type]
     await LeanPlaceOrder(elsewhere, place)(scope, receive, send)  # type: ignore[arg-type]
     (status,) = statuses
     return status

@@ -8,7 +8,7 @@ from uuid_utils.compat import uuid4, uuid7
 
 from messaging.changes import Changes
 from messaging.memory_outbox import MemoryOutbox
-from order_service.domain.order import OrderStatus
+from order_service.domain.order_status import OrderStatus
 from order_service.infrastructure.memory_orders import MemoryOrders
 from tests.domain.orders import order_in
 from tests.http.answers import assert_error, placed
@@ -39,17 +39,30 @@ async def test_a_completed_order_shows_its_prices_its_total_and_its_life() -> No
         ],
         "total": {"amount": "27.97", "currency": "EUR"},
         "customerId": "c1",
-        "paymentStatus": None,
-        "stockStatus": None,
-        "version": 3,
+        "paymentStatus": "CAPTURED",
+        "stockStatus": "SHIPPED",
+        "version": 4,
         "createdAt": "2026-11-23T18:43:16.000123Z",
         "updatedAt": "2026-11-23T18:43:17.000123Z",
         "timeline": [
             {"at": "2026-11-23T18:43:16.000123Z", "status": "PENDING", "detail": None},
-            {"at": "2026-11-23T18:43:17.000123Z", "status": "CONFIRMED", "detail": None},
+            {"at": "2026-11-23T18:43:17.000123Z", "status": "PENDING", "detail": "stock reserved"},
+            {"at": "2026-11-23T18:43:17.000123Z", "status": "CONFIRMED", "detail": "payment captured"},
             {"at": "2026-11-23T18:43:17.000123Z", "status": "COMPLETED", "detail": None},
         ],
     }
+
+
+async def test_a_stuck_order_says_what_is_not_settled() -> None:
+    store, order = MemoryOrders(MemoryOutbox()), order_in(OrderStatus.STUCK)
+    await store.commit(Changes(order, 0, ()))
+
+    async with api_on(store) as api:
+        answer = (await api.get(f"/orders/{order.id}")).json()
+
+    assert (answer["status"], answer["stockStatus"], answer["paymentStatus"]) == ("STUCK", "RELEASING", None)
+    assert answer["reason"] == "cancelled by the customer"
+    assert answer["timeline"][-1]["detail"] == "the stock may still be reserved"
 
 
 async def test_an_order_that_is_not_there_is_named(api: httpx.AsyncClient) -> None:
@@ -123,8 +136,8 @@ async def test_a_page_can_be_of_one_status(api: httpx.AsyncClient) -> None:
     for order_id in ids[::2]:
         await api.post(f"/orders/{order_id}/cancel")
 
-    first = await _listed(api, status="CANCELLED", limit=2)
-    last = await _listed(api, status="CANCELLED", limit=2, cursor=first["nextCursor"])
+    first = await _listed(api, status="CANCELLING", limit=2)
+    last = await _listed(api, status="CANCELLING", limit=2, cursor=first["nextCursor"])
 
     assert [order["orderId"] for page in (first, last) for order in page["orders"]] == ids[::2][::-1]
     assert [order["orderId"] for order in (await _listed(api, status="PENDING"))["orders"]] == [ids[3], ids[1]]
@@ -140,7 +153,7 @@ async def test_a_page_has_twenty_orders_unless_it_is_asked_for_up_to_a_hundred(m
     assert len((await _listed(memory_api, limit=100))["orders"]) == 100
 
 
-STATUSES = "'PENDING', 'CONFIRMED', 'CANCELLING', 'REJECTED', 'CANCELLED' or 'COMPLETED'"
+STATUSES = "'PENDING', 'CONFIRMED', 'CANCELLING', 'STUCK', 'REJECTED', 'CANCELLED' or 'COMPLETED'"
 CURSOR = "must be the nextCursor of an earlier page"
 
 

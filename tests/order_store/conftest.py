@@ -2,18 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
-from messaging.changes import Changes, Committed, Outcome
+from messaging.changes import Changes, Committed, InboxClaim, Outcome
 from messaging.memory_outbox import MemoryOutbox
+from messaging.service_storage import open_pool
 from order_service.application.ports import OrderChanges, OrderStore
+from order_service.domain.fulfilment import Happening
 from order_service.domain.order import Order
 from order_service.infrastructure.memory_orders import MemoryOrders
-from order_service.infrastructure.postgres_orders import PostgresOrders, open_reads
+from order_service.infrastructure.postgres_orders import PostgresOrders
+from tests.domain.orders import reaction
 
 DEADLINE = 20.0
 
@@ -43,6 +48,11 @@ class StoreUnderTest:
         """Commit what a decision on `expected_version` made of it."""
         return await self.commit(Changes(order, expected_version, order.events))
 
+    async def handle(self, order: Order, happening: Happening, event_id: UUID) -> Outcome:
+        """Commit what `happening` makes of the order, with all its messages, under the claim of an event."""
+        reacted = reaction(order, happening)
+        return await self.commit(Changes(reacted.order, order.version, reacted.outgoing, InboxClaim(event_id)))
+
 
 @pytest.fixture(params=["memory", "postgres"])
 def store_dsn(request: pytest.FixtureRequest) -> str | None:
@@ -61,11 +71,21 @@ async def store(store_dsn: str | None) -> AsyncIterator[StoreUnderTest]:
 
         yield StoreUnderTest(MemoryOrders(outbox), waiting)
     else:
-        reads = await open_reads(store_dsn)
-        orders = PostgresOrders(store_dsn, reads, connections=2, max_batch=64, max_waiting=1000)
-        yield StoreUnderTest(orders, lambda: messages_in(store_dsn))
-        await orders.close()
-        await reads.close()
+        async with postgres_orders(store_dsn, connections=2, max_batch=64) as orders:
+            yield StoreUnderTest(orders, lambda: messages_in(store_dsn))
+
+
+@asynccontextmanager
+async def postgres_orders(
+    dsn: str, *, connections: int = 1, max_batch: int = 1000, max_waiting: int = 1000
+) -> AsyncIterator[PostgresOrders]:
+    """A store in a database."""
+    async with open_pool(dsn) as pool:
+        orders = PostgresOrders(dsn, pool, connections=connections, max_batch=max_batch, max_waiting=max_waiting)
+        try:
+            yield orders
+        finally:
+            await orders.close()
 
 
 async def messages_in(dsn: str) -> list[tuple[str, str]]:

@@ -1,9 +1,19 @@
-"""Databases without a schema."""
+"""Databases without a schema, and with one of an earlier day."""
 
+import asyncio
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from order_service.infrastructure.database import MIGRATIONS
 from tests.real_parts.postgres import PostgresServer
 
 
@@ -16,3 +26,30 @@ def empty_database(server: PostgresServer) -> Iterator[str]:
         yield server.dsn_of(name)
     finally:
         server.execute(f"drop database {name} with (force)")
+
+
+@contextmanager
+def database_of_revision(server: PostgresServer, revision: str) -> Iterator[str]:
+    """The DSN of an empty database whose schema is that of a revision."""
+    with empty_database(server) as dsn:
+        asyncio.run(_upgrade(dsn, revision))
+        yield dsn
+
+
+async def _upgrade(dsn: str, revision: str) -> None:
+    async def connect() -> Any:
+        return await asyncpg.connect(dsn)
+
+    def upgrade(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(upgrade)
+            await connection.commit()
+    finally:
+        await engine.dispose()

@@ -2,20 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TypeVar
 
 import asyncpg
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
 from messaging.changes import Changes, Committed, Conflict, IdempotencyKey, Outcome, StoreOverloaded, StoreUnavailable
 from order_service.application.ports import OrderChanges
-from order_service.domain.order import OrderStatus
-from order_service.domain.order_line import OrderLine, ProductId, Quantity
-from order_service.infrastructure.postgres_orders import PostgresOrders, open_reads
-from tests.domain.orders import placed_order, stepped, stored
-from tests.order_store.conftest import messages_in
+from order_service.domain.order import Order
+from order_service.domain.order_line import OrderLine
+from order_service.domain.order_status import OrderStatus
+from order_service.infrastructure.postgres_orders import PostgresOrders
+from shared_kernel.product import ProductId, Quantity
+from tests.domain.orders import LATER, placed_order, stepped, stored
+from tests.order_store.conftest import messages_in, postgres_orders
 from tests.real_parts.kafka import free_port
 
 DEADLINE = 20.0
@@ -26,11 +29,8 @@ Answer = TypeVar("Answer")
 @pytest_asyncio.fixture
 async def orders(database: str) -> AsyncIterator[PostgresOrders]:
     """A store with one connection, so that what waits together is committed together."""
-    reads = await open_reads(database)
-    store = PostgresOrders(database, reads, connections=1, max_batch=1000, max_waiting=1000)
-    yield store
-    await store.close()
-    await reads.close()
+    async with postgres_orders(database) as store:
+        yield store
 
 
 @pytest_asyncio.fixture
@@ -131,22 +131,22 @@ async def test_two_updates_of_one_version_that_wait_together_have_the_first_as_t
 
 async def test_without_a_server_every_method_says_that_the_store_is_unavailable() -> None:
     nowhere = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
-    reads = await open_reads(nowhere)
-    orders = PostgresOrders(nowhere, reads, connections=1, max_batch=10, max_waiting=10)
     order = placed_order()
     cancelled = stepped(stored(order), OrderStatus.CANCELLED)
 
-    with pytest.raises(StoreUnavailable, match="the database does not answer"):
-        await orders.commit(Changes(order, 0, order.events))
-    with pytest.raises(StoreUnavailable):
-        await orders.commit(Changes(cancelled, 1, cancelled.events))
-    with pytest.raises(StoreUnavailable):
-        await orders.find(order.id)
-    with pytest.raises(StoreUnavailable):
-        await orders.newest(status=None, before=None, limit=1)
-
-    await orders.close()
-    await reads.close()
+    async with postgres_orders(nowhere) as orders:
+        with pytest.raises(StoreUnavailable, match="the database does not answer"):
+            await orders.commit(Changes(order, 0, order.events))
+        with pytest.raises(StoreUnavailable):
+            await orders.commit(Changes(cancelled, 1, cancelled.events))
+        with pytest.raises(StoreUnavailable):
+            await orders.find(order.id)
+        with pytest.raises(StoreUnavailable):
+            await orders.newest(status=None, before=None, limit=1)
+        with pytest.raises(StoreUnavailable):
+            await orders.overdue(LATER, limit=1)
+        with pytest.raises(StoreUnavailable):
+            await orders.count(OrderStatus.STUCK)
 
 
 async def test_writes_whose_connection_is_ended_are_unanswered_and_the_next_ones_are_committed(
@@ -183,61 +183,88 @@ async def test_connections_that_were_ended_while_idle_are_opened_again(
 async def test_more_writes_than_may_wait_are_refused_and_the_others_are_stored(
     database: str, sql: asyncpg.Connection
 ) -> None:
-    reads = await open_reads(database)
-    orders = PostgresOrders(database, reads, connections=1, max_batch=10, max_waiting=10)
-    async with _writers_wait(sql):
-        first = asyncio.create_task(orders.commit(_creation()))
-        await _until_one_waits_for_a_lock(sql)
-        rest = [asyncio.create_task(orders.commit(_creation())) for _ in range(15)]
-        await asyncio.wait(rest, return_when=asyncio.FIRST_COMPLETED)
-        assert orders.is_full
+    async with postgres_orders(database, max_batch=10, max_waiting=10) as orders:
+        async with _writers_wait(sql):
+            first = asyncio.create_task(orders.commit(_creation()))
+            await _until_one_waits_for_a_lock(sql)
+            rest = [asyncio.create_task(orders.commit(_creation())) for _ in range(15)]
+            await asyncio.wait(rest, return_when=asyncio.FIRST_COMPLETED)
+            assert orders.is_full
 
-    outcomes = await asyncio.gather(first, *rest, return_exceptions=True)
+        outcomes = await asyncio.gather(first, *rest, return_exceptions=True)
+
     assert [outcome == Committed() for outcome in outcomes] == [True] * 11 + [False] * 5
     assert {type(outcome) for outcome in outcomes[11:]} == {StoreOverloaded}
     assert await sql.fetchval("select count(*) from orders") == 11
-    await orders.close()
-    await reads.close()
 
 
 async def test_closing_answers_what_was_taken(database: str, sql: asyncpg.Connection) -> None:
-    reads = await open_reads(database)
-    orders = PostgresOrders(database, reads, connections=2, max_batch=10, max_waiting=1000)
-    taken = [asyncio.create_task(orders.commit(_creation())) for _ in range(100)]
-    await asyncio.sleep(0)  # each gets as far as to wait for its answer
-
-    await orders.close()
+    async with postgres_orders(database, connections=2, max_batch=10) as orders:
+        taken = [asyncio.create_task(orders.commit(_creation())) for _ in range(100)]
+        await asyncio.sleep(0)  # each gets as far as to wait for its answer
 
     assert {task.result() for task in taken} == {Committed()}
     assert await sql.fetchval("select count(*) from orders") == 100
     with pytest.raises(StoreOverloaded):
         await orders.commit(_creation())
-    await reads.close()
 
 
 async def test_a_key_that_two_batches_race_for_waits_for_the_first_to_be_settled(
     database: str, sql: asyncpg.Connection
 ) -> None:
     """The first holder of the key never commits: the key is free again, and the second gets it."""
-    reads = await open_reads(database)
-    orders = PostgresOrders(database, reads, connections=1, max_batch=10, max_waiting=10)
     order = placed_order()
     claim = IdempotencyKey("c", "k", b"r" * 32)
-    holder = sql.transaction()
-    await holder.start()
-    await sql.execute(_ORDER_WITH_KEY, placed_order().id.value)
-    second = asyncio.create_task(orders.commit(Changes(order, 0, order.events, claim)))
-    await _until_one_waits_for_a_lock(sql)
-    await holder.rollback()
+    async with postgres_orders(database) as orders:
+        holder = sql.transaction()
+        await holder.start()
+        await sql.execute(_ORDER_WITH_KEY, placed_order().id.value)
+        second = asyncio.create_task(orders.commit(Changes(order, 0, order.events, claim)))
+        await _until_one_waits_for_a_lock(sql)
+        await holder.rollback()
 
-    assert await second == Committed()
-    await orders.close()
-    await reads.close()
+        assert await second == Committed()
+
+
+async def test_reads_that_wait_together_are_answered_by_one_query(
+    orders: PostgresOrders, sql: asyncpg.Connection
+) -> None:
+    """While the first one is being answered, the others gather: a lock makes that while long."""
+    placed = [placed_order() for _ in range(50)]
+    await _commit_all(orders, [Changes(order, 0, order.events) for order in placed])
+    batches = metric("oms_commit_batch_size_count", writes="finds")
+    async with _readers_wait(sql):
+        first = asyncio.create_task(orders.find(placed[0].id))
+        await _until_one_waits_for_a_lock(sql)
+        rest = [asyncio.create_task(orders.find(order.id)) for order in (*placed[1:], placed_order(), placed[1])]
+        await asyncio.sleep(0)  # each gets as far as to wait for its answer
+
+    found = await asyncio.gather(first, *rest)
+
+    assert found[:50] == [stored(order) for order in placed]
+    assert found[50:] == [None, stored(placed[1])], "one that is not there, and one that is asked for twice"
+    assert metric("oms_commit_batch_size_count", writes="finds") - batches == 2
+
+
+async def test_a_row_that_no_order_can_be_read_from_fails_for_who_asks_for_it_alone(
+    orders: PostgresOrders, sql: asyncpg.Connection
+) -> None:
+    placed = [placed_order() for _ in range(10)]
+    await _commit_all(orders, [Changes(order, 0, order.events) for order in placed])
+    await sql.execute("""update orders set lines = '[{"p": "", "q": 1}]' where id = $1""", placed[4].id.value)
+
+    found = await asyncio.gather(*(orders.find(order.id) for order in placed), return_exceptions=True)
+
+    assert [place for place, order in enumerate(found) if isinstance(order, Exception)] == [4]
+    assert [order.id for order in found if isinstance(order, Order)] == [
+        order.id for order in placed if order is not placed[4]
+    ]
 
 
 _ORDER_WITH_KEY = """
-    insert into orders (id, status, version, lines, created_at, updated_at, caller, idempotency_key, request_hash)
-    values ($1, 'PENDING', 1, '[{}]', now(), now(), 'c', 'k', sha256('r'))
+    insert into orders (id, status, stock_status, deadline, version, lines, created_at, updated_at, caller,
+                        idempotency_key, request_hash)
+    values ($1, 'PENDING', 'REQUESTED', now(), 1, '[{}]', now(), now(), 'c', 'k', sha256('r'))
 """
 _END_THE_WRITERS = """
     select count(pg_terminate_backend(pid)) from pg_stat_activity
@@ -250,13 +277,23 @@ _WAITING = """
 
 
 @asynccontextmanager
-async def _writers_wait(sql: asyncpg.Connection) -> AsyncIterator[None]:
+async def _writers_wait(sql: asyncpg.Connection, mode: str = "share") -> AsyncIterator[None]:
     """While this lasts, whoever writes orders waits for a lock."""
     transaction = sql.transaction()
     await transaction.start()
-    await sql.execute("lock table orders in share mode")
+    await sql.execute(f"lock table orders in {mode} mode")
     yield
     await transaction.rollback()
+
+
+def _readers_wait(sql: asyncpg.Connection) -> AbstractAsyncContextManager[None]:
+    """While this lasts, whoever reads orders waits, too."""
+    return _writers_wait(sql, "access exclusive")
+
+
+def metric(name: str, **labels: str) -> float:
+    """What a metric of this process says."""
+    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 async def _until_one_waits_for_a_lock(sql: asyncpg.Connection) -> None:

@@ -17,6 +17,8 @@ from tests.real_parts.kafka import free_port
 
 ORDER = {"items": [{"productId": "p1", "quantity": 2}]}
 STARTS_WITHIN = 60.0
+OURS = ("KAFKA_", "ORDER_", "INVENTORY_", "PAYMENT_", "SIMULATED_", "STEP_", "EVENT_", "COMMIT_", "RELAY_")
+"""What our settings' names begin with."""
 
 
 class OrderProcess:
@@ -26,8 +28,7 @@ class OrderProcess:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = [sys.executable, "-m", "oms", *(command or ("serve", "order")), "--port", str(self.port)]
-        ours = ("KAFKA_", "ORDER_", "EVENT_", "COMMIT_", "RELAY_")
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
         self._environment = inherited | {"LOG_FORMAT": "json", "DATA_DIR": str(folder / "data")} | dict(environment)
         self._folder = folder
         self._log = folder / f"process-{self.port}.log"

@@ -13,7 +13,8 @@ from typing import Any
 
 import asyncpg
 
-from order_service.infrastructure.database import migrate
+from messaging.service_database import migrate
+from order_service.infrastructure.database import MIGRATIONS
 
 TEMPLATE = "template_orders"
 
@@ -62,7 +63,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     server = PostgresServer(handle.get_uri(), handle)
     try:
         server.execute(f"create database {TEMPLATE}")
-        asyncio.run(migrate(server.dsn_of(TEMPLATE)))
+        asyncio.run(migrate(server.dsn_of(TEMPLATE), MIGRATIONS))
         yield server
     finally:
         handle.cleanup()

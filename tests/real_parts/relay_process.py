@@ -13,9 +13,8 @@ from multiprocessing.process import BaseProcess
 from messaging.kafka import open_kafka_publisher
 from messaging.kafka_settings import KafkaSettings
 from messaging.outbox import PostgresOutbox
-from messaging.publishing import EventPublisher, OwnedShard
+from messaging.publishing import BATCH, EventPublisher, OwnedShard
 from messaging.relay import Relay
-from order_service.application import publish_events as use_case
 from order_service.application.publish_events import publish_events
 
 _forkserver = multiprocessing.get_context("forkserver")
@@ -24,7 +23,7 @@ _forkserver.set_forkserver_preload(["tests.real_parts.relay_process"])
 
 async def publish_and_sometimes_die(chance: float, shard: OwnedShard, publisher: EventPublisher) -> int:
     """As `publish_events`, but now and then the process is killed after publishing and before deleting."""
-    batch = await shard.oldest(use_case.BATCH)
+    batch = await shard.oldest(BATCH)
     if batch:
         await publisher.publish(batch)
         if random.random() < chance:

@@ -93,13 +93,15 @@ class TopicReader:
         return [json.loads(record.value) for record in self.records]
 
     def assert_each_once_in_order(self, order_ids: Iterable[str]) -> None:
-        """Each order's events stand there exactly once, as versions 1, 2, 3, …"""
+        """Each order's events stand there exactly once, from version 1 on upwards."""
         versions: dict[str, list[int]] = defaultdict(list)
         for value in self.values:
             versions[value["orderId"]].append(value["orderVersion"])
         wanted = set(order_ids)
         lost = wanted - versions.keys()
-        wrong = {key: got for key, got in versions.items() if key in wanted and got != list(range(1, len(got) + 1))}
+        wrong = {
+            key: got for key, got in versions.items() if key in wanted and (got[0] != 1 or got != sorted(set(got)))
+        }
         assert not lost, f"{len(lost)} orders have no event, such as {sorted(lost)[:3]}"
         assert not wrong, f"{len(wrong)} orders have events twice or out of order, such as {list(wrong.items())[:3]}"
 
