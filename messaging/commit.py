@@ -11,7 +11,7 @@ from messaging.changes import Aggregate, Changes, Committed, Conflict, Duplicate
 
 ATTEMPTS = 8
 
-Answer = TypeVar("Answer")
+Loaded = TypeVar("Loaded")
 
 
 class Contention(Exception):
@@ -19,11 +19,12 @@ class Contention(Exception):
 
 
 async def decide_then_commit(
-    load: Callable[[], Awaitable[Aggregate]],
-    decide: Callable[[Aggregate], Changes[Aggregate, Outgoing] | None],
+    load: Callable[[], Awaitable[Loaded]],
+    decide: Callable[[Loaded], Changes[Aggregate, Outgoing] | None],
     commit: Callable[[Changes[Aggregate, Outgoing]], Awaitable[Outcome]],
-) -> Aggregate:
-    """Answer the aggregate as it stands afterwards. `decide` says None when there is nothing to change.
+) -> Aggregate | Loaded:
+    """Answer the aggregate as it stands afterwards. `load` may answer None for one that is not there yet, and `decide`
+    says None when there is nothing to change.
 
     Raises what `load`, `decide` and `commit` raise, and Contention after eight lost races.
     """
@@ -39,4 +40,4 @@ async def decide_then_commit(
                 return await load()
             case Conflict():
                 continue
-    raise Contention("the order is being changed by others at the same time; try again")
+    raise Contention("it is being changed by others at the same time; try again")

@@ -7,8 +7,8 @@ sweep tries again. When the database itself is away nothing is judged: the batch
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
 
 import structlog
 
@@ -50,20 +50,20 @@ class Consumer:
         for record in records:
             by_key.setdefault(record.key, []).append(record)
         parked = await _patiently(lambda: self._failures.parked_among(list(by_key)))
-        await asyncio.gather(
-            *(
-                self._park(waiting, "an earlier record of its key is parked", 0)
-                if key in parked
-                else self._handle_in_order(waiting)
-                for key, waiting in by_key.items()
-            )
+        await _all(
+            self._park(waiting, "an earlier record of its key is parked", 0)
+            if key in parked
+            else self._handle_in_order(waiting)
+            for key, waiting in by_key.items()
         )
 
     async def sweep(self) -> None:
-        """Try the parked keys that are due, each from its oldest record for as long as that goes well."""
-        for key in await self._failures.due(_SWEEP_AT_ONCE):
-            while (parked := await self._failures.oldest_of(key)) and await self._resume(parked):
-                pass
+        """Try the parked keys that are due, each from its oldest record for as long as that goes well.
+
+        A parked record is forgotten only after it was handled, so that what comes in the meantime parks behind it. What
+        parks just after a sweep's last look waits for the next sweep, and so does whatever comes after that.
+        """
+        await _all(self._resume_key(key) for key in await self._failures.due(_SWEEP_AT_ONCE))
 
     async def _handle_in_order(self, records: Sequence[Record]) -> None:
         for place, record in enumerate(records):
@@ -76,24 +76,27 @@ class Consumer:
                 return
 
     async def _try(self, record: Record) -> None:
-        handler = self._handler_of(record)
-        if handler is None:
-            self._ignored.inc()
-            return
-        ORDER_ID.set(record.key)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                await _patiently(lambda: handler(record))
+                await _patiently(lambda: self._handle_one(record))
             except Rejected:
                 raise
             except Exception as error:
                 if attempt == ATTEMPTS:
                     raise
-                log.info("tried again", type=record.type, attempt=attempt, error=_sentence(error))
+                log.info("tried again", attempt=attempt, error=_sentence(error), **_coordinates(record))
                 await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt))  # noqa: S311  jitter, not a secret
             else:
-                self._handled.inc()
                 return
+
+    async def _handle_one(self, record: Record) -> None:
+        ORDER_ID.set(record.key)
+        handler = self._handler_of(record)
+        if handler is None:
+            self._ignored.inc()
+        else:
+            await handler(record)
+            self._handled.inc()
 
     def _handler_of(self, record: Record) -> Handler | None:
         """None for what is none of ours. Raises Rejected."""
@@ -103,15 +106,23 @@ class Consumer:
             raise Rejected(f"nobody here knows the type {record.type!r}")
         return handler
 
+    async def _resume_key(self, key: str) -> None:
+        try:
+            while (parked := await self._failures.oldest_of(key)) and await self._resume(parked):
+                pass
+        except (StoreUnavailable, StoreOverloaded) as error:
+            log.warning("waiting for the store", error=str(error))
+
     async def _resume(self, parked: Parked) -> bool:
-        """True when the key can go on with its next record."""
+        """True when the key can go on with its next record. Raises StoreUnavailable and StoreOverloaded: as in a batch,
+        they are nobody's failure."""
         record = parked.record
         try:
-            handler = self._handler_of(record)
-            if handler is not None:
-                await handler(record)
+            await self._handle_one(record)
         except Rejected as rejection:
             await self._bury(record, rejection, parked.attempts + 1, parked.id)
+        except (StoreUnavailable, StoreOverloaded):
+            raise
         except Exception as error:  # noqa: BLE001  whatever it is: it waits longer
             pause = min(2.0 ** min(parked.attempts, 16), _LONGEST_SWEEP_PAUSE) * random.uniform(0.5, 1)  # noqa: S311
             await self._failures.postpone(parked.id, _sentence(error), pause)
@@ -132,6 +143,14 @@ class Consumer:
         await _patiently(lambda: self._failures.bury(failure, parked_id))
         self._dead.inc()
         log.error("dead letter", error=str(rejection), **_coordinates(record))
+
+
+async def _all(keys: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Let every key come to its end, and then raise what went wrong with the first of those that failed. A key that was
+    cancelled by others has failed, too: a TaskGroup would take it for done."""
+    for outcome in await asyncio.gather(*keys, return_exceptions=True):
+        if outcome is not None:
+            raise outcome
 
 
 async def _patiently(action: Callable[[], Awaitable[Answer]]) -> Answer:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from messaging.changes import InboxClaim
 from messaging.consuming import Record, Rejected
@@ -19,7 +19,7 @@ class Envelope(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     eventId: UUID  # noqa: N815  the names on the wire
-    eventVersion: int  # noqa: N815
+    eventVersion: PositiveInt  # noqa: N815
     occurredAt: AwareDatetime  # noqa: N815
     orderId: UUID  # noqa: N815
 
@@ -40,9 +40,11 @@ def decoder(model: type[Body], newest_version: int = 1) -> Callable[[Record], Bo
         try:
             body = validate(record.value)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "its value"
             raise Rejected(f"{where}: {first['msg']}") from None
+        if rb"\u0000" in record.value:  # PostgreSQL could not store it, however often that is tried
+            raise Rejected("its value has a NUL character in a text")
         if body.eventVersion > newest_version:
             raise Rejected(
                 f"version {body.eventVersion} of {record.type} is newer than the {newest_version} known here"

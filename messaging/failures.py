@@ -9,6 +9,8 @@ from typing import Any
 from messaging.consuming import Failure, Parked, Record
 from messaging.postgres import unavailable_when_away
 
+_LONGEST_KEY = 200
+
 _AT = 'topic, "partition", "offset", key, headers, value'
 
 _PARKED_AMONG = "select distinct key from parked where key = any($1::text[])"
@@ -70,8 +72,10 @@ class PostgresFailures:
 
     async def parked_among(self, keys: Sequence[str]) -> set[str]:
         """See Failures."""
+        kept_as = {key: _storable_key(key) for key in keys}
         with unavailable_when_away():
-            return {row["key"] for row in await self._pool.fetch(_PARKED_AMONG, keys)}
+            parked = {row["key"] for row in await self._pool.fetch(_PARKED_AMONG, list(kept_as.values()))}
+        return {key for key, kept in kept_as.items() if kept in parked}
 
     async def park(self, failures: Sequence[Failure]) -> None:
         """See Failures."""
@@ -91,7 +95,7 @@ class PostgresFailures:
     async def oldest_of(self, key: str) -> Parked | None:
         """See Failures."""
         with unavailable_when_away():
-            row = await self._pool.fetchrow(_OLDEST_OF, key)
+            row = await self._pool.fetchrow(_OLDEST_OF, _storable_key(key))
         return Parked(row["id"], _record(row), row["attempts"]) if row else None
 
     async def postpone(self, parked_id: int, error: str, seconds: float) -> None:
@@ -146,7 +150,7 @@ def _row(failure: Failure) -> tuple[Any, ...]:
         record.topic,
         record.partition,
         record.offset,
-        _storable(record.key),
+        _storable_key(record.key),
         json.dumps({_storable(name): _storable(value) for name, value in record.headers.items()}),
         record.value,
         _storable(failure.error),
@@ -157,6 +161,11 @@ def _row(failure: Failure) -> tuple[Any, ...]:
 def _storable(text: str) -> str:
     """PostgreSQL's text has no NUL and no lone surrogates; a record that is kept for its faults may have both."""
     return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
+
+
+def _storable_key(key: str) -> str:
+    """A key of ours is a UUID. One that is too long for an index is cut: its records wait for one key too many."""
+    return _storable(key)[:_LONGEST_KEY]
 
 
 def _record(row: Any) -> Record:

@@ -60,7 +60,7 @@ class GroupCommitter(Generic[Write, Result]):
         raised for this very write. Cancelling the caller hurts no other write.
         """
         if self.is_full:
-            raise StoreOverloaded("too many orders are waiting to be stored; try again in a moment")
+            raise StoreOverloaded("too many requests are waiting for the database; try again in a moment")
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((write, answer))
         # Another connection joins only for a whole batch: two that share what waits commit half as much each time.

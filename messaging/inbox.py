@@ -10,10 +10,20 @@ from typing import Any
 from uuid import UUID
 
 KEEP_DAYS = 15
-_AHEAD_DAYS = 3
+_AHEAD_DAYS = 2
 _LOCK = 0x696E_626F
 
-_DAYS = "select relname from pg_class where relkind = 'r' and relispartition and relname ~ '^inbox_[0-9]{8}$'"
+_DAYS = "select inhrelid::regclass::text as day from pg_inherits where inhparent = 'inbox'::regclass"
+
+# Claims wait while partitions change, and this waits for them, but not for a long transaction of somebody else's.
+_ALONE = "set local lock_timeout = '2s'; lock table inbox in access exclusive mode"
+
+# A day's partition can be made only while none of its ids lie in the default partition.
+_EMPTY_DEFAULT = """
+    create temporary table strays on commit drop as select event_id from inbox_default;
+    truncate inbox_default
+"""
+_BACK_FROM_DEFAULT = "insert into inbox select event_id from strays where event_id >= $1"
 
 
 def first_id_of(day: date) -> UUID:
@@ -23,28 +33,28 @@ def first_id_of(day: date) -> UUID:
 
 
 async def keep_inbox(connection: Any, today: date) -> None:
-    """Make the partitions of today and the next days, and drop those of days long past. Instances take turns.
+    """Have a partition for each of the last `KEEP_DAYS` days, today and the next two, and nothing of days before. What
+    was claimed while its day had none moves there from the default partition. Instances take turns.
 
-    A day whose partition cannot be made, because some of its ids lie in the default partition already, stays there.
+    Raises LockNotAvailableError when a long transaction holds the table; there is time enough to try again.
     """
+    days = [today + timedelta(days=offset) for offset in range(-KEEP_DAYS, _AHEAD_DAYS + 1)]
     async with connection.transaction():
         await connection.execute(f"select pg_advisory_xact_lock({_LOCK})")
-        there = {str(row["relname"]) for row in await connection.fetch(_DAYS)}
-        for day in (today + timedelta(days=ahead) for ahead in range(_AHEAD_DAYS)):
-            if _name(day) not in there and not await _lies_in_default(connection, day):
+        there = {str(row["day"]) for row in await connection.fetch(_DAYS)} - {"inbox_default"}
+        missing = [day for day in days if _name(day) not in there]
+        past = sorted(name for name in there if name < _name(days[0]))
+        if missing or past:
+            await connection.execute(_ALONE)
+            await connection.execute(_EMPTY_DEFAULT)
+            for day in missing:
                 await connection.execute(
                     f"create table {_name(day)} partition of inbox "
                     f"for values from ('{first_id_of(day)}') to ('{first_id_of(day + timedelta(days=1))}')"
                 )
-        oldest_kept = _name(today - timedelta(days=KEEP_DAYS))
-        for name in sorted(name for name in there if name < oldest_kept):
-            await connection.execute(f"drop table {name}")
-
-
-async def _lies_in_default(connection: Any, day: date) -> bool:
-    bounds = first_id_of(day), first_id_of(day + timedelta(days=1))
-    query = "select exists (select from inbox_default where event_id >= $1 and event_id < $2)"
-    return bool(await connection.fetchval(query, *bounds))
+            for name in past:
+                await connection.execute(f"drop table {name}")
+            await connection.execute(_BACK_FROM_DEFAULT, first_id_of(days[0]))
 
 
 def _name(day: date) -> str:

@@ -250,7 +250,7 @@ class Topic:
     options: dict[str, str] = field(default_factory=dict)
 
 
-POSITIONS = Topic(POSITIONS_TOPIC, 12, compacted=True, options={"segment.bytes": str(16 * 1024 * 1024)})
+POSITIONS = Topic(POSITIONS_TOPIC, 16, compacted=True, options={"segment.bytes": str(16 * 1024 * 1024)})
 
 
 async def create_topics(settings: KafkaSettings, topics: Sequence[Topic], *, replication: int = 1) -> list[str]:

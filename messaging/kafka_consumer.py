@@ -6,13 +6,13 @@ hand, so that its next owner begins behind it; one that cannot wait is harmless 
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeAlias
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, KafkaError
 
 from messaging.consuming import Record, Subscriber
 from messaging.kafka import client_options
@@ -22,8 +22,15 @@ from messaging.running import running
 BATCH = 500
 _POLL_MS = 1000
 _FINISH_BATCH_WITHIN = 20.0
+_REBALANCE_WITHIN = 30.0  # longer than that; aiokafka would take the session's timeout, and lose the batch at hand
+_FINISH_LAST_BATCH_WITHIN = 3.0
 _STOP_WITHIN = 5.0
+_FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
+_ONE_BY_ONE_PAUSE = 0.02
+_NOTICE_TOPICS_WITHIN = 5.0
+
+Polled: TypeAlias = Mapping[TopicPartition, Sequence[Any]]
 
 log = structlog.get_logger("kafka-consumer")
 
@@ -32,64 +39,109 @@ log = structlog.get_logger("kafka-consumer")
 async def deliver_from_kafka(
     settings: KafkaSettings, group: str, topics: Sequence[str], subscriber: Subscriber
 ) -> AsyncIterator[None]:
-    """See messaging.consuming.Deliver. While the broker is away this tries again, for ever."""
-    async with running(_keep_consuming(settings, group, topics, subscriber)):
+    """See messaging.consuming.Deliver. While the broker is away this tries again, for ever. Leaving lets the batch at
+    hand be finished, for three seconds."""
+    deliveries = _Deliveries(settings, group, topics, subscriber)
+    async with running(deliveries.run()):
         yield
+        await deliveries.finish()
 
 
-async def _keep_consuming(settings: KafkaSettings, group: str, topics: Sequence[str], subscriber: Subscriber) -> None:
-    pause = 0.1
-    while True:
-        try:
-            async with _consumer(settings, group) as consumer:
-                batch_at_hand = asyncio.Lock()
-                consumer.subscribe(
-                    [settings.prefix + topic for topic in topics], listener=_WaitForTheBatch(batch_at_hand)
-                )
-                while True:
-                    polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH)
-                    if polled:
-                        async with batch_at_hand:
-                            await subscriber([_record(record, settings.prefix) for record in _in_order(polled)])
-                            await _commit(consumer, polled)
-                        pause = 0.1
-        except Exception as error:  # noqa: BLE001  whatever it is: said, and begun again from the committed offsets
-            log.warning("consuming begins again", group=group, error=f"{type(error).__name__}: {error}")
-            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311  jitter, not a secret
-            pause = min(pause * 2, _LONGEST_PAUSE)
-
-
-def _in_order(polled: dict[Any, list[Any]]) -> Iterable[Any]:
-    for records in polled.values():
-        yield from records
-
-
-async def _commit(consumer: Any, polled: dict[Any, list[Any]]) -> None:
-    """A commit that comes too late, after a rebalance, is dropped: the next owner gets the batch again."""
-    offsets = {partition: records[-1].offset + 1 for partition, records in polled.items()}
-    mine = consumer.assignment()
-    try:
-        await consumer.commit({partition: offset for partition, offset in offsets.items() if partition in mine})
-    except (CommitFailedError, IllegalStateError) as error:
-        log.info("offsets not committed", error=f"{type(error).__name__}: {error}")
-
-
-class _WaitForTheBatch(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Before partitions are taken away, let the batch at hand be handled and committed. The lock is never held around
+class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """Before partitions are taken away, the batch at hand is handled and committed. Its lock is never held around
     getmany, which would wait for the rebalance that waits for it."""
 
-    def __init__(self, batch_at_hand: asyncio.Lock) -> None:
-        self._batch_at_hand = batch_at_hand
+    def __init__(self, settings: KafkaSettings, group: str, topics: Sequence[str], subscriber: Subscriber) -> None:
+        self._settings = settings
+        self._group = group
+        self._topics = [settings.prefix + topic for topic in topics]
+        self._subscriber = subscriber
+        self._batch_at_hand = asyncio.Lock()
+        self._finished = False
+        self._pause = _FIRST_PAUSE
+
+    async def run(self) -> None:
+        """Deliver until cancelled. After any failure, begin again with a consumer that reads from the committed
+        offsets; what the one before had fetched is not to be trusted."""
+        unreadable = False
+        while True:
+            try:
+                async with _consumer(self._settings, self._group) as consumer:
+                    consumer.subscribe(self._topics, listener=self)
+                    if unreadable:
+                        await self._deliver_one_by_one(consumer)
+                    while True:
+                        polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH)
+                        await self._deliver(consumer, polled)
+            except Exception as error:  # noqa: BLE001  whatever it is: said, and begun again
+                unreadable = isinstance(error, UnicodeDecodeError)
+                log.warning("consuming begins again", group=self._group, error=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(random.uniform(0, self._pause))  # noqa: S311  jitter, not a secret
+                self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+    async def finish(self) -> None:
+        """Return when no batch is at hand, and let none begin. Gives up after three seconds, which is safe, too."""
+        self._finished = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FINISH_LAST_BATCH_WITHIN), self._batch_at_hand:
+                pass
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002
+        """Called by aiokafka, which keeps the membership alive meanwhile."""
         try:
             async with asyncio.timeout(_FINISH_BATCH_WITHIN), self._batch_at_hand:
                 pass
         except TimeoutError:
-            log.warning("a rebalance does not wait any longer for the batch at hand")
+            log.warning("a rebalance does not wait any longer for the batch at hand", group=self._group)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Called by aiokafka."""
         log.info("partitions assigned", partitions=sorted(f"{at.topic}/{at.partition}" for at in assigned))
+
+    async def _deliver(self, consumer: Any, polled: Polled) -> None:
+        async with self._batch_at_hand:
+            if polled and not self._finished:
+                prefix = self._settings.prefix
+                await self._subscriber([_record(record, prefix) for records in polled.values() for record in records])
+                await _commit(consumer, polled)
+                self._pause = _FIRST_PAUSE
+
+    async def _deliver_one_by_one(self, consumer: Any) -> None:
+        """Get past a record that aiokafka cannot read because the name of a header is not UTF-8: getmany then raises,
+        and loses what it read before. Such a record is delivered without its contents, and so becomes a dead letter."""
+        rounds = 0
+        while rounds < BATCH:
+            polled: dict[TopicPartition, Sequence[Any]] = {}
+            for partition in consumer.assignment():
+                try:
+                    polled |= await consumer.getmany(partition, timeout_ms=0, max_records=1)
+                except UnicodeDecodeError as error:
+                    polled[partition] = [await _skip_unreadable(consumer, partition, error)]
+            if polled:
+                await self._deliver(consumer, polled)
+                rounds += 1
+            else:
+                await asyncio.sleep(_ONE_BY_ONE_PAUSE)
+
+
+async def _skip_unreadable(consumer: Any, partition: TopicPartition, error: Exception) -> Any:
+    await consumer.getmany(partition)  # drops what could not be read, and leaves the position there
+    offset = await consumer.position(partition)
+    consumer.seek(partition, offset + 1)
+    headers = (("unreadable", str(error).encode()),)
+    return ConsumerRecord(partition.topic, partition.partition, offset, 0, 0, None, None, None, -1, -1, headers)
+
+
+async def _commit(consumer: Any, polled: Polled) -> None:
+    """A commit that comes too late, after a rebalance, is dropped: the next owner gets the batch again."""
+    mine = consumer.assignment()
+    offsets = {partition: records[-1].offset + 1 for partition, records in polled.items() if partition in mine}
+    if not offsets:
+        return
+    try:
+        await consumer.commit(offsets)
+    except CommitFailedError as error:
+        log.info("offsets not committed", error=f"{type(error).__name__}: {error}")
 
 
 @asynccontextmanager
@@ -103,6 +155,9 @@ async def _consumer(settings: KafkaSettings, group: str) -> AsyncIterator[Any]:
         max_poll_interval_ms=300_000,
         session_timeout_ms=int(settings.session_timeout_seconds * 1000),
         heartbeat_interval_ms=int(settings.session_timeout_seconds * 1000) // 5,
+        rebalance_timeout_ms=int(_REBALANCE_WITHIN * 1000),
+        # A topic may be made after we subscribed to it.
+        metadata_max_age_ms=int(_NOTICE_TOPICS_WITHIN * 1000),
     )
     try:
         await consumer.start()

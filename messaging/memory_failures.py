@@ -69,5 +69,6 @@ class MemoryFailures:
         return len(self._waiting), 0.0, len(self.dead)
 
 
-def _place(failure: Failure) -> tuple[str, int, int]:
-    return failure.record.topic, failure.record.partition, failure.record.offset
+def _place(failure: Failure) -> tuple[str, int, int, bytes]:
+    record = failure.record
+    return record.topic, record.partition, record.offset, record.value

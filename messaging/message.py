@@ -1,13 +1,12 @@
 """A message as it goes onto a topic: final bytes, written once when the change that caused it was decided."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+from pydantic_core import to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +64,4 @@ def cloud_event(
         "ce_time": time,
         "content-type": "application/json",
     }
-    return Message(event_id, topic, key, headers, _encode(identity | dict(data)).encode())
+    return Message(event_id, topic, key, headers, to_json(identity | dict(data)))

@@ -7,13 +7,13 @@ nothing, and a session that is stuck handing rows to a stopped process is ended 
 """
 
 import asyncio
-import json
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
+from pydantic_core import from_json, to_json
 
 from messaging.message import Message
 from messaging.postgres import SETTINGS
@@ -22,7 +22,6 @@ from messaging.publishing import SHARDS, Batch, OwnedShard, Position, shard_of
 CHANNEL = "outbox"
 _LOCK = 0x6F75_7462  # advisory lock space "outb": (space, shard) for ownership, (space, SHARDS) for being a relay
 _RETRY = 0.5
-_decode = json.JSONDecoder().raw_decode  # our own JSON has no spaces around it to be looked for
 _LONGEST_POLL = 1.0
 _SHORTEST_POLL = 0.02
 
@@ -71,7 +70,7 @@ def message_columns(messages: Sequence[tuple[Any, Message]]) -> tuple[list[Any],
         [message.event_id for _, message in messages],
         [message.topic for _, message in messages],
         [message.key for _, message in messages],
-        [json.dumps(message.headers) for _, message in messages],
+        [to_json(message.headers).decode() for _, message in messages],
         [message.value for _, message in messages],
     )
 
@@ -173,7 +172,7 @@ class _OwnedShard:
         return Batch(
             [row["id"] for row in rows],
             [
-                Message(row["event_id"], row["topic"], row["key"], _decode(row["headers"])[0], row["value"])
+                Message(row["event_id"], row["topic"], row["key"], from_json(row["headers"]), row["value"])
                 for row in rows
             ],
         )

@@ -31,11 +31,12 @@ create table parked (
     error           text not null,
     attempts        integer not null check (attempts >= 0),
     parked_at       timestamptz not null default now(),
-    next_attempt_at timestamptz not null default now(),
-    unique (topic, "partition", "offset")
+    next_attempt_at timestamptz not null default now()
 )
 """
 PARKED_BY_KEY = "create index parked_key on parked (key, id)"
+# The place alone is not enough: a topic that is made anew, or a new outbox, starts its numbers again.
+PARKED_ONCE = 'create unique index parked_record on parked (topic, "partition", "offset", sha256(value))'
 
 DEAD_LETTERS = """
 create table dead_letters (
@@ -48,9 +49,9 @@ create table dead_letters (
     value       bytea not null,
     error       text not null,
     attempts    integer not null check (attempts >= 0),
-    died_at     timestamptz not null default now(),
-    unique (topic, "partition", "offset")
+    died_at     timestamptz not null default now()
 )
 """
+DEAD_ONCE = 'create unique index dead_letters_record on dead_letters (topic, "partition", "offset", sha256(value))'
 
-CONSUMING = (INBOX, INBOX_DEFAULT, PARKED, PARKED_BY_KEY, DEAD_LETTERS)
+CONSUMING = (INBOX, INBOX_DEFAULT, PARKED, PARKED_BY_KEY, PARKED_ONCE, DEAD_LETTERS, DEAD_ONCE)

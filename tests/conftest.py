@@ -8,7 +8,7 @@ import pytest
 
 from messaging.kafka import create_topics
 from messaging.kafka_settings import KafkaSettings
-from order_service.bootstrap import TOPICS
+from oms.services import TOPICS
 from tests.real_parts.kafka import Broker, NoBroker, kafka_broker
 from tests.real_parts.postgres import PostgresServer, cloned_database, postgres_server
 

@@ -1,16 +1,21 @@
-"""Every outbox there is."""
+"""Every outbox there is, and every place for what could not be handled."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
+from messaging.consuming import Failure, Failures
+from messaging.failures import PostgresFailures
+from messaging.memory_failures import MemoryFailures
 from messaging.memory_outbox import MemoryOutbox
 from messaging.message import Message
 from messaging.outbox import CHANNEL, INSERT_MESSAGES, PostgresOutbox, message_columns
 from messaging.publishing import Outbox
+from messaging.service_storage import open_pool
+from tests.real_parts.postgres import PostgresServer, cloned_database
 
 _COMMIT = f"""
     with stored as (select distinct id from unnest($1::uuid[]) as id), sent as ({INSERT_MESSAGES})
@@ -28,15 +33,15 @@ class OutboxUnderTest:
 
 
 @pytest.fixture(params=["memory", "postgres"])
-def outbox_dsn(request: pytest.FixtureRequest) -> str | None:
-    """Where the outbox keeps its messages; None is memory."""
+def kept_in(request: pytest.FixtureRequest) -> str | None:
+    """The DSN of a database of this test's own; None is memory."""
     return str(request.getfixturevalue("database")) if request.param == "postgres" else None
 
 
 @pytest_asyncio.fixture
-async def under_test(outbox_dsn: str | None) -> AsyncIterator[OutboxUnderTest]:
+async def under_test(kept_in: str | None) -> AsyncIterator[OutboxUnderTest]:
     """An empty outbox."""
-    if outbox_dsn is None:
+    if kept_in is None:
         memory = MemoryOutbox()
 
         async def add(messages: Sequence[Message]) -> None:
@@ -44,8 +49,8 @@ async def under_test(outbox_dsn: str | None) -> AsyncIterator[OutboxUnderTest]:
 
         yield OutboxUnderTest(memory, memory, add)
         return
-    left, right = PostgresOutbox(outbox_dsn), PostgresOutbox(outbox_dsn)
-    yield OutboxUnderTest(left, right, lambda messages: commit_messages(outbox_dsn, messages))
+    left, right = PostgresOutbox(kept_in), PostgresOutbox(kept_in)
+    yield OutboxUnderTest(left, right, lambda messages: commit_messages(kept_in, messages))
     await left.close()
     await right.close()
 
@@ -57,3 +62,64 @@ async def commit_messages(dsn: str, messages: Sequence[Message]) -> None:
         await connection.fetch(_COMMIT, *message_columns([(message.event_id, message) for message in messages]))
     finally:
         await connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class FailuresUnderTest:
+    """A place for what could not be handled; the same one as another instance sees it; and what lies there."""
+
+    failures: Failures
+    seen_by_another: Failures
+    parked: Callable[[], Awaitable[list[Failure]]]
+    dead: Callable[[], Awaitable[list[Failure]]]
+    make_due: Callable[[], Awaitable[None]]
+    """Let time pass, until everything that is parked is to be tried again."""
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgres: PostgresServer) -> Iterator[str]:
+    """The DSN of a database that tests use one after the other."""
+    with cloned_database(postgres) as dsn:
+        yield dsn
+
+
+@pytest_asyncio.fixture
+async def postgres_failures(shared_database: str) -> AsyncIterator[PostgresFailures]:
+    """Nothing has failed yet."""
+    async with open_pool(shared_database) as pool:
+        await pool.execute("delete from parked")
+        await pool.execute("delete from dead_letters")
+        yield PostgresFailures(pool)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def kept(request: pytest.FixtureRequest) -> FailuresUnderTest:
+    """Nothing has failed yet."""
+    if request.param == "memory":
+        return _memory_failures()
+    return _postgres_failures(request.getfixturevalue("postgres_failures"))
+
+
+def _memory_failures() -> FailuresUnderTest:
+    failures = MemoryFailures()
+
+    async def parked() -> list[Failure]:
+        return list(failures._waiting.values())
+
+    async def dead() -> list[Failure]:
+        return failures.dead
+
+    async def make_due() -> None:
+        failures._due_at.update(dict.fromkeys(failures._due_at, 0.0))
+
+    return FailuresUnderTest(failures, failures, parked, dead, make_due)
+
+
+def _postgres_failures(failures: PostgresFailures) -> FailuresUnderTest:
+    async def parked() -> list[Failure]:
+        return [Failure(kept.record, kept.error, kept.attempts) for kept in await failures.parked()]
+
+    async def dead() -> list[Failure]:
+        return [Failure(kept.record, kept.error, kept.attempts) for kept in await failures.dead_letters()]
+
+    return FailuresUnderTest(failures, PostgresFailures(failures._pool), parked, dead, failures.retry)

@@ -11,15 +11,15 @@ from uuid import UUID
 from aiokafka.admin import AIOKafkaAdminClient
 from structlog.testing import capture_logs
 
+from messaging.consuming import Record
 from messaging.in_process import InProcessBroker
 from messaging.kafka import Topic, create_topics, open_kafka_publisher
 from messaging.kafka_settings import KafkaSettings
 from messaging.logging_publisher import open_logging_publisher
-from messaging.message import Message
 from messaging.publishing import OpenPublisher
 from tests.real_parts.topic_reader import topic_reader
 
-POSITION_PARTITION = 8  # of the topic outbox-positions: that of shard 0 in tests; no service keeps its positions there
+POSITION_PARTITION = 12  # of the topic outbox-positions: that of shard 0 in tests; no service keeps its positions there
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,14 @@ async def subscribers() -> AsyncIterator[FarSide]:
     got: list[tuple[str, UUID]] = []
     broker = InProcessBroker()
 
-    async def subscriber(messages: Sequence[Message]) -> None:
-        got.extend((message.key, message.event_id) for message in messages)
+    async def subscriber(records: Sequence[Record]) -> None:
+        got.extend((record.key, record.event_id) for record in records)
 
     async def arrived(_count: int) -> list[tuple[str, UUID]]:
         return got
 
-    broker.subscribe("order-events", subscriber)
-    yield FarSide("order-events", broker.open_publisher, arrived)
+    async with broker.deliver("test", ["order-events"], subscriber), broker.delivering():
+        yield FarSide("order-events", broker.open_publisher, arrived)
 
 
 @asynccontextmanager

@@ -10,9 +10,8 @@ import pytest
 
 from messaging.memory_outbox import MemoryOutbox
 from messaging.message import Message
-from messaging.publishing import SHARDS, Batch, EventPublisher, Position, shard_of
+from messaging.publishing import SHARDS, Batch, EventPublisher, Position, publish_oldest, shard_of
 from messaging.relay import Relay
-from order_service.application.publish_events import publish_events
 from tests.messaging.messages import key_in, message, messages_in
 
 DEADLINE = 30.0
@@ -95,7 +94,7 @@ class SharedOutbox(MemoryOutbox):
 
 @asynccontextmanager
 async def _running(outbox: MemoryOutbox, far_side: FarSide) -> AsyncIterator[Relay]:
-    relay = Relay("test", outbox, far_side.open_publisher, publish_events)
+    relay = Relay("test", outbox, far_side.open_publisher, publish_oldest)
     task = asyncio.create_task(relay.run())
     try:
         yield relay
