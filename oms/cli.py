@@ -80,7 +80,7 @@ def migrate(
 ) -> None:
     """Bring the databases' schemas up to date."""
     chosen = [SERVICES[service]] if service else list(SERVICES.values())
-    settings = read_settings(*(one.settings for one in chosen))
+    _, *settings = read_settings(KafkaSettings, *(one.settings for one in chosen))
 
     async def main() -> None:
         for one, its_settings in zip(chosen, settings, strict=True):
@@ -100,7 +100,7 @@ def topics_create(
     replication: Annotated[int, typer.Option(help="Copies of each partition.", min=1)] = 1,
 ) -> None:
     """Make the topics that are not there yet."""
-    (kafka,) = read_settings(KafkaSettings)
+    kafka, *_ = read_settings(KafkaSettings, *(service.settings for service in SERVICES.values()))
 
     async def main() -> None:
         created = await create_topics(kafka, TOPICS, replication=replication)

@@ -12,7 +12,7 @@ from uuid import UUID
 import typer
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
 from messaging import service_database
 from messaging.failures import Kept, PostgresFailures
@@ -42,9 +42,7 @@ Key = Annotated[str | None, typer.Option("--key", "-k", help="Those of one order
 async def _orders() -> AsyncIterator[OrderService]:
     (settings,) = read_settings(OrderSettings, log_level=LogLevel.ERROR)
     if settings.order_database_url == "memory":
-        raise CannotDo(
-            "ORDER_DATABASE_URL=memory keeps its orders in the process that serves them: there are none here"
-        )
+        raise CannotDo("ORDER_DATABASE_URL=memory keeps nothing that could be looked at from here")
     async with order_service(settings, InProcessBroker(), frozenset({Role.API})) as service:
         yield service
 
@@ -68,7 +66,7 @@ def orders_stuck() -> None:
     async def main() -> None:
         async with _orders() as service:
             stuck = await service.stuck.newest(LISTED)
-        table = Table("order", "stock", "payment", "reason", "since")
+        table = Table(Column("order", no_wrap=True, min_width=36), "stock", "payment", "reason", "since")
         for order in stuck:
             table.add_row(str(order.id), order.stock, order.payment or "-", order.reason, f"{order.updated_at:%F %T}")
         Console().print(table if stuck else "no order is stuck")

@@ -7,20 +7,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from payment_service import bootstrap as payment
-from payment_service.infrastructure import database as payment_database
-from payment_service.settings import PaymentSettings
-
 from http_api.application import HttpPart
 from inventory_service import bootstrap as inventory
 from inventory_service.infrastructure import database as inventory_database
 from inventory_service.settings import InventorySettings
 from messaging.kafka import Topic
 from messaging.service_settings import ServiceSettings
-from messaging.service_storage import ServiceStorage
 from order_service import bootstrap as order
 from order_service.infrastructure import database as order_database
 from order_service.settings import OrderSettings
+from payment_service import bootstrap as payment
+from payment_service.infrastructure import database as payment_database
+from payment_service.settings import PaymentSettings
 
 
 class ServiceName(StrEnum):
@@ -37,11 +35,6 @@ class RunningService(Protocol):
     @property
     def http(self) -> HttpPart:
         """What it brings to an HTTP application."""
-        ...
-
-    @property
-    def storage(self) -> ServiceStorage:
-        """Its outbox, parked records and dead letters."""
         ...
 
     def stop_taking_requests(self) -> None:

@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.real_parts.order_process import OURS
+
 RUNS_WITHIN = 60.0
 
 
@@ -20,8 +22,7 @@ class Ended:
 
 async def oms(folder: Path, *arguments: str, **environment: str) -> Ended:
     """Run `oms` with nothing of the caller's configuration but this."""
-    ours = ("KAFKA_", "ORDER_", "EVENT_", "COMMIT_", "RELAY_", "LOG_")
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith((*OURS, "LOG_"))}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "oms", *arguments),
         env=inherited | {"DATA_DIR": str(folder / "data"), "COLUMNS": "200"} | environment,

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from oms.cli import app
 from tests.cli.commands import oms
+from tests.real_parts.order_process import OURS
 
 WRONG = [
     ({"EVENT_PUBLISHER": "foo"}, "EVENT_PUBLISHER", "foo"),
@@ -32,6 +33,9 @@ WRONG = [
         "KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT",
         "needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
     ),
+    ({"KAFKA_PREFIX": "a b"}, "KAFKA_PREFIX", "a b"),
+    ({"KAFKA_SESSION_TIMEOUT_SECONDS": "1"}, "KAFKA_SESSION_TIMEOUT_SECONDS", "1"),
+    ({"STEP_TIMEOUT_SECONDS": "0"}, "STEP_TIMEOUT_SECONDS", "0"),
     ({"LOG_FORMAT": "xml"}, "LOG_FORMAT", "xml"),
     ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL", "LOUD"),
 ]
@@ -43,7 +47,7 @@ def test_a_wrong_setting_ends_every_command_with_one_sentence_and_exit_code_2(
     monkeypatch: pytest.MonkeyPatch, command: list[str], environment: dict[str, str], name: str, what: str
 ) -> None:
     for variable in os.environ:
-        if variable.startswith(("KAFKA_", "ORDER_", "EVENT_")):
+        if variable.startswith(OURS):
             monkeypatch.delenv(variable)
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
@@ -55,6 +59,34 @@ def test_a_wrong_setting_ends_every_command_with_one_sentence_and_exit_code_2(
     assert sentence.startswith(f"{name} ")
     assert what in sentence
     assert ended.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("environment", "name", "what"),
+    [
+        ({"PAYMENT_GATEWAY": "ftp://bank"}, "PAYMENT_GATEWAY", "ftp://bank"),
+        ({"SIMULATED_LIMIT": "a lot"}, "SIMULATED_LIMIT", "a lot"),
+        ({"PAYMENT_DATABASE_URL": "x"}, "PAYMENT_DATABASE_URL", "must be embedded, memory or postgresql://"),
+    ],
+)
+def test_each_service_checks_its_own(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], name: str, what: str
+) -> None:
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+
+    ended = CliRunner().invoke(app, ["serve", "payment"])
+
+    (sentence,) = ended.stderr.splitlines()
+    assert (ended.exit_code, sentence.split()[0]) == (2, name)
+    assert what in sentence
+
+
+def test_samples_are_for_the_inventory() -> None:
+    ended = CliRunner().invoke(app, ["serve", "payment", "--samples"], env={"COLUMNS": "200"})
+
+    assert ended.exit_code == 2
+    assert "--samples is for the inventory" in ended.stderr
 
 
 def test_every_wrong_setting_has_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,16 @@
 """What a consumer of `order-events` gets to see."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import httpx
+from aiokafka import AIOKafkaProducer
+from uuid_utils.compat import uuid7
 
+from inventory_service.domain import StockReleased
+from inventory_service.infrastructure.event_encoding import encode
 from tests.real_parts.kafka import Broker
 from tests.real_parts.order_process import ORDER, OrderProcess
 from tests.real_parts.topic_reader import topic_reader
@@ -60,8 +66,19 @@ async def test_the_events_of_one_order_stand_on_the_topic_in_the_order_of_its_ve
         with OrderProcess(tmp_path, environment) as service, httpx.Client(base_url=service.url) as client:
             orders = [client.post("/orders", json=ORDER).json()["orderId"] for _ in range(20)]
             for order_id in orders:
-                assert client.post(f"/orders/{order_id}/cancel").json()["status"] == "CANCELLED"
+                assert client.post(f"/orders/{order_id}/cancel").json()["status"] == "CANCELLING"
+            await _release_stock(broker, orders)
             await topic.read_events(40)
 
     topic.assert_each_once_in_order(orders)
     assert len(topic.records) == 40
+
+
+async def _release_stock(broker: Broker, orders: list[str]) -> None:
+    """Answer for the inventory."""
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers) as producer:
+        for order_id in orders:
+            released = StockReleased(event_id=uuid7(), order_id=UUID(order_id), occurred_at=datetime.now(UTC))
+            message = encode(released)
+            headers = [(name, value.encode()) for name, value in message.headers.items()]
+            await producer.send_and_wait(message.topic, message.value, key=message.key.encode(), headers=headers)

@@ -1,0 +1,80 @@
+"""Everything in one process: killed again and again, raced by cancellations, and sold out."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from oms.services import ServiceName
+from tests.bad_days.fulfilment_load import Customers
+from tests.real_parts.postgres import PostgresServer
+from tests.real_parts.three_services import PRODUCTS, ThreeServices, all_in_one
+
+ORDERS = 300
+KILLS = 4
+
+
+async def test_every_order_settles_and_the_sums_agree_when_the_process_is_killed_at_random(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    rng = random.Random(5)
+    async with all_in_one(postgres, tmp_path, STEP_TIMEOUT_SECONDS="20") as services:
+        customers = Customers(lambda: services.url(ServiceName.ORDER), rng)
+        placing = asyncio.create_task(customers.place(ORDERS))
+        for _ in range(KILLS):
+            await asyncio.sleep(rng.uniform(0.1, 1.0))  # the moment of the kill is the scenario
+            services.kill(ServiceName.ORDER)
+            await asyncio.to_thread(services.start, ServiceName.ORDER)
+        await placing
+        await services.until_settled(ORDERS)
+        audit = await services.audit()
+
+    audit.assert_sums_agree()
+    assert {str(row["id"]) for row in audit.orders} == set(customers.accepted)
+
+
+async def test_of_a_thousand_orders_for_the_last_ten_pieces_exactly_ten_are_confirmed(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    body = {"items": [{"productId": "scarce", "quantity": 1}]}
+    async with all_in_one(postgres, tmp_path) as services:
+        answers = await _at_once(services, [("/orders", body)] * 1000)
+        statuses = await services.until_settled(1000)
+        audit = await services.audit()
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert statuses == {"CONFIRMED": PRODUCTS["scarce"][1], "REJECTED": 1000 - PRODUCTS["scarce"][1]}
+    audit.assert_sums_agree()
+
+
+async def test_a_cancellation_at_any_moment_leaves_an_order_either_cancelled_or_untouched(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    rng = random.Random(6)
+    async with all_in_one(postgres, tmp_path, SIMULATED_DELAY_SECONDS="0.05") as services:
+        url = services.url(ServiceName.ORDER)
+        placed = await _at_once(services, [("/orders", {"items": [{"productId": "p1", "quantity": 1}]})] * 200)
+        orders = [answer.json()["orderId"] for answer in placed]
+
+        async def cancel(client: httpx.AsyncClient, order_id: str) -> int:
+            await asyncio.sleep(rng.uniform(0, 0.5))  # the moment is the scenario
+            return (await client.post(f"{url}/orders/{order_id}/cancel")).status_code
+
+        async with httpx.AsyncClient(timeout=30) as client:
+            answers = await asyncio.gather(*(cancel(client, order_id) for order_id in orders[:150]))
+        statuses = await services.until_settled(200)
+        audit = await services.audit()
+
+    assert set(answers) == {202}, f"every one of them could still be cancelled: {Counter(answers)}"
+    assert statuses == {"CANCELLED": 150, "CONFIRMED": 50}
+    audit.assert_sums_agree()
+
+
+async def _at_once(services: ThreeServices, requests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[httpx.Response]:
+    limits = httpx.Limits(max_connections=64)
+    async with httpx.AsyncClient(base_url=services.url(ServiceName.ORDER), timeout=60, limits=limits) as client:
+        return await asyncio.gather(*(client.post(path, json=body) for path, body in requests))

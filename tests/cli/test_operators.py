@@ -1,0 +1,88 @@
+"""What an operator sees of what could not be done, and does about it."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import httpx
+
+from messaging.consuming import Failure, Record
+from messaging.failures import PostgresFailures
+from messaging.service_storage import open_pool
+from tests.cli.commands import oms
+from tests.real_parts.order_process import ORDER, OrderProcess
+
+GARBAGE = Record("inventory-events", 2, 41, "some-key", {"ce_type": "StockReserved"}, b"\xff not JSON")
+
+
+async def test_a_stuck_order_is_listed_and_under_way_again_after_a_retry(
+    tmp_path: Path, database: str
+) -> None:
+    environment = {"ORDER_DATABASE_URL": database, "EVENT_PUBLISHER": "logging", "STEP_TIMEOUT_SECONDS": "0.02"}
+    with OrderProcess(tmp_path, environment) as service:  # nobody answers its commands
+        order_id = httpx.post(f"{service.url}/orders", json=ORDER).json()["orderId"]
+        await _until(service.url, order_id, "STUCK")
+        metrics = httpx.get(f"{service.url}/metrics").text
+    listed = await oms(tmp_path, "orders", "stuck", ORDER_DATABASE_URL=database)
+    retried = await oms(tmp_path, "orders", "retry", order_id, ORDER_DATABASE_URL=database)
+    all_of_them = await oms(tmp_path, "orders", "retry", "--all", ORDER_DATABASE_URL=database)
+    none_left = await oms(tmp_path, "orders", "stuck", ORDER_DATABASE_URL=database)
+
+    assert "oms_orders_stuck 1.0" in metrics
+    assert order_id in listed.output
+    assert "RELEASING" in listed.output
+    assert (retried.code, retried.output) == (0, f"{order_id}: CANCELLING\n"), retried.errors
+    assert (all_of_them.code, all_of_them.output) == (0, "")
+    assert none_left.output == "no order is stuck\n"
+
+
+async def test_a_retry_of_an_order_that_is_not_there_says_so(tmp_path: Path, database: str) -> None:
+    unknown = "019ab1f0-6c1e-7c8a-9d3e-0b5f6a7c8d9e"
+    ended = await oms(tmp_path, "orders", "retry", unknown, ORDER_DATABASE_URL=database)
+
+    assert (ended.code, ended.output) == (1, "")
+    assert ended.errors.splitlines()[-1] == f"there is no order {unknown}"
+
+
+async def test_dead_letters_are_listed_shown_and_replayed_with_their_ids(tmp_path: Path, database: str) -> None:
+    await _keep(database, GARBAGE)
+    environment = {"ORDER_DATABASE_URL": database}
+    listed = await oms(tmp_path, "dead-letters", "list", "--service", "order", **environment)
+    (number,) = re.findall(r"│ +(\d+) +│ StockReserved", listed.output)
+    shown = await oms(tmp_path, "dead-letters", "show", number, "--service", "order", **environment)
+    replayed = await oms(tmp_path, "dead-letters", "replay", number, "--service", "order", **environment)
+    parked = await oms(tmp_path, "parked", "list", "--service", "order", **environment)
+    retried = await oms(tmp_path, "parked", "retry", "--service", "order", **environment)
+    again = await oms(tmp_path, "dead-letters", "replay", "--all", "--service", "order", **environment)
+
+    assert "inventory-events[2]@41" in listed.output
+    assert "it is not JSON" in listed.output
+    assert "value:    \\xff not JSON" in shown.output
+    assert "header:   ce_type: StockReserved" in shown.output
+    assert (replayed.code, replayed.output) == (0, "order: 1 to be handled again by its consumer's next sweep\n")
+    assert "some-key" in parked.output
+    assert retried.code == 0, retried.errors
+    assert (again.code, again.errors.splitlines()[-1]) == (1, "order has no such dead letter")
+
+
+async def test_memory_has_nothing_to_look_at(tmp_path: Path) -> None:
+    for command in (["orders", "stuck"], ["dead-letters", "list", "--service", "order"]):
+        ended = await oms(tmp_path, *command, ORDER_DATABASE_URL="memory")
+        assert ended.code == 1
+        assert ended.errors.startswith("ORDER_DATABASE_URL=memory keeps nothing that could be looked at from here")
+
+
+async def _until(url: str, order_id: str, status: str) -> None:
+    seen = None
+    try:
+        async with asyncio.timeout(60), httpx.AsyncClient(base_url=url) as client:
+            while seen != status:
+                seen = (await client.get(f"/orders/{order_id}")).json()["status"]
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"the order is {seen}, not {status}") from None
+
+
+async def _keep(dsn: str, record: Record) -> None:
+    async with open_pool(dsn) as pool:
+        await PostgresFailures(pool).bury(Failure(record, "it is not JSON", 1))
