@@ -1,6 +1,7 @@
 """`python -m benchmarks`: measure everything in one run and print one table."""
 
 import sys
+from contextlib import AsyncExitStack
 from enum import StrEnum
 from typing import Annotated
 
@@ -8,7 +9,17 @@ import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import delivery_latency, machine, memory, profiling, relay_rate, table, write_path
+from benchmarks import (
+    consumer_rate,
+    delivery_latency,
+    fulfilment,
+    machine,
+    memory,
+    profiling,
+    relay_rate,
+    table,
+    write_path,
+)
 from benchmarks.database import database_server
 from benchmarks.environment import Environment
 from benchmarks.plan import FULL, QUICK, Plan
@@ -24,6 +35,10 @@ class Measurement(StrEnum):
     BACKLOG = "backlog"
     LATENCY = "latency"
     MEMORY = "memory"
+    CONSUMER = "consumer"
+    FULFILMENT = "fulfilment"
+    FULFILMENT_LATENCY = "fulfilment-latency"
+    EMBEDDED = "embedded"
 
 
 _MEASURE = {
@@ -32,6 +47,10 @@ _MEASURE = {
     Measurement.BACKLOG: relay_rate.measure_backlog,
     Measurement.LATENCY: delivery_latency.measure,
     Measurement.MEMORY: memory.measure,
+    Measurement.CONSUMER: consumer_rate.measure,
+    Measurement.FULFILMENT: fulfilment.measure,
+    Measurement.FULFILMENT_LATENCY: fulfilment.measure_latency,
+    Measurement.EMBEDDED: fulfilment.measure_embedded,
 }
 
 
@@ -39,9 +58,11 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer, shorter rounds and smaller backlogs.")] = False,
     only: Annotated[list[Measurement] | None, typer.Option(help="Measure this alone; may be repeated.")] = None,
     write: Annotated[bool, typer.Option("--write", help="Put the table into benchmarks/README.md.")] = False,
-    profile: Annotated[bool, typer.Option("--profile", help="Show where the api's time goes, with py-spy.")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show where the processes' time goes, with py-spy.")
+    ] = False,
 ) -> None:
-    """Measure the order service against baselines of the same run."""
+    """Measure the services against baselines of the same run."""
     if write and only:
         raise typer.BadParameter("--write wants all figures of one run: leave out --only")
     try:
@@ -55,15 +76,14 @@ def main(
 
 async def _run(plan: Plan, measurements: list[Measurement], broker: Broker, *, write: bool, profile: bool) -> None:
     with Console(stderr=True).status("starting PostgreSQL") as status:
-        async with database_server() as database:
+        async with database_server() as database, AsyncExitStack() as at_the_end:
             facts = machine.describe(plan, database, _name_of(broker))
             environment = Environment(plan, database, broker.bootstrap_servers, status.update)
+            at_the_end.push_async_callback(environment.delete_topics)
             figures = [figure for measurement in measurements for figure in await _MEASURE[measurement](environment)]
-            profiled = await profiling.profile(environment) if profile else None
+            profiles = await profiling.profile(environment) if profile else []
     console = Console(width=None if sys.stdout.isatty() else 150)
-    console.print(facts, table.terminal_table(figures), highlight=False)
-    if profiled is not None:
-        console.print(profiled)
+    console.print(facts, table.terminal_table(figures), *profiles, highlight=False)
     if write:
         table.write_readme(facts, figures)
 

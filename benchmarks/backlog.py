@@ -14,11 +14,13 @@ from benchmarks.database import connected
 from benchmarks.environment import Environment
 from benchmarks.processes import order_service, running
 from benchmarks.waiting import until
+from messaging.kafka_settings import KafkaSettings
 from messaging.outbox import message_columns
 from messaging.publishing import SHARDS, shard_of
 from order_service.domain.events import OrderCreatedEvent
-from order_service.domain.order_line import OrderLine, ProductId, Quantity
+from order_service.domain.order_line import OrderLine
 from order_service.infrastructure.event_encoding import TOPIC, encode
+from shared_kernel.product import ProductId, Quantity
 
 _KEYS = 10_000
 _READY_WITHIN = 30.0
@@ -98,7 +100,7 @@ class StartLine:
 @asynccontextmanager
 async def relay_at_start_line(environment: Environment, dsn: str) -> AsyncIterator[StartLine]:
     """Hold the outbox locked until a fresh relay process asks for the rows of every shard: its start is not timed."""
-    async with connected(dsn) as connection, topic_reader(environment, "read_uncommitted") as reader:
+    async with connected(dsn) as connection, topic_reader(environment.kafka(), "read_uncommitted") as reader:
         lock = connection.transaction()
         await lock.start()
         await connection.execute("lock table outbox in access exclusive mode")
@@ -113,11 +115,11 @@ async def relay_at_start_line(environment: Environment, dsn: str) -> AsyncIterat
 
 
 @asynccontextmanager
-async def topic_reader(environment: Environment, isolation_level: str) -> AsyncIterator[Any]:
+async def topic_reader(kafka: KafkaSettings, isolation_level: str) -> AsyncIterator[Any]:
     """A consumer without a group that is assigned the whole topic of order events, from now on."""
     consumer = AIOKafkaConsumer(
-        TOPIC,
-        bootstrap_servers=environment.bootstrap_servers,
+        kafka.prefix + TOPIC,
+        bootstrap_servers=kafka.bootstrap_servers,
         isolation_level=isolation_level,
         group_id=None,
         auto_offset_reset="latest",

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from benchmarks.waiting import until
-from order_service.infrastructure.database import migrate
+from messaging.service_database import migrate
+from oms.services import SERVICES, ServiceName
 
 # /tmp may be memory, where fsync costs nothing; /var/tmp survives a restart, so it is a disk.
 _DISK = Path("/var/tmp")  # noqa: S108
@@ -31,14 +32,14 @@ class DatabaseServer:
     settings: str
     folder: Path | None
 
-    async def fresh(self, name: str) -> str:
-        """The DSN of a new database `oms_bench_…` with the order service's schema; one left over is dropped."""
+    async def fresh(self, name: str, service: ServiceName = ServiceName.ORDER) -> str:
+        """The DSN of a new database `oms_bench_…` with the schema of a service; one left over is dropped."""
         name = f"oms_bench_{name}"
         async with connected(self.dsn) as connection:
             await connection.execute(f"drop database if exists {name} with (force)")
             await connection.execute(f"create database {name}")
         dsn = urlunsplit(urlsplit(self.dsn)._replace(path=f"/{name}"))
-        await migrate(dsn)
+        await migrate(dsn, SERVICES[service].migrations)
         return dsn
 
     async def drop_all(self) -> None:

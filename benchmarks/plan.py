@@ -9,6 +9,9 @@ class Plan:
 
     `seconds` is one turn under load. Backlogs are rows of the outbox, `few` and `many` the two of the backlog
     measurement, which is short and therefore takes `backlog_rounds`. Memory is compared at two counts of orders.
+
+    `sustained_seconds` is a turn of the whole system, with `on_their_way` orders between POST and CONFIRMED; `consumed`
+    is how many records a consumer finds on its topic.
     """
 
     name: str
@@ -20,6 +23,9 @@ class Plan:
     many: int
     orders_before: int
     orders_after: int
+    sustained_seconds: int
+    on_their_way: int
+    consumed: int
 
 
 FULL = Plan(
@@ -32,6 +38,9 @@ FULL = Plan(
     many=1_000_000,
     orders_before=20_000,
     orders_after=200_000,
+    sustained_seconds=30,
+    on_their_way=2000,
+    consumed=50_000,
 )
 QUICK = Plan(
     name="quick",
@@ -43,4 +52,7 @@ QUICK = Plan(
     many=100_000,
     orders_before=10_000,
     orders_after=40_000,
+    sustained_seconds=10,
+    on_their_way=2000,
+    consumed=20_000,
 )

@@ -10,10 +10,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from benchmarks.waiting import until
+from oms.services import ServiceName
 
 _STARTS_WITHIN = 30.0
 _STOPS_WITHIN = 15.0
-_SETTINGS = ("ORDER_", "KAFKA_", "EVENT_PUBLISHER", "COMMIT_", "RELAY_", "LOG_", "DATA_DIR")
+_SETTINGS = (
+    "ORDER_", "INVENTORY_", "PAYMENT_", "SIMULATED_", "STEP_", "KAFKA_", "EVENT_", "COMMIT_", "RELAY_", "LOG_", "DATA_",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,12 @@ class Service:
     @property
     def url(self) -> str:
         """Where orders are posted to."""
-        return f"http://127.0.0.1:{self.port}/orders"
+        return f"{self.base_url}/orders"
+
+    @property
+    def base_url(self) -> str:
+        """Where everything else is."""
+        return f"http://127.0.0.1:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,17 @@ class Start:
 
 def order_service(roles: str, settings: Mapping[str, str]) -> Start:
     """`oms serve order` with these roles; what is not in `settings` has its default."""
-    return Start((sys.executable, "-m", "oms", "serve", "order", "--roles", roles), dict(settings))
+    return service(ServiceName.ORDER, roles, settings)
+
+
+def service(name: ServiceName, roles: str, settings: Mapping[str, str]) -> Start:
+    """`oms serve` with these roles; what is not in `settings` has its default."""
+    return Start((sys.executable, "-m", "oms", "serve", name.value, "--roles", roles), dict(settings))
+
+
+def all_in_one(settings: Mapping[str, str]) -> Start:
+    """`oms up` without showing events; what is not in `settings` has its default."""
+    return Start((sys.executable, "-m", "oms", "up", "--quiet"), dict(settings))
 
 
 def uvicorn_service(module: str, settings: Mapping[str, str]) -> Start:

@@ -10,16 +10,13 @@ from typing import Any
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from uuid_utils.compat import uuid7
 
 from benchmarks.backlog import fill, relay_at_start_line, topic_reader
 from benchmarks.database import connected, until_drained
 from benchmarks.environment import Environment
 from benchmarks.table import Aim, Figure, Samples
 from messaging.kafka import Topic, create_topics
-from messaging.kafka_settings import KafkaSettings
-from messaging.publishing import SHARDS
-from order_service.application.publish_events import BATCH
+from messaging.publishing import BATCH, SHARDS
 
 _READ_WITHIN = 120.0
 
@@ -36,18 +33,18 @@ async def measure(environment: Environment) -> list[Figure]:
     """The relay empties an outbox; a bare idempotent producer sends the same; they take turns in going first."""
     await environment.create_topics()
     dsn = await environment.database.fresh("relay")
-    topic = f"bench-produce-{uuid7()}"
-    await create_topics(KafkaSettings(bootstrap_servers=environment.bootstrap_servers), [Topic(topic, 4)])
+    topic = Topic("produced", partitions=4)
+    await create_topics(environment.kafka(), [topic])
     relayed, produced = [], []
     for number in range(environment.plan.rounds):
         environment.say(f"relay: round {number + 1} of {environment.plan.rounds}")
         await fill(dsn, environment.plan.relay_backlog)
         records = await _waiting(dsn)
         if number % 2:
-            produced.append(await _produce(environment.bootstrap_servers, topic, records))
+            produced.append(await _produce(environment, topic.name, records))
         relayed.append(await _relay(environment, dsn, records))
         if not number % 2:
-            produced.append(await _produce(environment.bootstrap_servers, topic, records))
+            produced.append(await _produce(environment, topic.name, records))
     return [
         Figure(
             f"relay, {environment.plan.relay_backlog:,} rows, exactly once",
@@ -97,10 +94,12 @@ async def _relay(environment: Environment, dsn: str, records: list[_Record]) -> 
     return len(records) / took
 
 
-async def _produce(bootstrap_servers: str, topic: str, records: list[_Record]) -> float:
+async def _produce(environment: Environment, topic: str, records: list[_Record]) -> float:
     """Events a second of a producer with the relay's settings but for its transactions and its partitioner."""
+    kafka = environment.kafka()
+    topic = kafka.prefix + topic
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap_servers, acks="all", enable_idempotence=True, max_batch_size=512 * 1024
+        bootstrap_servers=kafka.bootstrap_servers, acks="all", enable_idempotence=True, max_batch_size=512 * 1024
     )
     await producer.start()
     try:
@@ -158,7 +157,7 @@ async def _check_exactly_once(
 async def _read(environment: Environment, begin: dict[TopicPartition, int]) -> list[Any]:
     """Every committed record from `begin` to the end of the topic."""
     records: list[Any] = []
-    async with topic_reader(environment, "read_committed") as reader:
+    async with topic_reader(environment.kafka(), "read_committed") as reader:
         end = await reader.end_offsets(list(begin))
         for partition, offset in begin.items():
             reader.seek(partition, offset)

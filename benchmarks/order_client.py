@@ -1,13 +1,18 @@
-"""An open-loop client: orders are sent when they are due, whether or not earlier ones were answered.
+"""A client that posts orders over 64 connections, in one of two ways.
 
-A request that had to wait for a free connection counts from when it was due, so a stall of the server is not hidden by
-the client's own waiting (Gil Tene's "coordinated omission").
+Open loop, for latency: orders are sent when they are due, whether or not earlier ones were answered. A request that had
+to wait for a free connection counts from when it was due, so a stall of the server is not hidden by the client's own
+waiting (Gil Tene's "coordinated omission").
+
+Closed loop, for throughput: as many orders are on their way as were asked for, from being posted to being settled. No
+backlog can grow, so what is settled in a second is what the system sustains.
 """
 
 import asyncio
 import re
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Self, cast
 
 from benchmarks.waiting import until
@@ -20,10 +25,11 @@ _REQUEST = b"POST /orders HTTP/1.1\r\nHost: oms\r\nContent-Type: application/jso
 )
 _ANSWER = re.compile(rb'\{"orderId":"([0-9a-f-]{36})","status":"PENDING"\}\Z')
 _ANSWERED_WITHIN = 30.0
+_TOP_UP_EVERY = 0.05
 
 
-class PacedClient:
-    """Posts orders over 64 connections at a steady rate."""
+class OrderClient:
+    """Posts orders over 64 connections."""
 
     def __init__(self) -> None:
         self._due: dict[str, float] = {}
@@ -43,7 +49,10 @@ class PacedClient:
         return client
 
     async def post_orders(self, per_second: float, seconds: float) -> dict[str, float]:
-        """When each order was due, by its id, in `time.perf_counter`. Raises RuntimeError when one is not accepted."""
+        """Post at a steady rate. Answers when each order was due, by its id, in `time.perf_counter`.
+
+        Raises RuntimeError when one is not accepted.
+        """
         started = time.perf_counter()
         count = int(per_second * seconds)
         sent = 0
@@ -55,13 +64,38 @@ class PacedClient:
             self._send()
             await asyncio.sleep(0.001)
 
+        await self._until_answered(count)
+        return self._due
+
+    async def keep_on_their_way(self, orders: int, pending: Callable[[], Awaitable[int]], stop: asyncio.Event) -> int:
+        """Until `stop`, keep so many orders posted and not yet settled; answers how many were posted. `pending` counts
+        those that are stored and not yet settled.
+
+        Raises RuntimeError when one is not accepted.
+        """
+        posted = 0
+        while not stop.is_set():
+            # Answered is read first: an order that is answered meanwhile counts twice, and `orders` is not exceeded.
+            unanswered = posted - len(self._due)
+            room = max(0, orders - unanswered - await pending())
+            self._unsent.extend([time.perf_counter()] * room)
+            posted += room
+            self._send()
+            self._raise_refusal()
+            await asyncio.sleep(_TOP_UP_EVERY)
+        await self._until_answered(posted)
+        return posted
+
+    async def _until_answered(self, count: int) -> None:
         async def all_answered() -> bool:
-            for connection in self._connections:
-                connection.raise_refusal()
+            self._raise_refusal()
             return len(self._due) == count
 
         await until(all_answered, f"{count:,} orders are answered", within=_ANSWERED_WITHIN)
-        return self._due
+
+    def _raise_refusal(self) -> None:
+        for connection in self._connections:
+            connection.raise_refusal()
 
     def close(self) -> None:
         """Close the connections."""
@@ -80,7 +114,7 @@ class PacedClient:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, client: PacedClient) -> None:
+    def __init__(self, client: OrderClient) -> None:
         self._client = client
         self._due = 0.0
         self._received = b""

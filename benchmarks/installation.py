@@ -1,0 +1,91 @@
+"""The whole system under load: three services over Kafka, each in a process of its own, or all in one process."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+import httpx
+
+from benchmarks.database import connected
+from benchmarks.environment import Environment
+from benchmarks.processes import Service, all_in_one, running, service
+from benchmarks.waiting import until
+from oms.services import ServiceName
+
+ALL_ROLES = "api,relay,consumer"
+TOGETHER: Mapping[str, str] = {"order service": ALL_ROLES}
+APART: Mapping[str, str] = {"order api": "api", "order relay": "relay", "order consumer": "consumer"}
+
+# Every order wants two pieces of it. It never runs out, and it costs less than the simulated gateway's limit.
+_PRODUCT = {"price": {"amount": "12.50", "currency": "EUR"}, "onHand": 100_000_000}
+_ORDER = {"items": [{"productId": "p1", "quantity": 2}]}
+_STARTS_WITHIN = 60.0
+_CONFIRMED = "select count(*) from orders where status = 'CONFIRMED'"
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A system that has confirmed its first order. `processes` are the services' by what the table calls them; orders
+    are posted to the first of them. `part` is what its topics are told apart by."""
+
+    processes: Mapping[str, Service]
+    order_dsn: str
+    part: str
+
+    @property
+    def api(self) -> Service:
+        """Where orders are posted to."""
+        return next(iter(self.processes.values()))
+
+
+@asynccontextmanager
+async def three_services(
+    environment: Environment, order_processes: Mapping[str, str] = TOGETHER
+) -> AsyncIterator[Installation]:
+    """The order service as one process or more, each with its roles, the inventory and the payment service; fresh
+    databases, fresh topics."""
+    part = f"{uuid4().hex[:8]}."
+    await environment.create_topics(part)
+    databases = await _databases(environment)
+    settings = {**environment.kafka_settings(part), **_urls(databases)}
+    starts = {
+        **{name: service(ServiceName.ORDER, roles, settings) for name, roles in order_processes.items()},
+        "inventory service": service(ServiceName.INVENTORY, ALL_ROLES, settings),
+        "payment service": service(ServiceName.PAYMENT, ALL_ROLES, settings),
+    }
+    async with AsyncExitStack() as stack:
+        processes = {name: await stack.enter_async_context(running(start)) for name, start in starts.items()}
+        installation = Installation(processes, databases[ServiceName.ORDER], part)
+        await _confirm_one_order(installation, processes["inventory service"])
+        yield installation
+
+
+@asynccontextmanager
+async def one_process(environment: Environment) -> AsyncIterator[Installation]:
+    """`oms up` on fresh databases: messages travel within the process."""
+    databases = await _databases(environment)
+    async with running(all_in_one(_urls(databases))) as process:
+        installation = Installation({"oms up": process}, databases[ServiceName.ORDER], part="")
+        await _confirm_one_order(installation, process)
+        yield installation
+
+
+async def _databases(environment: Environment) -> dict[ServiceName, str]:
+    return {name: await environment.database.fresh(name.value, name) for name in ServiceName}
+
+
+def _urls(databases: Mapping[ServiceName, str]) -> dict[str, str]:
+    return {f"{name.upper()}_DATABASE_URL": dsn for name, dsn in databases.items()}
+
+
+async def _confirm_one_order(installation: Installation, inventory: Service) -> None:
+    """Relays own their shards and consumers their partitions once this returns."""
+    async with httpx.AsyncClient(timeout=30) as http, connected(installation.order_dsn) as connection:
+        (await http.put(f"{inventory.base_url}/products/p1", json=_PRODUCT)).raise_for_status()
+        (await http.post(installation.api.url, json=_ORDER)).raise_for_status()
+
+        async def confirmed() -> bool:
+            return bool(await connection.fetchval(_CONFIRMED))
+
+        await until(confirmed, "the first order is confirmed", within=_STARTS_WITHIN, every=0.1)
