@@ -8,7 +8,7 @@ run: .venv/run  ## serve orders on http://127.0.0.1:8000 and show their events
 	$(BIN)/oms up
 
 test: .venv/dev  ## all tests, on a real PostgreSQL and a real broker
-	$(BIN)/pytest
+	$(BIN)/pytest $(if $(KAFKA_BOOTSTRAP_SERVERS),,-n 2 --dist loadfile)
 
 check: .venv/dev  ## lint, types, import contracts
 	$(BIN)/ruff format --check
@@ -19,8 +19,9 @@ check: .venv/dev  ## lint, types, import contracts
 bench: .venv/dev  ## the table of benchmarks/README.md; needs wrk
 	$(BIN)/python -m benchmarks $(BENCH)
 
-schemas: .venv/dev  ## write docs/schemas from the code
+schemas: .venv/dev  ## write docs/schemas and the diagram of docs/fulfilment.md from the code
 	$(BIN)/python docs/generate_schemas.py
+	$(BIN)/python docs/generate_fulfilment.py
 
 clean:  ## take the virtual environment away; ./data, with the orders, stays
 	rm -rf .venv

@@ -44,8 +44,8 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The claim was taken before: `first` is the aggregate it was taken for and, of an idempotency key, `request_hash`
-    the request."""
+    """The claim was taken before: of an idempotency key, `first` is the aggregate that it made and `request_hash` the
+    request; of an event, `first` is the aggregate that it concerns."""
 
     first: UUID
     request_hash: bytes = b""

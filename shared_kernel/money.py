@@ -55,7 +55,7 @@ class Money:
             minor = Decimal(amount).scaleb(_DIGITS.get(currency, 2))
         except (InvalidOperation, Overflow):
             raise InvalidMoney(f"amount must be a decimal number such as 12.50, not {amount!r}") from None
-        if minor.is_finite() and minor.adjusted() > _MOST_DIGITS:
+        if minor.is_finite() and minor.adjusted() >= _MOST_DIGITS:
             raise InvalidMoney(f"amount must have at most {_MOST_DIGITS} digits")
         if not minor.is_finite() or minor != minor.to_integral_value():
             raise InvalidMoney(f"amount {amount} has more digits than {currency} has")

@@ -15,9 +15,7 @@ from tests.real_parts.order_process import ORDER, OrderProcess
 GARBAGE = Record("inventory-events", 2, 41, "some-key", {"ce_type": "StockReserved"}, b"\xff not JSON")
 
 
-async def test_a_stuck_order_is_listed_and_under_way_again_after_a_retry(
-    tmp_path: Path, database: str
-) -> None:
+async def test_a_stuck_order_is_listed_and_under_way_again_after_a_retry(tmp_path: Path, database: str) -> None:
     environment = {"ORDER_DATABASE_URL": database, "EVENT_PUBLISHER": "logging", "STEP_TIMEOUT_SECONDS": "0.02"}
     with OrderProcess(tmp_path, environment) as service:  # nobody answers its commands
         order_id = httpx.post(f"{service.url}/orders", json=ORDER).json()["orderId"]

@@ -1,4 +1,4 @@
-"""Orders committed straight through the store, as fast as a test wants them: each is placed, cancelled, and released."""
+"""Orders committed straight through the store, as fast as a test wants: each is placed, cancelled, and released."""
 
 import asyncio
 from collections.abc import AsyncIterator
