@@ -125,3 +125,22 @@ async def test_nothing_of_a_batch_that_the_broker_refused_is_seen_and_the_next_p
         await publisher.publish(batch_of(good))
 
     assert [event_id for _, event_id in await far_side.arrived(3)] == _ids(good)
+
+
+async def test_a_transaction_that_hangs_on_the_positions_is_named_and_not_waited_for(
+    far_side: FarSide, kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("messaging.kafka._SETTLED_WITHIN", 0.2)
+    async with far_side.open_publisher(0) as publisher:
+        await publisher.publish(batch_of(_messages(far_side)))
+        # Nobody's next producer ends this one: as after a broker that lost the marker of ours.
+        async with (
+            AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers, transactional_id=key_in(0).hex) as other,
+            other.transaction(),
+        ):
+            await other.send_and_wait(POSITIONS_TOPIC, b"{}", b"other", partition=POSITION_PARTITION)
+
+            with pytest.raises(KafkaError, match=f"a transaction hangs on {POSITIONS_TOPIC}-{POSITION_PARTITION}"):
+                await publisher.last_position()
+
+        await publisher.last_position()
