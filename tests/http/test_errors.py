@@ -6,7 +6,6 @@ import httpx
 import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
-from uuid_utils.compat import uuid7
 
 from messaging.changes import Outcome, StoreOverloaded, StoreUnavailable
 from messaging.commit import Contention
@@ -20,12 +19,13 @@ from tests.real_parts.kafka import free_port
 
 SECRET = "postgresql://oms:hunter2@db.internal/orders"  # noqa: S105
 
+MISSING = "019ab1f0-6c1e-7c8a-9d3e-0b5f6a7c8d9e"  # an id of the right kind that no order has
 EVERY_ROUTE = [
     ("POST", "/orders"),
     ("GET", "/orders"),
-    ("GET", f"/orders/{uuid7()}"),
-    ("POST", f"/orders/{uuid7()}/cancel"),
-    ("POST", f"/orders/{uuid7()}/complete"),
+    ("GET", f"/orders/{MISSING}"),
+    ("POST", f"/orders/{MISSING}/cancel"),
+    ("POST", f"/orders/{MISSING}/complete"),
 ]
 
 
@@ -119,9 +119,9 @@ async def test_a_path_that_is_not_there_is_a_404(memory_api: httpx.AsyncClient, 
     ("path", "allowed"),
     [
         ("/orders", {"GET", "POST"}),
-        (f"/orders/{uuid7()}", {"GET"}),
-        (f"/orders/{uuid7()}/cancel", {"POST"}),
-        (f"/orders/{uuid7()}/complete", {"POST"}),
+        (f"/orders/{MISSING}", {"GET"}),
+        (f"/orders/{MISSING}/cancel", {"POST"}),
+        (f"/orders/{MISSING}/complete", {"POST"}),
         ("/health/live", {"GET"}),
         ("/metrics", {"GET"}),
     ],
