@@ -128,7 +128,16 @@ auto.create.topics.enable=false
     )
     cluster = base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode()
     subprocess.run(
-        ["java", "-cp", classpath, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)],
+        [
+            "java",
+            "-cp",
+            classpath,
+            "kafka.tools.StorageTool",
+            "format",
+            f"--cluster-id={cluster}",
+            "-c",
+            str(properties),
+        ],
         check=True,
         capture_output=True,
     )
