@@ -24,7 +24,8 @@ from benchmarks.table import Aim, Figure, Samples
 from benchmarks.waiting import until
 from inventory_service import domain as inventory
 from inventory_service.infrastructure.event_encoding import encode as encode_stock_event
-from messaging.kafka import client_options, partition_of
+from messaging.kafka import partition_of
+from messaging.kafka_client import client_options
 from messaging.kafka_consumer import BATCH
 from messaging.kafka_settings import KafkaSettings
 from messaging.message import Message

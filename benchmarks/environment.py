@@ -8,8 +8,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from benchmarks.database import DatabaseServer
 from benchmarks.plan import Plan
-from messaging.kafka import client_options, create_topics
+from messaging.kafka_client import client_options
 from messaging.kafka_settings import KafkaSettings
+from messaging.kafka_topics import create_topics
 from oms.services import TOPICS
 
 

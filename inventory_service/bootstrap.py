@@ -26,7 +26,7 @@ from inventory_service.infrastructure.command_handling import subscriptions
 from inventory_service.infrastructure.memory import MemoryStock
 from inventory_service.infrastructure.postgres import PostgresStock
 from inventory_service.settings import InventorySettings
-from messaging.kafka import Topic
+from messaging.kafka_topics import Topic
 from messaging.memory_outbox import MemoryOutbox
 from messaging.publishing import publish_oldest
 from messaging.roles import playing

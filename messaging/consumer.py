@@ -147,10 +147,12 @@ class Consumer:
 
 async def _all(keys: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Let every key come to its end, and then raise what went wrong with the first of those that failed. A key that was
-    cancelled by others has failed, too: a TaskGroup would take it for done."""
+    cancelled while we were not, as happens when its store is closed, has failed, too: a TaskGroup takes it for done."""
     for outcome in await asyncio.gather(*keys, return_exceptions=True):
-        if outcome is not None:
+        if isinstance(outcome, Exception):
             raise outcome
+        if outcome is not None:
+            raise RuntimeError("a handler was cancelled in the middle of its batch") from outcome
 
 
 async def _patiently(action: Callable[[], Awaitable[Answer]]) -> Answer:

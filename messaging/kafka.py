@@ -1,4 +1,4 @@
-"""Kafka: the publisher that puts every message onto its topic exactly once, and the topics themselves.
+"""Kafka: the publisher that puts every message onto its topic exactly once.
 
 Each shard publishes with its own transactional id, one transaction a batch: the messages, and one record on the
 compacted topic `outbox-positions` that names the outbox rows they came from. Starting a shard's producer fences the
@@ -10,25 +10,21 @@ exactly-once source, KIP-618.)
 
 import asyncio
 import json
-import ssl
-from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 from zlib import crc32
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError
 
-from messaging.kafka_settings import KafkaSettings, SecurityProtocol
+from messaging.kafka_client import client_options
+from messaging.kafka_settings import KafkaSettings
+from messaging.kafka_topics import POSITIONS_TOPIC
 from messaging.message import Message
 from messaging.publishing import Batch, EventPublisher, Position
-
-POSITIONS_TOPIC = "outbox-positions"
 
 _MAX_BATCH_BYTES = 512 * 1024
 _REQUEST_TIMEOUT_MS = 10_000
@@ -41,25 +37,6 @@ _STOP_WITHIN = 1.0
 _LOOK_BACK = 8
 
 log = structlog.get_logger("kafka")
-
-
-def client_options(settings: KafkaSettings) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "bootstrap_servers": settings.bootstrap_servers,
-        "security_protocol": settings.security_protocol.value,
-    }
-    if settings.security_protocol in (SecurityProtocol.SSL, SecurityProtocol.SASL_SSL):
-        context = ssl.create_default_context(cafile=str(settings.ssl_cafile) if settings.ssl_cafile else None)
-        if settings.ssl_certfile:
-            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
-        options["ssl_context"] = context
-    if settings.sasl_username is not None and settings.sasl_password is not None:
-        options |= {
-            "sasl_mechanism": settings.sasl_mechanism.value,
-            "sasl_plain_username": settings.sasl_username,
-            "sasl_plain_password": settings.sasl_password.get_secret_value(),
-        }
-    return options
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -238,82 +215,3 @@ async def _within(seconds: float, what: str) -> AsyncIterator[None]:
         if timeout.expired():
             raise TimeoutError(f"{what} took longer than {seconds:.0f} s") from None
         raise
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """A topic to be made. A compacted one keeps the last record of each key."""
-
-    name: str
-    partitions: int
-    compacted: bool = False
-    options: dict[str, str] = field(default_factory=dict)
-
-
-POSITIONS = Topic(POSITIONS_TOPIC, 16, compacted=True, options={"segment.bytes": str(16 * 1024 * 1024)})
-
-
-async def create_topics(settings: KafkaSettings, topics: Sequence[Topic], *, replication: int = 1) -> list[str]:
-    """Make the topics that are not there yet, and name them. Raises KafkaError."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    try:
-        await admin.start()
-        response = await admin.create_topics(
-            [
-                NewTopic(
-                    settings.prefix + topic.name,
-                    topic.partitions,
-                    replication,
-                    topic_configs={"cleanup.policy": "compact" if topic.compacted else "delete"} | topic.options,
-                )
-                for topic in topics
-            ]
-        )
-    finally:
-        await admin.close()
-    created = []
-    for name, code, *reason in response.topic_errors:
-        error = for_code(code)
-        if code == 0:
-            created.append(name.removeprefix(settings.prefix))
-        elif error is not TopicAlreadyExistsError:
-            raise error(f"topic {name}: {reason[0] if reason else ''}")
-    return created
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A message as it lies on a topic."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: str
-    headers: dict[str, str]
-    value: str
-
-
-async def read_topic(settings: KafkaSettings, topic: str, *, from_beginning: bool) -> AsyncIterator[Record]:
-    """Every committed record of the topic from its beginning or from now on, without end."""
-    consumer = AIOKafkaConsumer(
-        settings.prefix + topic,
-        **client_options(settings),
-        group_id=None,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest" if from_beginning else "latest",
-    )
-    try:
-        await consumer.start()
-        async for record in consumer:
-            headers: dict[str, str] = defaultdict(str)
-            headers.update((name, value.decode(errors="replace")) for name, value in record.headers)
-            yield Record(
-                record.topic.removeprefix(settings.prefix),
-                record.partition,
-                record.offset,
-                (record.key or b"").decode(errors="replace"),
-                headers,
-                (record.value or b"").decode(errors="replace"),
-            )
-    finally:
-        await consumer.stop()

@@ -14,8 +14,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError
 
-from messaging.consuming import Record, Subscriber
-from messaging.kafka import client_options
+from messaging.consuming import Subscriber
+from messaging.kafka_client import client_options, record_of
 from messaging.kafka_settings import KafkaSettings
 from messaging.running import running
 
@@ -57,7 +57,6 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._topics = [settings.prefix + topic for topic in topics]
         self._subscriber = subscriber
         self._batch_at_hand = asyncio.Lock()
-        self._finished = False
         self._pause = _FIRST_PAUSE
 
     async def run(self) -> None:
@@ -71,8 +70,8 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                     if unreadable:
                         await self._deliver_one_by_one(consumer)
                     while True:
-                        polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH)
-                        await self._deliver(consumer, polled)
+                        if polled := await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH):
+                            await self._deliver(consumer, polled)
             except Exception as error:  # noqa: BLE001  whatever it is: said, and begun again
                 unreadable = isinstance(error, UnicodeDecodeError)
                 log.warning("consuming begins again", group=self._group, error=f"{type(error).__name__}: {error}")
@@ -80,8 +79,8 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                 self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
     async def finish(self) -> None:
-        """Return when no batch is at hand, and let none begin. Gives up after three seconds, which is safe, too."""
-        self._finished = True
+        """Return when no batch is at hand; whoever cancels us then comes before the next one, for a lock is fair. Gives
+        up after three seconds, which is safe, too."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_FINISH_LAST_BATCH_WITHIN), self._batch_at_hand:
                 pass
@@ -99,16 +98,16 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         log.info("partitions assigned", partitions=sorted(f"{at.topic}/{at.partition}" for at in assigned))
 
     async def _deliver(self, consumer: Any, polled: Polled) -> None:
+        prefix = self._settings.prefix
         async with self._batch_at_hand:
-            if polled and not self._finished:
-                prefix = self._settings.prefix
-                await self._subscriber([_record(record, prefix) for records in polled.values() for record in records])
-                await _commit(consumer, polled)
-                self._pause = _FIRST_PAUSE
+            await self._subscriber([record_of(record, prefix) for records in polled.values() for record in records])
+            await _commit(consumer, polled)
+        self._pause = _FIRST_PAUSE
 
     async def _deliver_one_by_one(self, consumer: Any) -> None:
         """Get past a record that aiokafka cannot read because the name of a header is not UTF-8: getmany then raises,
-        and loses what it read before. Such a record is delivered without its contents, and so becomes a dead letter."""
+        and loses what it read before. Such a record is delivered without its contents, and so becomes a dead letter; as
+        does the end of a transaction right before it, which takes an offset, too, and cannot be told from it."""
         rounds = 0
         while rounds < BATCH:
             polled: dict[TopicPartition, Sequence[Any]] = {}
@@ -125,7 +124,6 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
 
 
 async def _skip_unreadable(consumer: Any, partition: TopicPartition, error: Exception) -> Any:
-    await consumer.getmany(partition)  # drops what could not be read, and leaves the position there
     offset = await consumer.position(partition)
     consumer.seek(partition, offset + 1)
     headers = (("unreadable", str(error).encode()),)
@@ -168,15 +166,3 @@ async def _consumer(settings: KafkaSettings, group: str) -> AsyncIterator[Any]:
                 await consumer.stop()
         except (TimeoutError, KafkaError) as error:
             log.warning("the consumer did not stop in order", error=f"{type(error).__name__}: {error}")
-
-
-def _record(record: Any, prefix: str) -> Record:
-    """Bytes that are not UTF-8 are kept readable; what they should have been is for the handler to miss."""
-    return Record(
-        record.topic.removeprefix(prefix),
-        record.partition,
-        record.offset,
-        (record.key or b"").decode(errors="backslashreplace"),
-        {name: (value or b"").decode(errors="backslashreplace") for name, value in record.headers},
-        record.value or b"",
-    )

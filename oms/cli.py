@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from messaging import service_database
-from messaging.kafka import create_topics
 from messaging.kafka_settings import KafkaSettings
+from messaging.kafka_topics import create_topics
 from messaging.service_settings import PublisherKind, Role
 from oms import load as load_test
 from oms import operators

@@ -7,8 +7,8 @@ import typer
 
 from http_api.application import http_application
 from messaging.in_process import InProcessBroker
-from messaging.kafka import create_topics
 from messaging.kafka_settings import KafkaSettings
+from messaging.kafka_topics import create_topics
 from messaging.running import running
 from messaging.service_settings import PublisherKind, Role, ServiceSettings
 from messaging.transport import transport_of

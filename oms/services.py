@@ -11,7 +11,7 @@ from http_api.application import HttpPart
 from inventory_service import bootstrap as inventory
 from inventory_service.infrastructure import database as inventory_database
 from inventory_service.settings import InventorySettings
-from messaging.kafka import Topic
+from messaging.kafka_topics import Topic
 from messaging.service_settings import ServiceSettings
 from order_service import bootstrap as order
 from order_service.infrastructure import database as order_database

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import typer
 
 from messaging.consuming import Record
-from messaging.kafka import read_topic
 from messaging.kafka_settings import KafkaSettings
+from messaging.kafka_topics import read_topic
 
 
 async def show_events(records: Sequence[Record]) -> None:
@@ -19,7 +19,8 @@ async def tail(settings: KafkaSettings, topic: str, *, from_beginning: bool, cou
     """Print the committed records of a topic; without `count` this ends only with the process."""
     seen = 0
     async for record in read_topic(settings, topic, from_beginning=from_beginning):
-        _show(f"{record.topic}[{record.partition}]@{record.offset}", record.headers["ce_type"], record.value)
+        where = f"{record.topic}[{record.partition}]@{record.offset}"
+        _show(where, record.headers.get("ce_type", ""), record.value.decode(errors="replace"))
         seen += 1
         if seen == count:
             return

@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from http_api.application import HttpPart, http_application
 from http_api.health import HealthChecks, broker_health
 from messaging import service_database
-from messaging.kafka import POSITIONS, Topic
+from messaging.kafka_topics import POSITIONS, Topic
 from messaging.memory_outbox import MemoryOutbox
 from messaging.roles import Sweep, playing
 from messaging.service_settings import Role

@@ -13,8 +13,9 @@ from structlog.testing import capture_logs
 
 from messaging.consuming import Record
 from messaging.in_process import InProcessBroker
-from messaging.kafka import Topic, create_topics, open_kafka_publisher
+from messaging.kafka import open_kafka_publisher
 from messaging.kafka_settings import KafkaSettings
+from messaging.kafka_topics import Topic, create_topics
 from messaging.logging_publisher import open_logging_publisher
 from messaging.publishing import OpenPublisher
 from tests.real_parts.topic_reader import topic_reader

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from messaging import inbox
 from messaging.inbox import KEEP_DAYS, first_id_of, keep_inbox
-from tests.messaging.consumers import until
+from tests.messaging.consumers import DEADLINE, until
 
 TODAY = date(2026, 11, 23)
 _DAY_OF = "select tableoid::regclass::text from inbox where event_id = $1"
@@ -175,7 +175,8 @@ async def test_a_long_transaction_of_others_does_not_hold_claims_up_behind_us(
         await reader.fetch("select * from inbox")
 
         with pytest.raises(asyncpg.LockNotAvailableError):
-            await keep_inbox(connection, TODAY)
+            async with asyncio.timeout(DEADLINE):
+                await keep_inbox(connection, TODAY)
 
         await _claim(connection, _id_at(_noon(TODAY)))
     await keep_inbox(connection, TODAY)

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from messaging import kafka_consumer
 from messaging.consuming import Record
-from messaging.kafka import Topic, create_topics
 from messaging.kafka_consumer import deliver_from_kafka
 from messaging.kafka_settings import KafkaSettings
+from messaging.kafka_topics import Topic, create_topics
 from tests.messaging.consumers import until
 from tests.real_parts.kafka import Broker
 
@@ -178,7 +178,7 @@ async def test_what_a_killed_process_had_at_hand_is_delivered_again(group: Group
 
 async def test_leaving_finishes_the_batch_at_hand_and_commits_it(group: GroupUnderTest) -> None:
     subscriber = Subscriber()
-    await group.produce(*_numbered("a", 0, 10))
+    await group.produce(*_numbered("a", 0, 3 * kafka_consumer.BATCH))
 
     async def leave_in_the_middle() -> None:
         async with group.deliver(subscriber):
@@ -282,6 +282,21 @@ async def test_a_rebalance_that_cannot_wait_brings_the_batch_again_and_loses_not
     assert await group.committed() == 120
     (of_the_second,) = _came(second).items()
     assert of_the_second in _by_key(_numbered("ab", 0, 120)).items(), "each in order, from the committed offset"
+
+
+async def test_a_commit_that_comes_when_every_partition_has_moved_is_dropped() -> None:
+    class MovedOn:
+        """As a member that has lost all it had; aiokafka refuses to commit nothing."""
+
+        def assignment(self) -> set[TopicPartition]:
+            return set()
+
+        async def commit(self, offsets: object) -> None:
+            raise ValueError(offsets)
+
+    await kafka_consumer._commit(
+        MovedOn(), {TopicPartition("t", 0): [ConsumerRecord("t", 0, 5, 0, 0, b"", b"", 0, 0, 0, ())]}
+    )
 
 
 async def test_a_restarted_broker_is_found_again(group: GroupUnderTest, broker: Broker) -> None:

@@ -10,8 +10,9 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from messaging.kafka import POSITIONS_TOPIC, KafkaPublisher
+from messaging.kafka import KafkaPublisher
 from messaging.kafka_settings import KafkaSettings
+from messaging.kafka_topics import POSITIONS_TOPIC
 from messaging.message import Message
 from messaging.publishing import EventPublisher
 from tests.messaging.far_sides import POSITION_PARTITION, FarSide, kafka_topic

@@ -13,8 +13,8 @@ from typing import Any
 import asyncpg
 import httpx
 
-from messaging.kafka import create_topics
 from messaging.kafka_settings import KafkaSettings
+from messaging.kafka_topics import create_topics
 from messaging.service_database import migrate
 from oms.services import SERVICES, TOPICS, ServiceName
 from tests.real_parts.kafka import Broker

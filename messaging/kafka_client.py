@@ -1,0 +1,40 @@
+"""What every client of Kafka is told, where the brokers are and how to prove who we are; and what it reads."""
+
+import ssl
+from typing import Any
+
+from messaging.consuming import Record
+from messaging.kafka_settings import KafkaSettings, SecurityProtocol
+
+
+def client_options(settings: KafkaSettings) -> dict[str, Any]:
+    """The keyword arguments that producers, consumers and admin clients of aiokafka have in common."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "security_protocol": settings.security_protocol.value,
+    }
+    if settings.security_protocol in (SecurityProtocol.SSL, SecurityProtocol.SASL_SSL):
+        context = ssl.create_default_context(cafile=str(settings.ssl_cafile) if settings.ssl_cafile else None)
+        if settings.ssl_certfile:
+            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
+        options["ssl_context"] = context
+    if settings.sasl_username is not None and settings.sasl_password is not None:
+        options |= {
+            "sasl_mechanism": settings.sasl_mechanism.value,
+            "sasl_plain_username": settings.sasl_username,
+            "sasl_plain_password": settings.sasl_password.get_secret_value(),
+        }
+    return options
+
+
+def record_of(record: Any, prefix: str) -> Record:
+    """A record of aiokafka's as ours. Bytes that are not UTF-8 are kept readable; what they should have been is for the
+    handler to miss."""
+    return Record(
+        record.topic.removeprefix(prefix),
+        record.partition,
+        record.offset,
+        (record.key or b"").decode(errors="backslashreplace"),
+        {name: (value or b"").decode(errors="backslashreplace") for name, value in record.headers},
+        record.value or b"",
+    )
