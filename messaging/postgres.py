@@ -10,8 +10,14 @@ import asyncpg
 
 from messaging.changes import StoreUnavailable
 
-# Every hot statement is set-based with the same shape for any batch size, so planning it once is right.
-SETTINGS = {"plan_cache_mode": "force_generic_plan", "jit": "off", "application_name": "oms"}
+# Every hot statement is set-based with the same shape for any batch size, so planning it once is right; and it finds
+# its rows by their keys, also when it was planned while the table was still empty.
+SETTINGS = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "jit": "off",
+    "application_name": "oms",
+}
 TIMEOUT = 10.0
 
 # The database is away, restarting, full or refusing sessions: asking again later can succeed.

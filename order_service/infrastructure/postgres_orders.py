@@ -45,8 +45,7 @@ _UPDATE = f"""
              as n(id, expected, claim, status, stock_status, payment_status, version, lines, total_minor, currency,
                   reason, history, at, deadline, attempts)
     ), held as (
-        select o.id, n.claim from wanted n join orders o on o.id = n.id and o.version = n.expected
-        order by o.id for update of o
+        select n.* from wanted n join orders o on o.id = n.id and o.version = n.expected order by o.id for update of o
     ), claimed as (
         insert into inbox (event_id) select claim from held where claim is not null order by claim
         on conflict do nothing returning event_id
@@ -55,8 +54,8 @@ _UPDATE = f"""
         set status = n.status, stock_status = n.stock_status, payment_status = n.payment_status, version = n.version,
             lines = n.lines::jsonb, total_minor = n.total_minor, currency = n.currency, reason = n.reason,
             history = n.history::jsonb, updated_at = n.at, deadline = n.deadline, attempts = n.attempts
-        from wanted n
-        where o.id = n.id and o.version = n.expected and o.id in (select id from held)
+        from held n
+        where o.id = n.id and o.version = n.expected
           and (n.claim is null or n.claim in (select event_id from claimed))
         returning o.id
     ), sent as ({INSERT_MESSAGES})
