@@ -23,7 +23,7 @@ CHANNEL = "outbox"
 _LOCK = 0x6F75_7462  # advisory lock space "outb": (space, shard) for ownership, (space, SHARDS) for being a relay
 _RETRY = 0.5
 _LONGEST_POLL = 1.0
-_SHORTEST_POLL = 0.02
+_SHORTEST_POLL = 0.2
 
 # An empty queue looks tiny to the planner and a full one was empty a moment ago: a sort would then read all of it for
 # every batch. The primary key (shard, id) is always the right way in, so the others are closed.
@@ -39,6 +39,16 @@ INSERT_MESSAGES = """
     join stored on stored.id = m.aggregate_id
     order by m.place
 """
+
+
+def notify(shards: str) -> str:
+    """The expression that wakes the relays of these shards, an array, at most once for each commit. Waking the others
+    would have each of them look for nothing."""
+    return f"pg_notify('{CHANNEL}', (select string_agg(distinct s::text, ',') from unnest({shards}::smallint[]) as s))"
+
+
+NOTIFY = notify("$2")
+"""For statements with INSERT_MESSAGES."""
 
 _OLDEST = "select id, event_id, topic, key, headers, value from outbox where shard = $1 order by id limit $2"
 _DELETE = "delete from outbox where shard = $1 and id = any($2::bigint[])"
@@ -129,7 +139,7 @@ class PostgresOutbox:
     async def _join(self) -> Any:
         connection = await self._connect()
         await connection.execute(f"select pg_advisory_lock_shared({_LOCK}, {SHARDS})")
-        await connection.add_listener(CHANNEL, self._wake_all)
+        await connection.add_listener(CHANNEL, self._wake)
         return connection
 
     def _leave(self) -> None:
@@ -146,9 +156,9 @@ class PostgresOutbox:
             self._dsn, server_settings=settings, timeout=self._idle_timeout, command_timeout=self._idle_timeout * 3
         )
 
-    def _wake_all(self, *_: object) -> None:
-        for event in self._woken.values():
-            event.set()
+    def _wake(self, _connection: object, _pid: int, _channel: str, shards: str) -> None:
+        for shard in shards.split(",") if shards else range(SHARDS):
+            self._woken[int(shard)].set()
 
 
 class _OwnedShard:

@@ -21,7 +21,7 @@ from inventory_service.infrastructure.event_encoding import encode
 from messaging.changes import Committed, Duplicate
 from messaging.group_commit import GroupCommitter
 from messaging.message import Message
-from messaging.outbox import CHANNEL, message_columns
+from messaging.outbox import message_columns, notify
 from messaging.postgres import CommitConnection, unavailable_when_away
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
@@ -67,7 +67,7 @@ _WRITE = f"""
              with ordinality as m(shard, event_id, topic, key, headers, value, place)
         order by m.place
     )
-    select (select count(*) from added) as added, pg_notify('{CHANNEL}', '')
+    select (select count(*) from added) as added, {notify("$11")}
 """
 
 _FIND = f"select {_PRODUCT} from products where id = $1"

@@ -12,7 +12,7 @@ from uuid import UUID
 from messaging.changes import Committed, Conflict, Duplicate, IdempotencyKey, InboxClaim, Outcome
 from messaging.group_commit import GroupCommitter
 from messaging.message import Message
-from messaging.outbox import CHANNEL, INSERT_MESSAGES, message_columns
+from messaging.outbox import INSERT_MESSAGES, NOTIFY, message_columns
 from messaging.postgres import CommitConnection, unavailable_when_away
 from order_service.application.ports import OrderChanges
 from order_service.domain.order import Order, OrderId
@@ -32,7 +32,7 @@ _CREATE = f"""
         on conflict do nothing
         returning id
     ), sent as ({INSERT_MESSAGES})
-    select array(select id from stored) as stored, pg_notify('{CHANNEL}', '')
+    select array(select id from stored) as stored, {NOTIFY}
 """
 
 # A claim is taken only for an order that is still at the version that was decided on, and an order is changed only with
@@ -59,7 +59,7 @@ _UPDATE = f"""
           and (n.claim is null or n.claim in (select event_id from claimed))
         returning o.id
     ), sent as ({INSERT_MESSAGES})
-    select array(select id from stored) as stored, array(select id from held) as held, pg_notify('{CHANNEL}', '')
+    select array(select id from stored) as stored, array(select id from held) as held, {NOTIFY}
 """
 
 _FIRST_OF_KEYS = """

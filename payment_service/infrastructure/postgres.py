@@ -13,7 +13,7 @@ import asyncpg
 
 from messaging.changes import Committed, Conflict, Duplicate, Outcome
 from messaging.group_commit import GroupCommitter
-from messaging.outbox import CHANNEL, INSERT_MESSAGES, message_columns
+from messaging.outbox import INSERT_MESSAGES, NOTIFY, message_columns
 from messaging.postgres import CommitConnection, unavailable_when_away
 from payment_service.application import PaymentChanges, claimed_event
 from payment_service.domain import Payment, PaymentStatus
@@ -37,7 +37,7 @@ _WANTED = """
 
 _FINISH = f"""
     , sent as ({INSERT_MESSAGES})
-    select array(select id from stored) as stored, pg_notify('{CHANNEL}', '')
+    select array(select id from stored) as stored, {NOTIFY}
 """
 
 # The row comes before its claim. Whoever takes the same event elsewhere wants the same row, waits for it here, and gets

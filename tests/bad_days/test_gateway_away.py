@@ -1,4 +1,4 @@
-"""The payment gateway is away: orders wait for it, or their time runs out and they are taken back; no money is astray."""
+"""The payment gateway is away: orders wait for it, or their time runs out and they are taken back."""
 
 import asyncio
 from decimal import Decimal

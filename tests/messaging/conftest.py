@@ -12,14 +12,14 @@ from messaging.failures import PostgresFailures
 from messaging.memory_failures import MemoryFailures
 from messaging.memory_outbox import MemoryOutbox
 from messaging.message import Message
-from messaging.outbox import CHANNEL, INSERT_MESSAGES, PostgresOutbox, message_columns
+from messaging.outbox import INSERT_MESSAGES, NOTIFY, PostgresOutbox, message_columns
 from messaging.publishing import Outbox
 from messaging.service_storage import open_pool
 from tests.real_parts.postgres import PostgresServer, cloned_database
 
 _COMMIT = f"""
     with stored as (select distinct id from unnest($1::uuid[]) as id), sent as ({INSERT_MESSAGES})
-    select pg_notify('{CHANNEL}', '')
+    select {NOTIFY}
 """
 
 
