@@ -22,7 +22,7 @@ async def test_every_order_settles_and_the_sums_agree_when_the_process_is_killed
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
     rng = random.Random(5)
-    async with all_in_one(postgres, tmp_path, STEP_TIMEOUT_SECONDS="20") as services:
+    async with all_in_one(postgres, tmp_path, STEP_TIMEOUT_SECONDS="60") as services:
         customers = Customers(lambda: services.url(ServiceName.ORDER), rng)
         placing = asyncio.create_task(customers.place(ORDERS))
         for _ in range(KILLS):

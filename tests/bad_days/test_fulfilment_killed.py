@@ -18,12 +18,12 @@ async def test_every_order_settles_and_the_sums_agree_when_services_are_killed_a
     broker: Broker, postgres: PostgresServer, tmp_path: Path
 ) -> None:
     rng = random.Random(4)
-    async with three_services(broker, postgres, tmp_path, STEP_TIMEOUT_SECONDS="20") as services:
+    async with three_services(broker, postgres, tmp_path, STEP_TIMEOUT_SECONDS="60") as services:
         customers = Customers(lambda: services.url(ServiceName.ORDER), rng)
         placing = asyncio.create_task(customers.place(ORDERS))
         await _kill_at_random(services, rng)
         await placing
-        statuses = await services.until_settled(ORDERS)
+        statuses = await services.until_settled(ORDERS, within=240)
         audit = await services.audit()
 
     audit.assert_sums_agree()
