@@ -22,16 +22,15 @@ async def read_json_body(scope: Scope, receive: Receive) -> bytes:
 
     Raises BadRequest: 415 for another type, 413 past 64 KiB, as soon as that is known.
     """
-    for name, value in scope["headers"]:
-        if name == b"content-type" and not _JSON.fullmatch(value):
-            raise BadRequest(415, "Unsupported media type", {"Content-Type": "Content-Type must be application/json"})
-        if name == b"content-length":
-            if not _LENGTH.fullmatch(value):
-                raise BadRequest(
-                    400, "Validation failed", {"Content-Length": "Content-Length must be a number of bytes"}
-                )
-            if int(value) > MAX_BODY:
-                raise _too_large()
+    headers = dict(scope["headers"])
+    content_type, length = headers.get(b"content-type"), headers.get(b"content-length")
+    if content_type is not None and not _JSON.fullmatch(content_type):
+        raise BadRequest(415, "Unsupported media type", {"Content-Type": "Content-Type must be application/json"})
+    if length is not None:
+        if not _LENGTH.fullmatch(length):
+            raise BadRequest(400, "Validation failed", {"Content-Length": "Content-Length must be a number of bytes"})
+        if int(length) > MAX_BODY:
+            raise _too_large()
     body: bytes = b""
     while True:
         message = await receive()

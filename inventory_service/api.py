@@ -1,7 +1,5 @@
 """The catalogue over HTTP: routes, what goes in and out in camelCase, and how the service's own errors are answered."""
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -11,13 +9,14 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_val
 
 from http_api.application import HttpPart
 from http_api.body_limit import JsonBodyRoute
-from http_api.errors import Answer, BadRequest, ErrorTable
+from http_api.cursor import decode_cursor, encode_cursor
+from http_api.errors import Answer, ErrorTable
 from http_api.health import HealthChecks
 from http_api.schemas import MoneyView, Printable, documented
 from inventory_service.application import FindProducts, ProductNotFound, PutProduct
 from inventory_service.domain import MAX_ON_HAND, MAX_PRICE_MINOR, OnHandBelowReserved, Product
 from shared_kernel.money import InvalidMoney, Money
-from shared_kernel.product import InvalidProduct, ProductId
+from shared_kernel.product import ProductId
 
 TITLE = "Inventory service"
 ERRORS: ErrorTable = {
@@ -136,11 +135,11 @@ def add_product_routes(app: FastAPI, use_cases: InventoryUseCases) -> None:
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=512)] = None,
     ) -> ProductList:
-        after = decode_cursor(cursor) if cursor is not None else None
+        after = decode_cursor(cursor, lambda place: ProductId(place.decode())) if cursor is not None else None
         page = await use_cases.find.page(after=after, limit=limit)
         return ProductList(
             products=[product_view(product) for product in page.products],
-            nextCursor=encode_cursor(page.next_after) if page.next_after else None,
+            nextCursor=encode_cursor(page.next_after.value.encode()) if page.next_after else None,
         )
 
     app.include_router(routes)
@@ -155,20 +154,3 @@ def product_view(product: Product) -> ProductView:
         reserved=product.reserved,
         available=product.available,
     )
-
-
-def encode_cursor(product_id: ProductId) -> str:
-    """The opaque cursor that continues after this product."""
-    return base64.urlsafe_b64encode(product_id.value.encode()).rstrip(b"=").decode()
-
-
-def decode_cursor(cursor: str) -> ProductId:
-    """Raises BadRequest for anything that encode_cursor did not make."""
-    padding = "=" * (-len(cursor) % 4)
-    try:
-        product_id = ProductId(base64.b64decode(cursor + padding, altchars=b"-_", validate=True).decode())
-    except (binascii.Error, ValueError, InvalidProduct):
-        product_id = None
-    if product_id is None or encode_cursor(product_id) != cursor:
-        raise BadRequest(400, "Validation failed", {"cursor": "cursor must be the nextCursor of an earlier page"})
-    return product_id

@@ -9,11 +9,13 @@ import re
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header
+from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from http_api.errors import BadRequest, field_errors, internal_error, response_to
+from http_api.body_limit import read_json_body
+from http_api.errors import BadRequest, internal_error, response_to
 from http_api.schemas import ErrorView, documented
 from messaging.correlation import ORDER_ID
 from order_service.api.errors import ERRORS
@@ -24,10 +26,7 @@ from order_service.domain.order_line import OrderLine
 from shared_kernel.product import ProductId, Quantity
 
 PATH = "/orders"
-MAX_BODY = 64 * 1024
-_JSON = re.compile(rb"\s*application/(json|[\w.+-]+\+json)\s*(;.*)?", re.IGNORECASE)
 _ROUTE = Route(PATH, lambda _: None)
-_LENGTH = re.compile(rb"\d{1,18}")
 _KEY = re.compile(r"[\x21\x23-\x7e]{1,255}")
 _validate = TypeAdapter(PlaceOrderRequest).validate_json
 
@@ -43,23 +42,6 @@ DOCUMENTATION: dict[str, Any] = {
     }
     | documented(400, 413, 415, 503),
 }
-
-
-def _too_large() -> BadRequest:
-    return BadRequest(413, "Content too large", {"body": f"the body must be at most {MAX_BODY} bytes"})
-
-
-async def _read_body(receive: Receive) -> bytes:
-    body: bytes = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise BadRequest(400, "Malformed JSON", {"body": "the connection closed before the whole body had come"})
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY:
-            raise _too_large()
-        if not message.get("more_body", False):
-            return body
 
 
 def _idempotency_key(value: bytes | None) -> str | None:
@@ -79,11 +61,7 @@ def _parse(body: bytes, key: str | None) -> OrderRequest:
     try:
         request = _validate(body)
     except ValidationError as error:
-        errors = error.errors(include_url=False)
-        if errors[0]["type"] == "json_invalid":
-            reason = errors[0]["ctx"]["error"]
-            raise BadRequest(400, "Malformed JSON", {"body": f"the body is not JSON: {reason}"}) from None
-        raise BadRequest(400, "Validation failed", field_errors(errors)) from None
+        raise RequestValidationError(error.errors(include_url=False)) from None
     return OrderRequest(
         lines=tuple(OrderLine(ProductId(item.productId), Quantity(item.quantity)) for item in request.items),
         customer_id=CustomerId(request.customerId) if request.customerId is not None else None,
@@ -122,22 +100,10 @@ class LeanPlaceOrder:
 
 
 async def _read_request(scope: Scope, receive: Receive) -> OrderRequest:
-    content_type = length = key = None
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            content_type = value
-        elif name == b"content-length":
-            length = value
-        elif name == b"idempotency-key":
-            key = value if key is None else key + b", " + value  # two lines are one list, which is not a key
-    if content_type is not None and not _JSON.fullmatch(content_type):
-        raise BadRequest(415, "Unsupported media type", {"Content-Type": "Content-Type must be application/json"})
-    if length is not None:
-        if not _LENGTH.fullmatch(length):
-            raise BadRequest(400, "Validation failed", {"Content-Length": "Content-Length must be a number of bytes"})
-        if int(length) > MAX_BODY:
-            raise _too_large()
-    return _parse(await _read_body(receive), _idempotency_key(key))
+    body = await read_json_body(scope, receive)
+    # Two lines of a header are one list, which is not a key.
+    keys = [value for name, value in scope["headers"] if name == b"idempotency-key"]
+    return _parse(body, _idempotency_key(b", ".join(keys) if keys else None))
 
 
 def document(app: FastAPI) -> None:

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Header, Path, Query, Response
 
+from http_api.cursor import decode_cursor, encode_cursor
 from http_api.errors import BadRequest
 from http_api.schemas import documented
 from messaging.correlation import ORDER_ID
-from order_service.api.cursor import decode_cursor, encode_cursor
 from order_service.api.schemas import OrderList, OrderView, order_view
 from order_service.application.cancel_order import CancelOrder
 from order_service.application.complete_order import CompleteOrder
@@ -52,11 +52,11 @@ def add_order_routes(app: FastAPI, find: FindOrders, cancel: CancelOrder, comple
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=64)] = None,
     ) -> OrderList:
-        before = decode_cursor(cursor) if cursor is not None else None
+        before = decode_cursor(cursor, lambda place: OrderId(UUID(bytes=place))) if cursor is not None else None
         page = await find.page(status=status, before=before, limit=limit)
         return OrderList(
             orders=[order_view(order) for order in page.orders],
-            nextCursor=encode_cursor(page.next_before) if page.next_before else None,
+            nextCursor=encode_cursor(page.next_before.value.bytes) if page.next_before else None,
         )
 
     @reading.get("/orders/{orderId}", responses=documented(400, 404, 503), summary="Read an order")

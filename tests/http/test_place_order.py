@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from order_service.api.place_order_route import MAX_BODY, LeanPlaceOrder
+from http_api.body_limit import MAX_BODY
+from order_service.api.place_order_route import LeanPlaceOrder
 from order_service.application.place_order import PlaceOrder
 from tests.http.answers import ORDER, UUID7, assert_error, placed
 
