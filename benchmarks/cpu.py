@@ -1,6 +1,7 @@
 """CPU time by process: where the next improvement would have to be made."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import psutil
 
@@ -64,13 +65,11 @@ async def _postmaster_of(dsn: str) -> psutil.Process | None:
 
 
 def _listening_at(port: int) -> psutil.Process | None:
-    try:
+    with suppress(psutil.Error):  # it may end, or be another user's, while we look
         for process in psutil.process_iter(["name"]):
             if (process.info["name"] or "").startswith(_BROKERS) and any(
                 connection.status == psutil.CONN_LISTEN and connection.laddr[1] == port
                 for connection in process.net_connections("tcp")
             ):
                 return process
-    except psutil.Error:
-        pass
     return None

@@ -18,6 +18,7 @@ from pydantic_core import from_json, to_json
 from messaging.message import Message
 from messaging.postgres import SETTINGS
 from messaging.publishing import SHARDS, Batch, OwnedShard, Position, shard_of
+from messaging.running import running
 
 CHANNEL = "outbox"
 _LOCK = 0x6F75_7462  # advisory lock space "outb": (space, shard) for ownership, (space, SHARDS) for being a relay
@@ -126,13 +127,8 @@ class PostgresOutbox:
                 await connection.fetch(_END_STUCK_OWNER, _LOCK, shard, self._idle_timeout)
                 await asyncio.sleep(_RETRY)
             owned = _OwnedShard(connection, shard, self._woken[shard])
-            keep_alive = asyncio.create_task(owned.keep_alive(self._idle_timeout / 4))
-            try:
+            async with running(owned.keep_alive(self._idle_timeout / 4)):
                 yield owned
-            finally:
-                keep_alive.cancel()
-                with suppress(asyncio.CancelledError):
-                    await keep_alive
         finally:
             connection.terminate()
 

@@ -52,7 +52,6 @@ class OrderService:
     """A running service: what it brings to HTTP, and what operators ask of it."""
 
     http: HttpPart
-    storage: ServiceStorage
     stuck: StuckOrders
 
     @cached_property
@@ -105,7 +104,7 @@ async def order_service(
             PlaceOrder(orders, fulfil, uuid7), FindOrders(orders), CancelOrder(fulfil), CompleteOrder(fulfil)
         )
         http = orders_http(checks, use_cases if Role.API in roles else None)
-        yield OrderService(http, storage, stuck)
+        yield OrderService(http, stuck)
         log.info("stopping")
 
 

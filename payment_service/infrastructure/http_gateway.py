@@ -19,7 +19,7 @@ asked again with the same key: some times here, and then by the service until it
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -69,7 +69,7 @@ class HttpGateway:
     async def _post(self, what: str, key: str, order_id: UUID, amount: Money) -> httpx.Response:
         body = {"orderId": str(order_id), "amount": {"amount": amount.amount, "currency": amount.currency}}
         problem = "time is up"
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(2 * self._seconds):
                 for attempt in range(TRIES):
                     if attempt:
@@ -84,8 +84,6 @@ class HttpGateway:
                     if response.status_code != httpx.codes.TOO_MANY_REQUESTS and not response.is_server_error:
                         return response
                     problem = f"it answered {response.status_code}"
-        except TimeoutError:
-            pass
         raise GatewayUnavailable(f"the gateway does not do its work: {problem}")
 
 
