@@ -14,9 +14,9 @@ from benchmarks.database import connected
 from benchmarks.environment import Environment
 from benchmarks.processes import order_service, running
 from benchmarks.waiting import until
-from messaging.kafka_settings import KafkaSettings
-from messaging.outbox import message_columns
-from messaging.publishing import SHARDS, shard_of
+from messaging.kafka.settings import KafkaSettings
+from messaging.ports.outbox import SHARDS, shard_of
+from messaging.postgres.outbox import message_columns
 from order_service.domain.events import OrderCreatedEvent
 from order_service.domain.order_line import OrderLine
 from order_service.infrastructure.event_encoding import TOPIC, encode

@@ -25,11 +25,11 @@ from benchmarks.table import Aim, Figure, Samples
 from benchmarks.waiting import until
 from inventory_service import domain as inventory
 from inventory_service.infrastructure.event_encoding import encode as encode_stock_event
-from messaging.kafka import partition_of
-from messaging.kafka_client import client_options
-from messaging.kafka_consumer import BATCH
-from messaging.kafka_settings import KafkaSettings
-from messaging.message import Message
+from messaging.kafka.client import client_options
+from messaging.kafka.consumer import BATCH
+from messaging.kafka.publisher import partition_of
+from messaging.kafka.settings import KafkaSettings
+from messaging.ports.message import Message
 from oms.services import ServiceName
 from order_service.domain.commands import RefundPayment
 from order_service.infrastructure.command_encoding import encode_command

@@ -14,7 +14,7 @@ from benchmarks.processes import order_service, running
 from benchmarks.table import Aim, Figure, Samples
 from benchmarks.waiting import until
 from benchmarks.wrk import load
-from messaging.kafka_settings import KafkaSettings
+from messaging.kafka.settings import KafkaSettings
 
 _WARM_UP_SECONDS = 2
 _ARRIVES_WITHIN = 30.0

@@ -8,9 +8,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from benchmarks.database import DatabaseServer
 from benchmarks.plan import Plan
-from messaging.kafka_client import client_options
-from messaging.kafka_settings import KafkaSettings
-from messaging.kafka_topics import create_topics
+from messaging.kafka.client import client_options
+from messaging.kafka.settings import KafkaSettings
+from messaging.kafka.topics import create_topics
 from oms.services import TOPICS
 
 

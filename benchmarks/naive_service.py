@@ -19,8 +19,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import DateTime
 from uuid_utils.compat import uuid7
 
-from messaging.message import Message, cloud_event
-from messaging.publishing import shard_of
+from messaging.ports.message import Message, cloud_event
+from messaging.ports.outbox import shard_of
 from order_service.api.schemas import PlacedOrder, PlaceOrderRequest
 
 # Of 4 to 32 connections this gave the lowest p99 with 64 clients; the rate hardly depends on it.

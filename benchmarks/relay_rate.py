@@ -15,8 +15,9 @@ from benchmarks.backlog import fill, relay_at_start_line, topic_reader
 from benchmarks.database import connected, until_drained
 from benchmarks.environment import Environment
 from benchmarks.table import Aim, Figure, Samples
-from messaging.kafka_topics import Topic, create_topics
-from messaging.publishing import BATCH, SHARDS
+from messaging.kafka.topics import Topic, create_topics
+from messaging.ports.event_publisher import BATCH
+from messaging.ports.outbox import SHARDS
 
 _READ_WITHIN = 120.0
 

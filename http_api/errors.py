@@ -14,9 +14,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from messaging.changes import StoreOverloaded, StoreUnavailable
-from messaging.commit import Contention
-from messaging.message import timestamp
+from messaging.ports.changes import StoreOverloaded, StoreUnavailable
+from messaging.ports.commit import Contention
+from messaging.ports.message import timestamp
 
 RETRY_AFTER = "1"
 

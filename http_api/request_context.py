@@ -9,7 +9,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from messaging.correlation import REQUEST_ID
+from messaging.engine.correlation import REQUEST_ID
 
 REQUESTS = Counter("oms_http_requests_total", "Requests answered", ["method", "route", "status"])
 REQUEST_SECONDS = Histogram(

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from inventory_service.domain import Decision, Product, Reservation, release, reserve, ship
-from messaging.changes import Committed, Duplicate, InboxClaim
+from messaging.ports.changes import Committed, Duplicate, InboxClaim
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 

@@ -26,14 +26,13 @@ from inventory_service.infrastructure.command_handling import subscriptions
 from inventory_service.infrastructure.memory import MemoryStock
 from inventory_service.infrastructure.postgres import PostgresStock
 from inventory_service.settings import InventorySettings
-from messaging.kafka_topics import Topic
-from messaging.memory_outbox import MemoryOutbox
-from messaging.publishing import publish_oldest
-from messaging.roles import playing
-from messaging.service_database import migrate, resolve
-from messaging.service_settings import Role
-from messaging.service_storage import ServiceStorage, memory_storage, open_pool, postgres_storage
-from messaging.transport import Transport
+from messaging.kafka.topics import Topic
+from messaging.memory.outbox import MemoryOutbox
+from messaging.runtime.database import migrate, resolve
+from messaging.runtime.roles import playing
+from messaging.runtime.settings import Role
+from messaging.runtime.storage import ServiceStorage, memory_storage, open_pool, postgres_storage
+from messaging.runtime.transport import Transport
 
 SERVICE = "inventory"
 FIRST_POSITION_PARTITION = 4  # of the topic outbox-positions: 4 to 7 are ours
@@ -82,7 +81,6 @@ async def inventory_service(
             storage,
             transport,
             first_position_partition=FIRST_POSITION_PARTITION,
-            publish=publish_oldest,
             subscriptions=commands,
         ) as relay:
             checks = HealthChecks(

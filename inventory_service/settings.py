@@ -1,6 +1,6 @@
 """The inventory service's configuration: environment variables, checked once at the start."""
 
-from messaging.service_settings import DatabaseUrl, ServiceSettings
+from messaging.runtime.settings import DatabaseUrl, ServiceSettings
 
 
 class InventorySettings(ServiceSettings):

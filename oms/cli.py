@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from messaging import service_database
-from messaging.kafka_settings import KafkaSettings
-from messaging.kafka_topics import create_topics
-from messaging.service_settings import PublisherKind, Role
+from messaging.kafka.settings import KafkaSettings
+from messaging.kafka.topics import create_topics
+from messaging.runtime import database as service_database
+from messaging.runtime.settings import PublisherKind, Role
 from oms import load as load_test
 from oms import operators
 from oms.environment import read_settings, run

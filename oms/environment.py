@@ -10,8 +10,8 @@ import typer
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings
 
-from messaging.embedded_postgres import EmbeddedPostgresMissing
-from messaging.kafka_settings import KafkaSettings
+from messaging.kafka.settings import KafkaSettings
+from messaging.runtime.embedded_postgres import EmbeddedPostgresMissing
 from oms.logs import LogFormat, configure_logs
 from oms.process import CannotListen
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import structlog
 
-from messaging.correlation import add_ids
+from messaging.engine.correlation import add_ids
 
 # Without the values of local variables: those may be passwords, or customers' data.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))

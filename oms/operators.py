@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
-from messaging import service_database
-from messaging.failures import Kept, PostgresFailures
-from messaging.in_process import InProcessBroker
-from messaging.service_settings import Role
-from messaging.service_storage import open_pool
+from messaging.brokerless.in_process import InProcessBroker
+from messaging.postgres.failures import Kept, PostgresFailures
+from messaging.runtime import database as service_database
+from messaging.runtime.settings import Role
+from messaging.runtime.storage import open_pool
 from oms.environment import CannotDo, LogLevel, read_settings, run
 from oms.services import SERVICES, ServiceName
 from order_service.application.find_orders import OrderNotFound

@@ -6,12 +6,12 @@ from contextlib import AsyncExitStack
 import typer
 
 from http_api.application import http_application
-from messaging.in_process import InProcessBroker
-from messaging.kafka_settings import KafkaSettings
-from messaging.kafka_topics import create_topics
-from messaging.running import running
-from messaging.service_settings import PublisherKind, Role, ServiceSettings
-from messaging.transport import transport_of
+from messaging.brokerless.in_process import InProcessBroker
+from messaging.engine.background import running
+from messaging.kafka.settings import KafkaSettings
+from messaging.kafka.topics import create_topics
+from messaging.runtime.settings import PublisherKind, Role, ServiceSettings
+from messaging.runtime.transport import transport_of
 from oms.process import listen, serve_until_told
 from oms.services import EVENT_TOPICS, SERVICES, TOPICS, RunningService, Service, ServiceName
 from oms.tail import show_events, tail

@@ -11,8 +11,8 @@ from http_api.application import HttpPart
 from inventory_service import bootstrap as inventory
 from inventory_service.infrastructure import database as inventory_database
 from inventory_service.settings import InventorySettings
-from messaging.kafka_topics import Topic
-from messaging.service_settings import ServiceSettings
+from messaging.kafka.topics import Topic
+from messaging.runtime.settings import ServiceSettings
 from order_service import bootstrap as order
 from order_service.infrastructure import database as order_database
 from order_service.settings import OrderSettings

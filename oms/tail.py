@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import typer
 
-from messaging.consuming import Record
-from messaging.kafka_settings import KafkaSettings
-from messaging.kafka_topics import read_topic
+from messaging.kafka.settings import KafkaSettings
+from messaging.kafka.topics import read_topic
+from messaging.ports.record import Record
 
 
 async def show_events(records: Sequence[Record]) -> None:

@@ -12,20 +12,19 @@ from uuid_utils.compat import uuid7
 
 from http_api.application import HttpPart, http_application
 from http_api.health import HealthChecks, broker_health
-from messaging import service_database
-from messaging.kafka_topics import POSITIONS, Topic
-from messaging.memory_outbox import MemoryOutbox
-from messaging.roles import Sweep, playing
-from messaging.service_settings import Role
-from messaging.service_storage import ServiceStorage, memory_storage, open_pool, postgres_storage
-from messaging.transport import Transport
+from messaging.kafka.topics import POSITIONS, Topic
+from messaging.memory.outbox import MemoryOutbox
+from messaging.runtime import database as service_database
+from messaging.runtime.roles import Sweep, playing
+from messaging.runtime.settings import Role
+from messaging.runtime.storage import ServiceStorage, memory_storage, open_pool, postgres_storage
+from messaging.runtime.transport import Transport
 from order_service.api.application import OrderUseCases, orders_http
 from order_service.application.cancel_order import CancelOrder
 from order_service.application.complete_order import CompleteOrder
 from order_service.application.find_orders import FindOrders
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.application.place_order import PlaceOrder
-from order_service.application.publish_events import publish_events
 from order_service.application.stuck_orders import StuckOrders
 from order_service.application.sweep_deadlines import SweepDeadlines
 from order_service.infrastructure import command_encoding, database, event_encoding
@@ -79,7 +78,6 @@ async def order_service(
                 storage,
                 transport,
                 first_position_partition=FIRST_POSITION_PARTITION,
-                publish=publish_events,
                 subscriptions=partner_subscriptions(fulfil),
                 sweeps=[
                     Sweep(

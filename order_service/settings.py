@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from messaging.service_settings import DatabaseUrl, ServiceSettings
+from messaging.runtime.settings import DatabaseUrl, ServiceSettings
 
 
 class OrderSettings(ServiceSettings):

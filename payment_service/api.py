@@ -11,7 +11,7 @@ from http_api.application import HttpPart
 from http_api.errors import Answer, ErrorTable
 from http_api.health import HealthChecks
 from http_api.schemas import MoneyView, documented, money_view
-from messaging.correlation import ORDER_ID
+from messaging.engine.correlation import ORDER_ID
 from payment_service.application import FindPayment, PaymentNotFound
 from payment_service.domain import Payment, PaymentStatus
 

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
-from messaging.changes import Changes, InboxClaim, StoreOverloaded, StoreUnavailable
-from messaging.changes import Outcome as CommitOutcome
-from messaging.commit import Contention, decide_then_commit
+from messaging.ports.changes import Changes, InboxClaim, StoreOverloaded, StoreUnavailable
+from messaging.ports.changes import Outcome as CommitOutcome
+from messaging.ports.commit import Contention, decide_then_commit
 from payment_service.domain import Call, Moment, Payment, PaymentEvent, Step
 from shared_kernel.money import Money
 

@@ -12,14 +12,13 @@ from uuid_utils.compat import uuid7
 
 from http_api.application import HttpPart, http_application
 from http_api.health import HealthChecks, broker_health
-from messaging import service_database
-from messaging.kafka_topics import Topic
-from messaging.memory_outbox import MemoryOutbox
-from messaging.publishing import publish_oldest
-from messaging.roles import Sweep, playing
-from messaging.service_settings import Role
-from messaging.service_storage import ServiceStorage, memory_storage, open_pool, postgres_storage
-from messaging.transport import Transport
+from messaging.kafka.topics import Topic
+from messaging.memory.outbox import MemoryOutbox
+from messaging.runtime import database as service_database
+from messaging.runtime.roles import Sweep, playing
+from messaging.runtime.settings import Role
+from messaging.runtime.storage import ServiceStorage, memory_storage, open_pool, postgres_storage
+from messaging.runtime.transport import Transport
 from payment_service.api import payments_http
 from payment_service.application import Cashier, FindPayment, PaymentGateway, Steps, TakeCommands
 from payment_service.infrastructure import database, event_encoding
@@ -75,7 +74,6 @@ async def payment_service(
                 storage,
                 transport,
                 first_position_partition=FIRST_POSITION_PARTITION,
-                publish=publish_oldest,
                 subscriptions=[payment_commands(TakeCommands(steps, cashier))],
                 sweeps=[Sweep("payments in doubt", _SWEEP_EVERY, cashier.sweep)],
             )

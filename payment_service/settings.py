@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from messaging.service_settings import DatabaseUrl, ServiceSettings
+from messaging.runtime.settings import DatabaseUrl, ServiceSettings
 
 SIMULATED = "simulated"
 

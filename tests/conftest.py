@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from messaging.kafka_settings import KafkaSettings
-from messaging.kafka_topics import create_topics
+from messaging.kafka.settings import KafkaSettings
+from messaging.kafka.topics import create_topics
 from oms.services import TOPICS
 from tests.real_parts.kafka import Broker, NoBroker, kafka_broker
 from tests.real_parts.postgres import PostgresServer, cloned_database, postgres_server

@@ -6,8 +6,9 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from inventory_service.application import ReleaseStock, ReserveStock, ShipStock
 from inventory_service.domain import AlreadyShipped, NothingToShip
-from messaging.consuming import Record, Rejected, Subscription
-from messaging.decoding import Envelope, decoder
+from messaging.engine.decoding import Envelope, decoder
+from messaging.ports.record import Record, Rejected
+from messaging.ports.subscription import Subscription
 from shared_kernel.product import MAX_QUANTITY, ProductId
 
 TOPIC = "inventory-commands"

@@ -7,7 +7,7 @@ The TypedDicts are the payloads after the envelope's own fields; docs/schemas is
 from typing import TypedDict
 
 from inventory_service.domain import StockEvent, StockRejected, StockReleased, StockReserved
-from messaging.message import Message, cloud_event
+from messaging.ports.message import Message, cloud_event
 from shared_kernel.money import Money
 
 TOPIC = "inventory-events"

@@ -6,8 +6,8 @@ from uuid import UUID
 from inventory_service.application import StockWrite
 from inventory_service.domain import Product, Reservation
 from inventory_service.infrastructure.event_encoding import encode
-from messaging.changes import Committed, Duplicate
-from messaging.memory_outbox import MemoryOutbox
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.changes import Committed, Duplicate
 from shared_kernel.product import ProductId
 
 

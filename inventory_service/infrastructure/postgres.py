@@ -18,11 +18,11 @@ from pydantic_core import to_json
 from inventory_service.application import StockWrite
 from inventory_service.domain import Product, Reservation, ReservationStatus, ReservedLine
 from inventory_service.infrastructure.event_encoding import encode
-from messaging.changes import Committed, Duplicate
-from messaging.group_commit import GroupCommitter
-from messaging.message import Message
-from messaging.outbox import message_columns, notify
-from messaging.postgres import CommitConnection, unavailable_when_away
+from messaging.engine.group_commit import GroupCommitter
+from messaging.ports.changes import Committed, Duplicate
+from messaging.ports.message import Message
+from messaging.postgres.connection import CommitConnection, unavailable_when_away
+from messaging.postgres.outbox import message_columns, notify
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 

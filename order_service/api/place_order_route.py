@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from http_api.body_limit import read_json_body
 from http_api.errors import BadRequest, internal_error, response_to
 from http_api.schemas import ErrorView, documented
-from messaging.correlation import ORDER_ID
+from messaging.engine.correlation import ORDER_ID
 from order_service.api.errors import ERRORS
 from order_service.api.schemas import PlacedOrder, PlaceOrderRequest
 from order_service.application.place_order import OrderRequest, PlaceOrder

@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI, Header, Path, Query, Response
 from http_api.cursor import decode_cursor, encode_cursor
 from http_api.errors import BadRequest
 from http_api.schemas import documented
-from messaging.correlation import ORDER_ID
+from messaging.engine.correlation import ORDER_ID
 from order_service.api.schemas import OrderList, OrderView, order_view
 from order_service.application.cancel_order import CancelOrder
 from order_service.application.complete_order import CompleteOrder

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from messaging.changes import Changes, InboxClaim
-from messaging.commit import decide_then_commit
+from messaging.ports.changes import Changes, InboxClaim
+from messaging.ports.commit import decide_then_commit
 from order_service.application.find_orders import FindOrders
 from order_service.application.ports import Clock, NewId, OrderChanges, OrderStore
 from order_service.domain.fulfilment import Happening, Moment, react

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from messaging.changes import Changes, Committed, Conflict, Duplicate, IdempotencyKey
+from messaging.ports.changes import Changes, Committed, Conflict, Duplicate, IdempotencyKey
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.application.ports import NewId, OrderChanges, OrderStore
 from order_service.domain.fulfilment import Moment, begin

@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
-from messaging.changes import Changes, Outcome
-from messaging.publishing import EventPublisher, OwnedShard
+from messaging.ports.changes import Changes, Outcome
 from order_service.domain.commands import Command
 from order_service.domain.events import OrderEvent
 from order_service.domain.order import Order, OrderId
@@ -47,6 +46,3 @@ class OrderStore(Protocol):
     async def overdue(self, now: datetime, limit: int) -> Sequence[OrderId]:
         """Orders whose deadline is `now` or before, those that have waited longest first."""
         ...
-
-
-__all__ = ["Clock", "EventPublisher", "NewId", "OrderChanges", "OrderStore", "OwnedShard"]

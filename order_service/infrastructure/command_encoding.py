@@ -5,7 +5,7 @@ The TypedDicts are the payloads after the envelope's own fields; docs/schemas is
 
 from typing import TypedDict
 
-from messaging.message import Message, cloud_event
+from messaging.ports.message import Message, cloud_event
 from order_service.domain.commands import (
     ChargePayment,
     Command,

@@ -6,8 +6,8 @@ from datetime import datetime
 from operator import itemgetter
 from uuid import UUID
 
-from messaging.changes import Committed, Conflict, Duplicate, IdempotencyKey, InboxClaim, Outcome
-from messaging.memory_outbox import MemoryOutbox
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.changes import Committed, Conflict, Duplicate, IdempotencyKey, InboxClaim, Outcome
 from order_service.application.ports import OrderChanges
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus

@@ -1,6 +1,6 @@
 """What the order service publishes, as bytes: its events and its commands."""
 
-from messaging.message import Message
+from messaging.ports.message import Message
 from order_service.domain.commands import ChargePayment, Command, RefundPayment, ReleaseStock, ReserveStock, ShipStock
 from order_service.domain.events import OrderEvent
 from order_service.infrastructure.command_encoding import encode_command

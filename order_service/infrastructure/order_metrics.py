@@ -4,7 +4,7 @@ import math
 
 from prometheus_client import Gauge
 
-from messaging.changes import StoreUnavailable
+from messaging.ports.changes import StoreUnavailable
 from order_service.application.stuck_orders import StuckOrders
 
 STUCK = Gauge("oms_orders_stuck", "Orders whose compensation was asked for again and again without an answer")

@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from messaging.consuming import Handler, Record, Rejected, Subscription
-from messaging.decoding import Body, Envelope, decoder
+from messaging.engine.decoding import Body, Envelope, decoder
+from messaging.ports.record import Record, Rejected
+from messaging.ports.subscription import Handler, Subscription
 from order_service.application.find_orders import OrderNotFound
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.domain.fulfilment import (

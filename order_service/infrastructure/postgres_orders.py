@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from messaging.changes import Committed, Conflict, Duplicate, IdempotencyKey, InboxClaim, Outcome
-from messaging.group_commit import GroupCommitter
-from messaging.message import Message
-from messaging.outbox import INSERT_MESSAGES, NOTIFY, message_columns
-from messaging.postgres import CommitConnection, unavailable_when_away
+from messaging.engine.group_commit import GroupCommitter
+from messaging.ports.changes import Committed, Conflict, Duplicate, IdempotencyKey, InboxClaim, Outcome
+from messaging.ports.message import Message
+from messaging.postgres.connection import CommitConnection, unavailable_when_away
+from messaging.postgres.outbox import INSERT_MESSAGES, NOTIFY, message_columns
 from order_service.application.ports import OrderChanges
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus

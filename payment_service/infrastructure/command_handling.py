@@ -4,8 +4,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from messaging.consuming import Record, Rejected, Subscription
-from messaging.decoding import Envelope, decoder
+from messaging.engine.decoding import Envelope, decoder
+from messaging.ports.record import Record, Rejected
+from messaging.ports.subscription import Subscription
 from payment_service.application import TakeCommands
 from payment_service.domain import AmountChanged
 from shared_kernel.money import InvalidMoney, Money

@@ -3,7 +3,7 @@ rules."""
 
 from typing import TypedDict
 
-from messaging.message import Message, cloud_event
+from messaging.ports.message import Message, cloud_event
 from payment_service.domain import PaymentCaptured, PaymentDeclined, PaymentEvent, PaymentRefunded
 from shared_kernel.money import Money
 

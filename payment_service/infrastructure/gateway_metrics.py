@@ -7,7 +7,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter, Gauge
 
-from messaging.changes import StoreUnavailable
+from messaging.ports.changes import StoreUnavailable
 from payment_service.application import Captured, Declined, GatewayUnavailable, PaymentGateway
 from payment_service.domain import Call
 from payment_service.infrastructure.memory import MemoryPayments

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from uuid import UUID
 
-from messaging.changes import Committed, Conflict, Duplicate, Outcome
-from messaging.memory_outbox import MemoryOutbox
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.changes import Committed, Conflict, Duplicate, Outcome
 from payment_service.application import PaymentChanges, claimed_event
 from payment_service.domain import Payment
 from payment_service.infrastructure.event_encoding import encode

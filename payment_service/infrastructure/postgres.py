@@ -11,10 +11,10 @@ from uuid import UUID
 
 import asyncpg
 
-from messaging.changes import Committed, Conflict, Duplicate, Outcome
-from messaging.group_commit import GroupCommitter
-from messaging.outbox import INSERT_MESSAGES, NOTIFY, message_columns
-from messaging.postgres import CommitConnection, unavailable_when_away
+from messaging.engine.group_commit import GroupCommitter
+from messaging.ports.changes import Committed, Conflict, Duplicate, Outcome
+from messaging.postgres.connection import CommitConnection, unavailable_when_away
+from messaging.postgres.outbox import INSERT_MESSAGES, NOTIFY, message_columns
 from payment_service.application import PaymentChanges, claimed_event
 from payment_service.domain import Payment, PaymentStatus
 from payment_service.infrastructure.event_encoding import encode

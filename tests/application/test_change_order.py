@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from uuid_utils.compat import uuid7
 
-from messaging.commit import Contention
+from messaging.ports.commit import Contention
 from order_service.application.cancel_order import CancelOrder
 from order_service.application.complete_order import CompleteOrder
 from order_service.application.find_orders import FindOrders, OrderNotFound

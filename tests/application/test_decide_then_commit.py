@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from messaging.changes import Changes, Committed, Conflict, Duplicate, Outcome, StoreUnavailable
-from messaging.commit import ATTEMPTS, Contention, decide_then_commit
+from messaging.ports.changes import Changes, Committed, Conflict, Duplicate, Outcome, StoreUnavailable
+from messaging.ports.commit import ATTEMPTS, Contention, decide_then_commit
 
 
 @dataclass

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from uuid_utils.compat import uuid7
 
-from messaging.changes import Changes
-from messaging.memory_outbox import MemoryOutbox
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.changes import Changes
 from order_service.application.find_orders import FindOrders, OrderNotFound
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from uuid_utils.compat import uuid7
 
-from messaging.changes import InboxClaim, Outcome, StoreOverloaded, StoreUnavailable
+from messaging.ports.changes import InboxClaim, Outcome, StoreOverloaded, StoreUnavailable
 from order_service.application.find_orders import OrderNotFound
 from order_service.application.fulfil_order import decide
 from order_service.application.ports import OrderChanges

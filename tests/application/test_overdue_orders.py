@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from messaging.changes import Outcome, StoreUnavailable
+from messaging.ports.changes import Outcome, StoreUnavailable
 from order_service.application import sweep_deadlines
 from order_service.application.ports import OrderChanges
 from order_service.application.stuck_orders import StuckOrders

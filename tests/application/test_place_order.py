@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
-from messaging.changes import Conflict, Outcome, StoreOverloaded
+from messaging.ports.changes import Conflict, Outcome, StoreOverloaded
 from order_service.application.place_order import IdempotencyKeyReused, OrderRequest, PlaceOrder, decide
 from order_service.application.ports import OrderChanges
 from order_service.domain.commands import ReserveStock

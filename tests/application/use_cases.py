@@ -5,8 +5,8 @@ from datetime import datetime
 
 from uuid_utils.compat import uuid7
 
-from messaging.changes import Changes, Outcome
-from messaging.memory_outbox import MemoryOutbox
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.changes import Changes, Outcome
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.application.ports import Clock, OrderChanges, OrderStore
 from order_service.domain.order import Order, OrderId

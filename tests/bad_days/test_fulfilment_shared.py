@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from messaging.kafka_settings import KafkaSettings
+from messaging.kafka.settings import KafkaSettings
 from oms.services import SERVICES, ServiceName
 from tests.bad_days.fulfilment_load import Customers
 from tests.real_parts.kafka import Broker

@@ -9,7 +9,7 @@ import asyncpg
 import httpx
 import pytest
 
-from messaging.kafka_settings import KafkaSettings
+from messaging.kafka.settings import KafkaSettings
 from tests.cli.commands import oms
 from tests.messaging.far_sides import kafka_topic
 from tests.messaging.messages import batch_of, key_in, message

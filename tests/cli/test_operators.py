@@ -6,9 +6,10 @@ from pathlib import Path
 
 import httpx
 
-from messaging.consuming import Failure, Record
-from messaging.failures import PostgresFailures
-from messaging.service_storage import open_pool
+from messaging.ports.failures import Failure
+from messaging.ports.record import Record
+from messaging.postgres.failures import PostgresFailures
+from messaging.runtime.storage import open_pool
 from tests.cli.commands import oms
 from tests.real_parts.order_process import ORDER, OrderProcess
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inventory_service.infrastructure import command_handling as inventory
-from messaging.consuming import Subscription
+from messaging.ports.subscription import Subscription
 from order_service.infrastructure.partner_events import partner_subscriptions
 from payment_service.infrastructure import command_handling as payment
 

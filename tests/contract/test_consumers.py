@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from messaging.consumer import Consumer
-from messaging.consuming import Record, Rejected, Subscription
-from messaging.memory_failures import MemoryFailures
+from messaging.engine.consumer import Consumer
+from messaging.memory.failures import MemoryFailures
+from messaging.ports.record import Record, Rejected
+from messaging.ports.subscription import Subscription
 from order_service.domain.fulfilment import (
     PaymentCaptured,
     PaymentDeclined,

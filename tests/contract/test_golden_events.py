@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import pytest
 
-from messaging.message import Message
+from messaging.ports.message import Message
 from order_service.domain.commands import Command
 from order_service.domain.events import OrderEvent
 from order_service.infrastructure.event_encoding import VERSION

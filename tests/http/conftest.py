@@ -12,10 +12,10 @@ from uuid_utils.compat import uuid7
 
 from http_api.application import http_application
 from http_api.health import Health, HealthChecks
-from messaging.in_process import InProcessBroker
-from messaging.kafka_settings import KafkaSettings
-from messaging.service_settings import PublisherKind, Role
-from messaging.transport import transport_of
+from messaging.brokerless.in_process import InProcessBroker
+from messaging.kafka.settings import KafkaSettings
+from messaging.runtime.settings import PublisherKind, Role
+from messaging.runtime.transport import transport_of
 from order_service.api.application import OrderUseCases, orders_http
 from order_service.application.cancel_order import CancelOrder
 from order_service.application.complete_order import CompleteOrder

@@ -7,9 +7,9 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from messaging.changes import Outcome, StoreOverloaded, StoreUnavailable
-from messaging.commit import Contention
-from messaging.memory_outbox import MemoryOutbox
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.changes import Outcome, StoreOverloaded, StoreUnavailable
+from messaging.ports.commit import Contention
 from order_service.application.ports import OrderChanges
 from order_service.domain.order import Order, OrderId
 from order_service.infrastructure.memory_orders import MemoryOrders

@@ -15,8 +15,8 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
 )
 
-from messaging.changes import Changes
-from messaging.memory_outbox import MemoryOutbox
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.changes import Changes
 from order_service.domain.order_status import OrderStatus
 from order_service.infrastructure.memory_orders import MemoryOrders
 from tests.domain.orders import order_in

@@ -9,9 +9,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from http_api.health import Health, HealthChecks
-from messaging.kafka_settings import KafkaSettings
-from messaging.service_settings import PublisherKind, Role
-from messaging.transport import LoggingTransport
+from messaging.kafka.settings import KafkaSettings
+from messaging.runtime.settings import PublisherKind, Role
+from messaging.runtime.transport import LoggingTransport
 from order_service.bootstrap import order_service
 from order_service.settings import OrderSettings
 from payment_service.infrastructure import gateway_metrics

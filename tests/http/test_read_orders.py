@@ -6,8 +6,8 @@ import httpx
 import pytest
 from uuid_utils.compat import uuid7
 
-from messaging.changes import Changes
-from messaging.memory_outbox import MemoryOutbox
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.changes import Changes
 from order_service.domain.order_status import OrderStatus
 from order_service.infrastructure.memory_orders import MemoryOrders
 from tests.domain.orders import order_in

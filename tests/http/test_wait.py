@@ -6,8 +6,8 @@ import httpx
 import pytest
 from uuid_utils.compat import uuid7
 
-from messaging.changes import Changes
-from messaging.memory_outbox import MemoryOutbox
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.changes import Changes
 from order_service.api.routes import LONGEST_WAIT, _seconds_to_wait
 from order_service.domain.fulfilment import StockRejected, StockReleased
 from order_service.domain.order import Order, OrderId

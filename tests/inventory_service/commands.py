@@ -7,8 +7,8 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from inventory_service.infrastructure.command_handling import TOPIC
-from messaging.consuming import Record
-from messaging.message import Message, cloud_event
+from messaging.ports.message import Message, cloud_event
+from messaging.ports.record import Record
 from tests.inventory_service.stock import NOW
 
 

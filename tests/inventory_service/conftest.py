@@ -18,10 +18,10 @@ from inventory_service.domain import Product, Reservation, ReservationStatus, Re
 from inventory_service.infrastructure.database import MIGRATIONS
 from inventory_service.infrastructure.memory import MemoryStock
 from inventory_service.infrastructure.postgres import PostgresStock
-from messaging.changes import Committed, Duplicate
-from messaging.memory_outbox import MemoryOutbox
-from messaging.service_database import migrate
-from messaging.service_storage import open_pool
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.changes import Committed, Duplicate
+from messaging.runtime.database import migrate
+from messaging.runtime.storage import open_pool
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 from tests.real_parts.postgres import PostgresServer

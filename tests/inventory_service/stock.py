@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from inventory_service.application import StockWrite
 from inventory_service.domain import Product, release, reserve, ship
-from messaging.changes import InboxClaim
+from messaging.ports.changes import InboxClaim
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 

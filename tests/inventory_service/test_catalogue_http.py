@@ -15,8 +15,8 @@ from http_api.health import Health, HealthChecks
 from inventory_service.api import InventoryUseCases, inventory_http
 from inventory_service.application import FindProducts, PutProduct, StockStore
 from inventory_service.infrastructure.memory import MemoryStock
-from messaging.changes import StoreUnavailable
-from messaging.memory_outbox import MemoryOutbox
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.changes import StoreUnavailable
 from shared_kernel.product import ProductId
 from tests.http.answers import assert_error
 from tests.inventory_service.conftest import StockUnderTest

@@ -12,11 +12,11 @@ from uuid_utils.compat import uuid4, uuid7
 
 from inventory_service.application import ReleaseStock, ReserveStock, ShipStock
 from inventory_service.infrastructure.command_handling import subscriptions
-from messaging.consumer import Consumer
-from messaging.consuming import Record
-from messaging.failures import PostgresFailures
-from messaging.memory_failures import MemoryFailures
-from messaging.service_storage import open_pool
+from messaging.engine.consumer import Consumer
+from messaging.memory.failures import MemoryFailures
+from messaging.ports.record import Record
+from messaging.postgres.failures import PostgresFailures
+from messaging.runtime.storage import open_pool
 from tests.inventory_service.commands import items, message, record
 from tests.inventory_service.conftest import DEADLINE, StockUnderTest
 from tests.inventory_service.stock import product

@@ -9,7 +9,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from inventory_service.application import StockStore, StockWrite
-from messaging.changes import Committed, Duplicate
+from messaging.ports.changes import Committed, Duplicate
 from tests.inventory_service.conftest import DEADLINE, StockUnderTest, fetch, postgres_stock, until, waiting_for_locks
 from tests.inventory_service.stock import product, releasing, reserving
 

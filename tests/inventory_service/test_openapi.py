@@ -17,7 +17,7 @@ from http_api.health import Health, HealthChecks
 from inventory_service.api import InventoryUseCases, inventory_http
 from inventory_service.application import FindProducts, PutProduct
 from inventory_service.infrastructure.memory import MemoryStock
-from messaging.memory_outbox import MemoryOutbox
+from messaging.memory.outbox import MemoryOutbox
 
 CHECKS: list[Any] = [
     not_a_server_error,

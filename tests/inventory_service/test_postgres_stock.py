@@ -13,9 +13,9 @@ from uuid_utils.compat import uuid7
 from inventory_service.application import PutProduct, StockWrite
 from inventory_service.domain import AlreadyShipped, Decision
 from inventory_service.infrastructure.postgres import PostgresStock
-from messaging.changes import Committed, InboxClaim, StoreUnavailable
-from messaging.outbox import CHANNEL
-from messaging.service_storage import open_pool
+from messaging.ports.changes import Committed, InboxClaim, StoreUnavailable
+from messaging.postgres.outbox import CHANNEL
+from messaging.runtime.storage import open_pool
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 from tests.inventory_service.conftest import DEADLINE, fetch, postgres_stock, until, waiting_for_locks

@@ -12,11 +12,11 @@ from uuid_utils.compat import uuid7
 from inventory_service.bootstrap import InventoryService, inventory_service
 from inventory_service.infrastructure import event_encoding
 from inventory_service.settings import InventorySettings
-from messaging.consuming import Record
-from messaging.in_process import InProcessBroker
-from messaging.message import Message
-from messaging.publishing import Batch
-from messaging.service_settings import Role
+from messaging.brokerless.in_process import InProcessBroker
+from messaging.ports.message import Message
+from messaging.ports.outbox import Batch
+from messaging.ports.record import Record
+from messaging.runtime.settings import Role
 from tests.inventory_service.commands import items, message
 from tests.inventory_service.conftest import DEADLINE
 

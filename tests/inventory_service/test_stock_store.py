@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid4, uuid7
 
 from inventory_service.application import SAMPLE_PRODUCTS, FindProducts, PutProduct, StockWrite, add_sample_products
 from inventory_service.domain import AlreadyShipped, NothingToShip, OnHandBelowReserved
-from messaging.changes import Committed, Duplicate
+from messaging.ports.changes import Committed, Duplicate
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 from tests.inventory_service.conftest import DEADLINE, StockUnderTest

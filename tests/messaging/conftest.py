@@ -7,14 +7,14 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from messaging.consuming import Failure, Failures
-from messaging.failures import PostgresFailures
-from messaging.memory_failures import MemoryFailures
-from messaging.memory_outbox import MemoryOutbox
-from messaging.message import Message
-from messaging.outbox import INSERT_MESSAGES, NOTIFY, PostgresOutbox, message_columns
-from messaging.publishing import Outbox
-from messaging.service_storage import open_pool
+from messaging.memory.failures import MemoryFailures
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.failures import Failure, Failures
+from messaging.ports.message import Message
+from messaging.ports.outbox import Outbox
+from messaging.postgres.failures import PostgresFailures
+from messaging.postgres.outbox import INSERT_MESSAGES, NOTIFY, PostgresOutbox, message_columns
+from messaging.runtime.storage import open_pool
 from tests.real_parts.postgres import PostgresServer, cloned_database
 
 _COMMIT = f"""

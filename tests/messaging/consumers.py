@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from messaging.consumer import Consumer
-from messaging.consuming import Failures, Record, Subscription
+from messaging.engine.consumer import Consumer
+from messaging.ports.failures import Failures
+from messaging.ports.record import Record
+from messaging.ports.subscription import Subscription
 from tests.messaging.records import SOURCE, TOPIC, of_key
 
 DEADLINE = 20.0

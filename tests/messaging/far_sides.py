@@ -11,13 +11,13 @@ from uuid import UUID
 from aiokafka.admin import AIOKafkaAdminClient
 from structlog.testing import capture_logs
 
-from messaging.consuming import Record
-from messaging.in_process import InProcessBroker
-from messaging.kafka import open_kafka_publisher
-from messaging.kafka_settings import KafkaSettings
-from messaging.kafka_topics import Topic, create_topics
-from messaging.logging_publisher import open_logging_publisher
-from messaging.publishing import OpenPublisher
+from messaging.brokerless.in_process import InProcessBroker
+from messaging.brokerless.logging_publisher import open_logging_publisher
+from messaging.kafka.publisher import open_kafka_publisher
+from messaging.kafka.settings import KafkaSettings
+from messaging.kafka.topics import Topic, create_topics
+from messaging.ports.event_publisher import OpenPublisher
+from messaging.ports.record import Record
 from tests.real_parts.topic_reader import topic_reader
 
 POSITION_PARTITION = 12  # of the topic outbox-positions: that of shard 0 in tests; no service keeps its positions there

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from messaging.message import Message, cloud_event
-from messaging.publishing import Batch, shard_of
+from messaging.ports.message import Message, cloud_event
+from messaging.ports.outbox import Batch, shard_of
 
 AT = datetime(2026, 11, 23, 18, 43, 16, tzinfo=UTC)
 

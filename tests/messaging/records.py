@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from uuid_utils.compat import uuid7
 
-from messaging.consuming import Failure, Record
+from messaging.ports.failures import Failure
+from messaging.ports.record import Record
 
 TOPIC = "inventory-events"
 SOURCE = "/inventory-service"

@@ -5,10 +5,11 @@ import asyncio
 
 import pytest
 
-from messaging import consumer as consumer_module
-from messaging.changes import StoreUnavailable
-from messaging.consumer import ATTEMPTS
-from messaging.consuming import Failure, Record, Rejected
+from messaging.engine import consumer as consumer_module
+from messaging.engine.consumer import ATTEMPTS
+from messaging.ports.changes import StoreUnavailable
+from messaging.ports.failures import Failure
+from messaging.ports.record import Record, Rejected
 from tests.messaging.conftest import FailuresUnderTest
 from tests.messaging.consumers import COMMANDS, Effects, until
 from tests.messaging.records import failure, kept_records, record, records, with_headers

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messaging import consumer as consumer_module
-from messaging.consumer import Consumer
-from messaging.consuming import Failure, Parked, Record, Rejected, Subscription
-from messaging.memory_failures import MemoryFailures
+from messaging.engine import consumer as consumer_module
+from messaging.engine.consumer import Consumer
+from messaging.memory.failures import MemoryFailures
+from messaging.ports.failures import Failure, Parked
+from messaging.ports.record import Record, Rejected
+from messaging.ports.subscription import Subscription
 from tests.messaging.records import SOURCE, TOPIC, of_key, record
 
 KEYS = ("a", "a", "b")

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from messaging import consumer as consumer_module
-from messaging.changes import StoreOverloaded, StoreUnavailable
-from messaging.consumer import ATTEMPTS
-from messaging.consuming import Failure, Rejected
-from messaging.memory_failures import MemoryFailures
+from messaging.engine import consumer as consumer_module
+from messaging.engine.consumer import ATTEMPTS
+from messaging.memory.failures import MemoryFailures
+from messaging.ports.changes import StoreOverloaded, StoreUnavailable
+from messaging.ports.failures import Failure
+from messaging.ports.record import Rejected
 from tests.messaging.consumers import DEADLINE, Effects, until
 from tests.messaging.records import kept_records, records
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from uuid_utils.compat import uuid7
 
-from messaging.changes import InboxClaim
-from messaging.consuming import Record, Rejected
-from messaging.decoding import Envelope, decoder
-from messaging.message import cloud_event
+from messaging.engine.decoding import Envelope, decoder
+from messaging.ports.changes import InboxClaim
+from messaging.ports.message import cloud_event
+from messaging.ports.record import Record, Rejected
 
 AT = datetime(2026, 11, 23, 18, 43, 16, 123, tzinfo=UTC)
 

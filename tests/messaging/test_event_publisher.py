@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from messaging.kafka_settings import KafkaSettings
-from messaging.message import Message
+from messaging.kafka.settings import KafkaSettings
+from messaging.ports.message import Message
 from tests.messaging.far_sides import FarSide, kafka_topic, log_lines, subscribers
 from tests.messaging.messages import batch_of, key_in, message
 

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from messaging.consuming import Failure, Record
+from messaging.ports.failures import Failure
+from messaging.ports.record import Record
 from tests.messaging.conftest import FailuresUnderTest
 from tests.messaging.records import TOPIC, failure, kept_records, record, records
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messaging.changes import StoreOverloaded, StoreUnavailable
-from messaging.group_commit import CommitBatch, GroupCommitter
+from messaging.engine.group_commit import CommitBatch, GroupCommitter
+from messaging.ports.changes import StoreOverloaded, StoreUnavailable
 
 Committer: TypeAlias = GroupCommitter[int, str]
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from messaging.consuming import Record
-from messaging.in_process import InProcessBroker
+from messaging.brokerless.in_process import InProcessBroker
+from messaging.ports.record import Record
 from tests.messaging.messages import batch_of, key_in, message
 
 

@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 from uuid_utils.compat import uuid7
 
-from messaging import inbox
-from messaging.inbox import KEEP_DAYS, first_id_of, keep_inbox
+from messaging.postgres import inbox
+from messaging.postgres.inbox import KEEP_DAYS, first_id_of, keep_inbox
 from tests.messaging.consumers import DEADLINE, until
 
 TODAY = date(2026, 11, 23)

@@ -11,11 +11,11 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from messaging import kafka_consumer
-from messaging.consuming import Record
-from messaging.kafka_consumer import deliver_from_kafka
-from messaging.kafka_settings import KafkaSettings
-from messaging.kafka_topics import Topic, create_topics
+from messaging.kafka import consumer as kafka_consumer
+from messaging.kafka.consumer import deliver_from_kafka
+from messaging.kafka.settings import KafkaSettings
+from messaging.kafka.topics import Topic, create_topics
+from messaging.ports.record import Record
 from tests.messaging.consumers import until
 from tests.real_parts.kafka import Broker
 

@@ -10,14 +10,15 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from uuid_utils.compat import uuid7
 
-from messaging.consumer import Consumer
-from messaging.consuming import Record, Subscription
-from messaging.decoding import Envelope, decoder
-from messaging.kafka_consumer import deliver_from_kafka
-from messaging.kafka_settings import KafkaSettings
-from messaging.kafka_topics import Topic, create_topics
-from messaging.memory_failures import MemoryFailures
-from messaging.message import Message
+from messaging.engine.consumer import Consumer
+from messaging.engine.decoding import Envelope, decoder
+from messaging.kafka.consumer import deliver_from_kafka
+from messaging.kafka.settings import KafkaSettings
+from messaging.kafka.topics import Topic, create_topics
+from messaging.memory.failures import MemoryFailures
+from messaging.ports.message import Message
+from messaging.ports.record import Record
+from messaging.ports.subscription import Subscription
 from tests.messaging.conftest import FailuresUnderTest
 from tests.messaging.consumers import until
 from tests.messaging.messages import message

@@ -10,11 +10,11 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from messaging.kafka import KafkaPublisher
-from messaging.kafka_settings import KafkaSettings
-from messaging.kafka_topics import POSITIONS_TOPIC
-from messaging.message import Message
-from messaging.publishing import EventPublisher
+from messaging.kafka.publisher import KafkaPublisher
+from messaging.kafka.settings import KafkaSettings
+from messaging.kafka.topics import POSITIONS_TOPIC
+from messaging.ports.event_publisher import EventPublisher
+from messaging.ports.message import Message
 from tests.messaging.far_sides import POSITION_PARTITION, FarSide, kafka_topic
 from tests.messaging.messages import batch_of, key_in, message
 
@@ -131,7 +131,7 @@ async def test_nothing_of_a_batch_that_the_broker_refused_is_seen_and_the_next_p
 async def test_a_transaction_that_hangs_on_the_positions_is_named_and_not_waited_for(
     far_side: FarSide, kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("messaging.kafka._SETTLED_WITHIN", 0.2)
+    monkeypatch.setattr("messaging.kafka.publisher._SETTLED_WITHIN", 0.2)
     async with far_side.open_publisher(0) as publisher:
         await publisher.publish(batch_of(_messages(far_side)))
         # Nobody's next producer ends this one: as after a broker that lost the marker of ours.

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from messaging.consumer import Consumer
-from messaging.consuming import Record, Subscription
-from messaging.failures import PostgresFailures
+from messaging.engine.consumer import Consumer
+from messaging.ports.record import Record
+from messaging.ports.subscription import Subscription
+from messaging.postgres.failures import PostgresFailures
 from tests.messaging.records import SOURCE, TOPIC, failure, record, records
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from uuid_utils.compat import uuid7
 
-from messaging.publishing import SHARDS, OwnedShard, Position
+from messaging.ports.outbox import SHARDS, OwnedShard, Position
 from tests.messaging.conftest import OutboxUnderTest
 from tests.messaging.messages import key_in, message, messages_in
 

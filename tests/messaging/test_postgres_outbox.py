@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from messaging.outbox import PostgresOutbox, _OwnedShard, depth_and_age
-from messaging.publishing import SHARDS, OwnedShard, Position
+from messaging.ports.outbox import SHARDS, OwnedShard, Position
+from messaging.postgres.outbox import PostgresOutbox, _OwnedShard, depth_and_age
 from tests.messaging.conftest import commit_messages
 from tests.messaging.messages import batch_of, key_in, message, messages_in
 

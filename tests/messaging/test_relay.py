@@ -8,10 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from messaging.memory_outbox import MemoryOutbox
-from messaging.message import Message
-from messaging.publishing import SHARDS, Batch, EventPublisher, Position, publish_oldest, shard_of
-from messaging.relay import Relay
+from messaging.engine.relay import Relay
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.event_publisher import EventPublisher, publish_oldest
+from messaging.ports.message import Message
+from messaging.ports.outbox import SHARDS, Batch, Position, shard_of
 from tests.messaging.messages import key_in, message, messages_in
 
 DEADLINE = 30.0

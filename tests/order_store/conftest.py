@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from messaging.changes import Changes, Committed, InboxClaim, Outcome
-from messaging.memory_outbox import MemoryOutbox
-from messaging.service_storage import open_pool
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.changes import Changes, Committed, InboxClaim, Outcome
+from messaging.runtime.storage import open_pool
 from order_service.application.ports import OrderChanges, OrderStore
 from order_service.domain.fulfilment import Happening
 from order_service.domain.order import Order

@@ -5,7 +5,7 @@ from collections import Counter
 
 from uuid_utils.compat import uuid7
 
-from messaging.changes import Changes, Committed, Conflict, Duplicate, InboxClaim
+from messaging.ports.changes import Changes, Committed, Conflict, Duplicate, InboxClaim
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.domain.fulfilment import Cancel, PaymentCaptured, PaymentRefunded, StockRejected, StockReleased
 from order_service.domain.order_status import OrderStatus, StockStatus

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from docs.generate_fulfilment import HAPPENINGS
-from messaging.changes import Changes, Committed
+from messaging.ports.changes import Changes, Committed
 from order_service.domain.fulfilment import (
     Cancel,
     DeadlinePassed,

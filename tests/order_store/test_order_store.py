@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from uuid_utils.compat import uuid7
 
-from messaging.changes import Changes, Committed, Conflict, Duplicate, IdempotencyKey
+from messaging.ports.changes import Changes, Committed, Conflict, Duplicate, IdempotencyKey
 from order_service.application.ports import OrderChanges
 from order_service.domain.fulfilment import Complete
 from order_service.domain.order import Order, OrderId, TimelineEntry

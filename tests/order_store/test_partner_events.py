@@ -12,12 +12,13 @@ import pytest
 import pytest_asyncio
 from uuid_utils.compat import uuid4, uuid7
 
-from messaging.consumer import Consumer
-from messaging.consuming import Failure, Record
-from messaging.failures import PostgresFailures
-from messaging.memory_failures import MemoryFailures
-from messaging.message import cloud_event
-from messaging.service_storage import open_pool
+from messaging.engine.consumer import Consumer
+from messaging.memory.failures import MemoryFailures
+from messaging.ports.failures import Failure
+from messaging.ports.message import cloud_event
+from messaging.ports.record import Record
+from messaging.postgres.failures import PostgresFailures
+from messaging.runtime.storage import open_pool
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.domain.fulfilment import Cancel
 from order_service.domain.order import Order, OrderId

@@ -9,7 +9,7 @@ import asyncpg
 import pytest_asyncio
 from uuid_utils.compat import uuid7
 
-from messaging.changes import Changes, Committed, Conflict, Duplicate, InboxClaim
+from messaging.ports.changes import Changes, Committed, Conflict, Duplicate, InboxClaim
 from order_service.application.ports import OrderChanges
 from order_service.domain.fulfilment import Happening, PaymentCaptured, StockRejected
 from order_service.domain.order import Order

@@ -10,7 +10,15 @@ import pytest
 import pytest_asyncio
 from prometheus_client import REGISTRY
 
-from messaging.changes import Changes, Committed, Conflict, IdempotencyKey, Outcome, StoreOverloaded, StoreUnavailable
+from messaging.ports.changes import (
+    Changes,
+    Committed,
+    Conflict,
+    IdempotencyKey,
+    Outcome,
+    StoreOverloaded,
+    StoreUnavailable,
+)
 from order_service.application.ports import OrderChanges
 from order_service.domain.order import Order
 from order_service.domain.order_line import OrderLine

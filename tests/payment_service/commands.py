@@ -7,8 +7,8 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from messaging.consuming import Record
-from messaging.message import Message, cloud_event
+from messaging.ports.message import Message, cloud_event
+from messaging.ports.record import Record
 from tests.payment_service.payments import NOW
 
 CHARGE: dict[str, Any] = {"amount": {"amount": "29.90", "currency": "EUR"}}

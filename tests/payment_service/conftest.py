@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from messaging.changes import InboxClaim, Outcome
-from messaging.memory_outbox import MemoryOutbox
-from messaging.service_database import migrate
-from messaging.service_storage import open_pool
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.changes import InboxClaim, Outcome
+from messaging.runtime.database import migrate
+from messaging.runtime.storage import open_pool
 from payment_service.application import PaymentStore
 from payment_service.domain import Step
 from payment_service.infrastructure.database import MIGRATIONS

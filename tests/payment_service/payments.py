@@ -7,7 +7,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from messaging.changes import Changes, InboxClaim
+from messaging.ports.changes import Changes, InboxClaim
 from payment_service.application import PaymentChanges
 from payment_service.domain import Moment, Payment, PaymentStatus, Step
 from shared_kernel.money import Money

@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from uuid_utils.compat import uuid7
 
-from messaging.changes import Outcome, StoreUnavailable
-from messaging.memory_outbox import MemoryOutbox
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.changes import Outcome, StoreUnavailable
 from payment_service import application
 from payment_service.application import Cashier, FindPayment, GatewayUnavailable, PaymentChanges, Steps, TakeCommands
 from payment_service.domain import Payment, PaymentStatus

@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 from uuid_utils.compat import uuid7
 
-from messaging.consumer import Consumer
-from messaging.consuming import Record
-from messaging.memory_failures import MemoryFailures
+from messaging.engine.consumer import Consumer
+from messaging.memory.failures import MemoryFailures
+from messaging.ports.record import Record
 from payment_service.application import Cashier, Steps, TakeCommands
 from payment_service.domain import PaymentStatus
 from payment_service.infrastructure.command_handling import payment_commands

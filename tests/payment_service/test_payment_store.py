@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from uuid_utils.compat import uuid7
 
-from messaging.changes import Committed, Conflict, Duplicate
+from messaging.ports.changes import Committed, Conflict, Duplicate
 from payment_service.domain import Payment, PaymentStatus, Step
 from shared_kernel.money import Money
 from tests.payment_service.conftest import DEADLINE, StoreUnderTest

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 from uuid_utils.compat import uuid7
 
-from messaging.changes import Committed, Conflict, Duplicate, StoreUnavailable
-from messaging.postgres import CommitConnection
+from messaging.ports.changes import Committed, Conflict, Duplicate, StoreUnavailable
+from messaging.postgres.connection import CommitConnection
 from payment_service.domain import Payment
 from payment_service.infrastructure.postgres import PostgresPayments
 from shared_kernel.money import Money

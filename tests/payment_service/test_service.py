@@ -13,11 +13,11 @@ import pytest
 from pydantic import ValidationError
 from uuid_utils.compat import uuid7
 
-from messaging.consuming import Record
-from messaging.in_process import InProcessBroker
-from messaging.message import Message
-from messaging.publishing import Batch
-from messaging.service_settings import Role
+from messaging.brokerless.in_process import InProcessBroker
+from messaging.ports.message import Message
+from messaging.ports.outbox import Batch
+from messaging.ports.record import Record
+from messaging.runtime.settings import Role
 from payment_service.bootstrap import payment_service
 from payment_service.settings import PaymentSettings
 from tests.http.answers import assert_error

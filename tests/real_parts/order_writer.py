@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from uuid_utils.compat import uuid7
 
-from messaging.service_storage import open_pool
+from messaging.runtime.storage import open_pool
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.application.place_order import OrderRequest, PlaceOrder
 from order_service.domain.fulfilment import Cancel, StockReleased

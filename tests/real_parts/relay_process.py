@@ -10,19 +10,19 @@ import signal
 from functools import partial
 from multiprocessing.process import BaseProcess
 
-from messaging.kafka import open_kafka_publisher
-from messaging.kafka_settings import KafkaSettings
-from messaging.outbox import PostgresOutbox
-from messaging.publishing import BATCH, EventPublisher, OwnedShard
-from messaging.relay import Relay
-from order_service.application.publish_events import publish_events
+from messaging.engine.relay import Relay
+from messaging.kafka.publisher import open_kafka_publisher
+from messaging.kafka.settings import KafkaSettings
+from messaging.ports.event_publisher import BATCH, EventPublisher, publish_oldest
+from messaging.ports.outbox import OwnedShard
+from messaging.postgres.outbox import PostgresOutbox
 
 _forkserver = multiprocessing.get_context("forkserver")
 _forkserver.set_forkserver_preload(["tests.real_parts.relay_process"])
 
 
 async def publish_and_sometimes_die(chance: float, shard: OwnedShard, publisher: EventPublisher) -> int:
-    """As `publish_events`, but now and then the process is killed after publishing and before deleting."""
+    """As `publish_oldest`, but now and then the process is killed after publishing and before deleting."""
     batch = await shard.oldest(BATCH)
     if batch:
         await publisher.publish(batch)
@@ -36,7 +36,7 @@ def _run(dsn: str, bootstrap_servers: str, idle_timeout: float, chance: float) -
     async def main() -> None:
         outbox = PostgresOutbox(dsn, idle_timeout=idle_timeout)
         open_publisher = partial(open_kafka_publisher, KafkaSettings(bootstrap_servers=bootstrap_servers), "order", 0)
-        publish = partial(publish_and_sometimes_die, chance) if chance else publish_events
+        publish = partial(publish_and_sometimes_die, chance) if chance else publish_oldest
         await Relay("order", outbox, open_publisher, publish).run()
 
     asyncio.run(main())

@@ -13,9 +13,9 @@ from typing import Any
 import asyncpg
 import httpx
 
-from messaging.kafka_settings import KafkaSettings
-from messaging.kafka_topics import create_topics
-from messaging.service_database import migrate
+from messaging.kafka.settings import KafkaSettings
+from messaging.kafka.topics import create_topics
+from messaging.runtime.database import migrate
 from oms.services import SERVICES, TOPICS, ServiceName
 from tests.real_parts.kafka import Broker
 from tests.real_parts.order_process import OrderProcess

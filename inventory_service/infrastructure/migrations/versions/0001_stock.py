@@ -5,7 +5,7 @@ The CHECK constraints say which rows cannot be: they hold whatever code writes.
 
 from alembic import op
 
-from messaging.tables import CONSUMING, OUTBOX
+from messaging.postgres.tables import CONSUMING, OUTBOX
 
 revision = "0001"
 down_revision = None

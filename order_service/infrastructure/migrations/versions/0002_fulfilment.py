@@ -6,7 +6,7 @@ so they are taken back. Those that were cancelled or rejected never held anythin
 
 from alembic import op
 
-from messaging.tables import CONSUMING
+from messaging.postgres.tables import CONSUMING
 
 revision = "0002"
 down_revision = "0001"

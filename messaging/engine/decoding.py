@@ -9,8 +9,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, PositiveInt, ValidationError
 
-from messaging.changes import InboxClaim
-from messaging.consuming import Record, Rejected
+from messaging.ports.changes import InboxClaim
+from messaging.ports.record import Record, Rejected
 
 
 class Envelope(BaseModel):

@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 
 import structlog
 
-from messaging.changes import StoreOverloaded, StoreUnavailable
-from messaging.consuming import Failure, Failures, Handler, Parked, Record, Rejected, Subscription
-from messaging.correlation import ORDER_ID
-from messaging.metrics import CONSUMED
+from messaging.engine.correlation import ORDER_ID
+from messaging.engine.metrics import CONSUMED
+from messaging.ports.changes import StoreOverloaded, StoreUnavailable
+from messaging.ports.failures import Failure, Failures, Parked
+from messaging.ports.record import Record, Rejected
+from messaging.ports.subscription import Handler, Subscription
 
 ATTEMPTS = 3
 _FIRST_PAUSE = 0.05

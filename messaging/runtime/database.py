@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from messaging import embedded_postgres
+from messaging.runtime import embedded_postgres
 
 _MIGRATION_LOCK = 0x6F6D_73
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from messaging.message import Message
-from messaging.publishing import SHARDS, Batch, OwnedShard, Position, shard_of
+from messaging.ports.message import Message
+from messaging.ports.outbox import SHARDS, Batch, OwnedShard, Position, shard_of
 
 
 class MemoryOutbox:

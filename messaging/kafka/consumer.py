@@ -14,10 +14,10 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError
 
-from messaging.consuming import Subscriber
-from messaging.kafka_client import client_options, record_of
-from messaging.kafka_settings import KafkaSettings
-from messaging.running import running
+from messaging.engine.background import running
+from messaging.kafka.client import client_options, record_of
+from messaging.kafka.settings import KafkaSettings
+from messaging.ports.subscription import Subscriber
 
 BATCH = 500
 _POLL_MS = 1000
@@ -39,8 +39,8 @@ log = structlog.get_logger("kafka-consumer")
 async def deliver_from_kafka(
     settings: KafkaSettings, group: str, topics: Sequence[str], subscriber: Subscriber
 ) -> AsyncIterator[None]:
-    """See messaging.consuming.Deliver. While the broker is away this tries again, for ever. Leaving lets the batch at
-    hand be finished, for three seconds."""
+    """See `Deliver`. While the broker is away this tries again, for ever. Leaving lets the batch at hand be finished,
+    for three seconds."""
     deliveries = _Deliveries(settings, group, topics, subscriber)
     async with running(deliveries.run()):
         yield

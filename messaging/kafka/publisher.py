@@ -20,11 +20,12 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from messaging.kafka_client import client_options
-from messaging.kafka_settings import KafkaSettings
-from messaging.kafka_topics import POSITIONS_TOPIC
-from messaging.message import Message
-from messaging.publishing import Batch, EventPublisher, Position
+from messaging.kafka.client import client_options
+from messaging.kafka.settings import KafkaSettings
+from messaging.kafka.topics import POSITIONS_TOPIC
+from messaging.ports.event_publisher import EventPublisher
+from messaging.ports.message import Message
+from messaging.ports.outbox import Batch, Position
 
 _MAX_BATCH_BYTES = 512 * 1024
 _REQUEST_TIMEOUT_MS = 10_000

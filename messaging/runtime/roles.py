@@ -4,14 +4,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from messaging.consumer import Consumer
-from messaging.consuming import Subscription
-from messaging.publishing import PublishOldest
-from messaging.relay import Relay
-from messaging.running import every, running
-from messaging.service_settings import Role
-from messaging.service_storage import ServiceStorage
-from messaging.transport import Transport
+from messaging.engine.background import every, running
+from messaging.engine.consumer import Consumer
+from messaging.engine.relay import Relay
+from messaging.ports.subscription import Subscription
+from messaging.runtime.settings import Role
+from messaging.runtime.storage import ServiceStorage
+from messaging.runtime.transport import Transport
 
 _SWEEP_PARKED_EVERY = 1.0
 _KEEP_HOUSE_EVERY = 3600.0
@@ -34,7 +33,6 @@ async def playing(
     transport: Transport,
     *,
     first_position_partition: int,
-    publish: PublishOldest,
     subscriptions: Sequence[Subscription],
     sweeps: Sequence[Sweep] = (),
 ) -> AsyncIterator[Relay | None]:
@@ -43,7 +41,7 @@ async def playing(
     async with AsyncExitStack() as stack:
         relay = None
         if Role.RELAY in roles:
-            relay = Relay(service, storage.outbox, transport.publishers(service, first_position_partition), publish)
+            relay = Relay(service, storage.outbox, transport.publishers(service, first_position_partition))
             await stack.enter_async_context(running(relay.run()))
             stack.push_async_callback(relay.finish_batches)
         if Role.CONSUMER in roles:

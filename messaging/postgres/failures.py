@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from messaging.consuming import Failure, Parked, Record
-from messaging.postgres import unavailable_when_away
+from messaging.ports.failures import Failure, Parked
+from messaging.ports.record import Record
+from messaging.postgres.connection import unavailable_when_away
 
 _LONGEST_KEY = 200
 

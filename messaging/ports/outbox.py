@@ -1,19 +1,17 @@
-"""Publishing, as the application layers see it: a shard of the outbox, a batch of it, and the port it leaves through.
+"""The outbox, as its reader sees it: committed messages that wait to be published, a shard and a batch at a time.
 
 Order needs one publisher a key. Messages are spread over `SHARDS` by their key, and each shard has one owner at a time;
 see docs/architecture.md for how ownership is held and docs/adr/0002 for why nothing is published twice.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 from uuid import UUID
 from zlib import crc32
 
-from messaging.message import Message
-
-BATCH = 1000
+from messaging.ports.message import Message
 
 # Rows carry their shard, so the number is part of the schema: changing it reorders what is waiting.
 SHARDS = 4
@@ -81,31 +79,3 @@ class Outbox(Protocol):
     async def wanted_shards(self) -> int:
         """How many shards one relay should hold, so that all running relays share them."""
         ...
-
-
-class EventPublisher(Protocol):
-    """The port through which committed messages leave the service."""
-
-    async def publish(self, batch: Batch) -> None:
-        """Return once every message is acknowledged, in order. After any exception nothing may be assumed."""
-        ...
-
-    async def last_position(self) -> Position | None:
-        """The last batch that went out through any publisher of this shard, where the adapter can know it."""
-        ...
-
-
-OpenPublisher: TypeAlias = Callable[[int], AbstractAsyncContextManager[EventPublisher]]
-PublishOldest: TypeAlias = Callable[[OwnedShard, EventPublisher], Awaitable[int]]
-
-
-async def publish_oldest(shard: OwnedShard, publisher: EventPublisher) -> int:
-    """The heart of the relay: publish one batch, delete it, and say how many messages it had.
-
-    Deleting before the next batch is read means that only the last batch can ever be in doubt after a crash.
-    """
-    batch = await shard.oldest(BATCH)
-    if batch:
-        await publisher.publish(batch)
-        await shard.delete(batch)
-    return len(batch)

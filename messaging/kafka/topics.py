@@ -7,9 +7,9 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from messaging.consuming import Record
-from messaging.kafka_client import client_options, record_of
-from messaging.kafka_settings import KafkaSettings
+from messaging.kafka.client import client_options, record_of
+from messaging.kafka.settings import KafkaSettings
+from messaging.ports.record import Record
 
 POSITIONS_TOPIC = "outbox-positions"
 

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from messaging.publishing import Batch, EventPublisher, Position
+from messaging.ports.event_publisher import EventPublisher
+from messaging.ports.outbox import Batch, Position
 
 log = structlog.get_logger("events")
 

@@ -3,8 +3,8 @@
 import ssl
 from typing import Any
 
-from messaging.consuming import Record
-from messaging.kafka_settings import KafkaSettings, SecurityProtocol
+from messaging.kafka.settings import KafkaSettings, SecurityProtocol
+from messaging.ports.record import Record
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:

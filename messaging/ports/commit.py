@@ -7,7 +7,7 @@ more; what was decided on stale state never reaches the disk, because the store 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from messaging.changes import Aggregate, Changes, Committed, Conflict, Duplicate, Outcome, Outgoing
+from messaging.ports.changes import Aggregate, Changes, Committed, Conflict, Duplicate, Outcome, Outgoing
 
 ATTEMPTS = 8
 

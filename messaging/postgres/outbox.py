@@ -15,10 +15,10 @@ from typing import Any
 import asyncpg
 from pydantic_core import from_json, to_json
 
-from messaging.message import Message
-from messaging.postgres import SETTINGS
-from messaging.publishing import SHARDS, Batch, OwnedShard, Position, shard_of
-from messaging.running import running
+from messaging.engine.background import running
+from messaging.ports.message import Message
+from messaging.ports.outbox import SHARDS, Batch, OwnedShard, Position, shard_of
+from messaging.postgres.connection import SETTINGS
 
 CHANNEL = "outbox"
 _LOCK = 0x6F75_7462  # advisory lock space "outb": (space, shard) for ownership, (space, SHARDS) for being a relay

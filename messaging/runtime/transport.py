@@ -5,14 +5,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Protocol
 
-from messaging.consuming import Subscriber
-from messaging.in_process import InProcessBroker
-from messaging.kafka import open_kafka_publisher
-from messaging.kafka_consumer import deliver_from_kafka
-from messaging.kafka_settings import KafkaSettings
-from messaging.logging_publisher import open_logging_publisher
-from messaging.publishing import OpenPublisher
-from messaging.service_settings import PublisherKind
+from messaging.brokerless.in_process import InProcessBroker
+from messaging.brokerless.logging_publisher import open_logging_publisher
+from messaging.kafka.consumer import deliver_from_kafka
+from messaging.kafka.publisher import open_kafka_publisher
+from messaging.kafka.settings import KafkaSettings
+from messaging.ports.event_publisher import OpenPublisher
+from messaging.ports.subscription import Subscriber
+from messaging.runtime.settings import PublisherKind
 
 
 class Transport(Protocol):
@@ -23,7 +23,7 @@ class Transport(Protocol):
         ...
 
     def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> AbstractAsyncContextManager[None]:
-        """See messaging.consuming.Deliver."""
+        """See `Deliver`."""
         ...
 
 

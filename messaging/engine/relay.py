@@ -7,13 +7,14 @@ position, delete those rows, go on. There is no state in between that must survi
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 
 import structlog
 
-from messaging.metrics import PUBLISH_FAILURES, PUBLISHED, SHARDS_OWNED
-from messaging.publishing import SHARDS, EventPublisher, OpenPublisher, Outbox, OwnedShard, PublishOldest
+from messaging.engine.metrics import PUBLISH_FAILURES, PUBLISHED, SHARDS_OWNED
+from messaging.ports.event_publisher import EventPublisher, OpenPublisher, publish_oldest
+from messaging.ports.outbox import SHARDS, Outbox, OwnedShard
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
@@ -27,7 +28,13 @@ log = structlog.get_logger("relay")
 class Relay:
     """Publishes the outbox of `service`. Any number of relays, in any number of processes, share its shards."""
 
-    def __init__(self, service: str, outbox: Outbox, open_publisher: OpenPublisher, publish: PublishOldest) -> None:
+    def __init__(
+        self,
+        service: str,
+        outbox: Outbox,
+        open_publisher: OpenPublisher,
+        publish: Callable[[OwnedShard, EventPublisher], Awaitable[int]] = publish_oldest,
+    ) -> None:
         self._outbox = outbox
         self._open_publisher = open_publisher
         self._publish = publish

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from messaging.changes import StoreUnavailable
+from messaging.ports.changes import StoreUnavailable
 
 # Every hot statement is set-based with the same shape for any batch size, so planning it once is right; and it finds
 # its rows by their keys, also when it was planned while the table was still empty.

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
-from messaging.changes import StoreOverloaded, StoreUnavailable
-from messaging.metrics import COMMIT_BATCH_SIZE, COMMIT_SECONDS, COMMIT_WAITING
+from messaging.engine.metrics import COMMIT_BATCH_SIZE, COMMIT_SECONDS, COMMIT_WAITING
+from messaging.ports.changes import StoreOverloaded, StoreUnavailable
 
 Write = TypeVar("Write")
 Result = TypeVar("Result")

@@ -11,15 +11,15 @@ from typing import Any
 import asyncpg
 import structlog
 
-from messaging.changes import StoreUnavailable
-from messaging.failures import PostgresFailures
-from messaging.inbox import keep_inbox
-from messaging.memory_failures import MemoryFailures
-from messaging.memory_outbox import MemoryOutbox
-from messaging.metrics import DEAD_LETTERS, OUTBOX_AGE, OUTBOX_DEPTH, PARKED, PARKED_AGE
-from messaging.outbox import PostgresOutbox, depth_and_age
-from messaging.postgres import unavailable_when_away
-from messaging.publishing import Outbox
+from messaging.engine.metrics import DEAD_LETTERS, OUTBOX_AGE, OUTBOX_DEPTH, PARKED, PARKED_AGE
+from messaging.memory.failures import MemoryFailures
+from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.changes import StoreUnavailable
+from messaging.ports.outbox import Outbox
+from messaging.postgres.connection import unavailable_when_away
+from messaging.postgres.failures import PostgresFailures
+from messaging.postgres.inbox import keep_inbox
+from messaging.postgres.outbox import PostgresOutbox, depth_and_age
 
 log = structlog.get_logger("storage")
 

@@ -10,8 +10,10 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from messaging.consuming import Record, Subscriber
-from messaging.publishing import Batch, EventPublisher, OpenPublisher, Position
+from messaging.ports.event_publisher import EventPublisher, OpenPublisher
+from messaging.ports.outbox import Batch, Position
+from messaging.ports.record import Record
+from messaging.ports.subscription import Subscriber
 
 
 class InProcessBroker:

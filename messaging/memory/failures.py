@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Sequence
 
-from messaging.consuming import Failure, Parked
+from messaging.ports.failures import Failure, Parked
 
 _FIRST_PAUSE = 1.0
 

@@ -1,0 +1,1 @@
+"""Publishers that need no broker: within this process, and into the log."""

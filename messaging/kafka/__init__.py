@@ -1,0 +1,1 @@
+"""Kafka: the publisher, the consumer, the topics, and how its brokers are reached."""

@@ -1,0 +1,43 @@
+"""A record: a message as it was delivered to a consumer, and the error that says it will never be handled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+
+class Rejected(Exception):
+    """This record will never be handled, whatever is tried; the text says why. It becomes a dead letter at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A message as it was delivered. Topic, partition and offset say where it lies: on Kafka, or in the outbox of a
+    service in this process, where the partition is 0 and the offset is the row's id."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    headers: Mapping[str, str]
+    value: bytes
+
+    @property
+    def type(self) -> str:
+        """The event's or command's type. Raises Rejected."""
+        return self.header("ce_type")
+
+    @property
+    def event_id(self) -> UUID:
+        """The id that makes the record happen once. Raises Rejected."""
+        event_id = self.header("ce_id")
+        try:
+            return UUID(event_id)
+        except ValueError:
+            raise Rejected(f"its header ce_id must be a UUID, not {event_id!r}") from None
+
+    def header(self, name: str) -> str:
+        """A header that every message has. Raises Rejected."""
+        value = self.headers.get(name)
+        if value is None:
+            raise Rejected(f"it has no header {name}")
+        return value

@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, the outbox, the inbox, parked records and dead letters."""

@@ -1,0 +1,1 @@
+"""What wires a process: its settings, its storage, its transport and its roles."""
