@@ -41,7 +41,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def serve_until_told(
-    app: ASGIApp, listening: socket.socket, *, on_stop: Callable[[], None], on_started: Callable[[], None]
+    app: ASGIApp,
+    listening: socket.socket,
+    *,
+    keep_alive_seconds: int,
+    on_stop: Callable[[], None],
+    on_started: Callable[[], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT. Then `on_stop` is called, no connection is taken any more, requests in flight are
     answered (for at most four seconds), and this returns."""
@@ -54,6 +59,7 @@ async def serve_until_told(
             log_config=None,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=keep_alive_seconds,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
     )

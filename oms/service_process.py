@@ -34,6 +34,7 @@ async def run_service(
         await serve_until_told(
             http_application([running_service.http]),
             listening,
+            keep_alive_seconds=settings.http_keep_alive_seconds,
             on_stop=running_service.stop_taking_requests,
             on_started=lambda: typer.echo(
                 f"{service.name} service ({', '.join(sorted(roles))}) on http://{host}:{port}, docs at /docs; "
@@ -78,6 +79,7 @@ async def run_all(
         await serve_until_told(
             http_application([service.http for service in services]),
             listening,
+            keep_alive_seconds=settings[ServiceName.ORDER].http_keep_alive_seconds,
             on_stop=stop,
             on_started=lambda: typer.echo(
                 f"orders, inventory and payments on http://{host}:{port}, docs at /docs; publishing: {kind}", err=True

@@ -17,7 +17,18 @@ from tests.real_parts.kafka import free_port
 
 ORDER = {"items": [{"productId": "p1", "quantity": 2}]}
 STARTS_WITHIN = 60.0
-OURS = ("KAFKA_", "ORDER_", "INVENTORY_", "PAYMENT_", "SIMULATED_", "STEP_", "EVENT_", "COMMIT_", "RELAY_")
+OURS = (
+    "KAFKA_",
+    "ORDER_",
+    "INVENTORY_",
+    "PAYMENT_",
+    "SIMULATED_",
+    "STEP_",
+    "EVENT_",
+    "COMMIT_",
+    "HTTP_KEEP_",
+    "RELAY_",
+)
 """What our settings' names begin with."""
 
 
