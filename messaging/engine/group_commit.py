@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
+import structlog
+
 from messaging.engine.metrics import COMMIT_BATCH_SIZE, COMMIT_SECONDS, COMMIT_WAITING
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable
 
@@ -18,6 +20,10 @@ Write = TypeVar("Write")
 Result = TypeVar("Result")
 
 _CLOSE_WITHIN = 2.0
+_CANCEL_WITHIN = 1.0
+_STOPPING = "the service is stopping; try again in a moment"
+
+log = structlog.get_logger("group-commit")
 
 CommitBatch: TypeAlias = Callable[[Sequence[Write]], Awaitable[Sequence[Result]]]
 
@@ -59,6 +65,8 @@ class GroupCommitter(Generic[Write, Result]):
         Raises StoreOverloaded when too many wait (or the service is stopping), StoreUnavailable, or what the store
         raised for this very write. Cancelling the caller hurts no other write.
         """
+        if self._closed:
+            raise StoreOverloaded(_STOPPING)
         if self.is_full:
             raise StoreOverloaded("too many requests are waiting for the database; try again in a moment")
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
@@ -66,24 +74,45 @@ class GroupCommitter(Generic[Write, Result]):
         # Another connection joins only for a whole batch: two that share what waits commit half as much each time.
         none_is_busy = len(self._idle) == self._connections
         if none_is_busy or (self._idle and len(self._waiting) >= self._max_batch):
-            task = asyncio.create_task(self._flush(self._idle.pop()))
-            self._flushing.add(task)
-            task.add_done_callback(self._flushing.discard)
+            self._start_flush()
         return await answer
 
     async def close(self) -> None:
-        """Refuse new writes and return when all that were taken are answered; after two seconds, the rest is
-        cancelled."""
+        """Refuse new writes and return when all that were taken are answered, by the store or, after two seconds, with
+        StoreUnavailable; what still waits then is refused."""
         self._closed = True
         if self._flushing:
             _, hanging = await asyncio.wait(self._flushing, timeout=_CLOSE_WITHIN)
             for flush in hanging:
                 flush.cancel()
+            if hanging:
+                await asyncio.wait(hanging, timeout=_CANCEL_WITHIN)
+        while self._waiting:
+            _fail(self._waiting.popleft()[1], StoreOverloaded(_STOPPING))
+
+    def _start_flush(self) -> None:
+        task = asyncio.create_task(self._flush(self._idle.pop()), name="group commit")
+        self._flushing.add(task)
+        task.add_done_callback(self._flush_ended)
+
+    def _flush_ended(self, task: asyncio.Task[None]) -> None:
+        """What waits goes on with another flush when one is cut off; the batch that it had is answered."""
+        self._flushing.discard(task)
+        if not task.cancelled():
+            task.exception()  # it was logged where it was raised
+        if not self._closed and self._waiting and self._idle:
+            self._start_flush()
 
     async def _flush(self, connection: CommitBatch[Write, Result]) -> None:
+        batch: list[tuple[Write, asyncio.Future[Result]]] = []
         try:
             while batch := self._take():
                 await self._commit(connection, batch)
+        except BaseException as error:
+            log.warning("a commit was cut off", writes=len(batch), error=f"{type(error).__name__}: {error}")
+            for _, answer in batch:
+                _fail(answer, StoreUnavailable("the commit was cut off; it may or may not be stored"))
+            raise
         finally:
             self._idle.append(connection)
 
@@ -112,14 +141,10 @@ class GroupCommitter(Generic[Write, Result]):
             middle = len(batch) // 2
             await self._commit(connection, batch[:middle])
             await self._commit(connection, batch[middle:])
-        except BaseException:
-            for _, answer in batch:
-                answer.cancel()
-            raise
         else:
             self._batch_size.observe(len(batch))
             self._seconds.observe(time.perf_counter() - started)
-            for (_, answer), result in zip(batch, results, strict=True):
+            for (_, answer), result in list(zip(batch, results, strict=True)):  # one answer each, or no answer at all
                 if not answer.done():
                     answer.set_result(result)
 

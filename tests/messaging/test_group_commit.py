@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from messaging.engine import group_commit
 from messaging.engine.group_commit import CommitBatch, GroupCommitter
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable
 
@@ -221,6 +222,97 @@ async def test_closing_answers_everything_that_was_taken_and_refuses_what_comes_
 
     assert await _answers(taken) == [f"stored {write}" for write in range(9)]
     assert sorted(connections[0].stored + connections[1].stored) == list(range(9))
+
+
+async def test_closing_answers_what_hangs_as_unknown_and_refuses_what_still_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(group_commit, "_CLOSE_WITHIN", 0.01)
+    hanging = Connection()
+    committer = _committer(hanging, max_batch=2)
+    taken = [*await _handed_in(committer, [0]), *await _handed_in(committer, range(1, 6))]
+
+    async with asyncio.timeout(DEADLINE):
+        await committer.close()
+        await committer.close()
+    in_flight, *waiting = await _answers(taken)
+
+    assert isinstance(in_flight, StoreUnavailable), "nobody knows whether it is stored"
+    assert [type(answer) for answer in waiting] == [StoreOverloaded] * 5, "nothing of them is stored"
+    assert hanging.batches == [[0]]
+    assert committer.waiting == 0
+    with pytest.raises(StoreOverloaded, match="the service is stopping"):
+        await committer.commit(6)
+
+
+async def test_two_that_close_at_the_same_time_both_wait_for_the_answers() -> None:
+    connection = Connection()
+    committer = _committer(connection)
+    (taken,) = await _handed_in(committer, [0])
+    closing = [asyncio.create_task(committer.close()) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert not any(each.done() for each in closing)
+
+    connection.open_gate()
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.gather(*closing)
+
+    assert await _answers([taken]) == ["stored 0"]
+
+
+async def test_a_commit_that_others_cut_off_is_answered_and_what_waits_goes_on() -> None:
+    connection = Connection()
+    committer = _committer(connection)
+    before = asyncio.all_tasks()
+    first = await _handed_in(committer, [0])
+    (flush,) = asyncio.all_tasks() - before - set(first)
+    later = await _handed_in(committer, [1, 2])
+
+    flush.cancel()
+    connection.open_gate()
+
+    cut_off, *stored = await _answers([*first, *later])
+    assert isinstance(cut_off, StoreUnavailable)
+    assert stored == ["stored 1", "stored 2"]
+
+
+@pytest.mark.parametrize("size", [1, 8])
+async def test_whatever_a_connection_raises_every_write_is_answered_and_later_ones_are_stored(size: int) -> None:
+    """Also in the middle of finding the one that poisoned its batch."""
+
+    class Cut(BaseException):
+        pass
+
+    connection = Connection()
+    connection.open_gate()
+    tries = 0
+
+    async def commit(batch: Sequence[int]) -> Sequence[str]:
+        nonlocal tries
+        tries += 1
+        if tries == 1 and size > 1:
+            raise Poisoned
+        if tries <= 2:
+            raise Cut
+        return await connection(batch)
+
+    committer = _committer(commit)
+    failed = await _answers([asyncio.create_task(committer.commit(write)) for write in range(size)])
+
+    if size == 1:
+        with pytest.raises(StoreUnavailable):
+            await committer.commit(98)
+    assert [type(answer) for answer in failed] == [StoreUnavailable] * size
+    assert await committer.commit(99) == "stored 99"
+
+
+async def test_a_connection_that_answers_too_few_leaves_nobody_waiting() -> None:
+    async def commit(batch: Sequence[int]) -> Sequence[str]:
+        return ["stored"] * (len(batch) - 1)
+
+    answers = await _answers(await _handed_in(_committer(commit), range(3)))
+
+    assert [type(answer) for answer in answers] == [StoreUnavailable] * 3
 
 
 @given(st.sets(st.integers(0, 39)))
