@@ -30,7 +30,6 @@ from messaging.kafka.consumer import BATCH
 from messaging.kafka.publisher import partition_of
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.message import Message
-from oms.services import ServiceName
 from order_service.domain.commands import RefundPayment
 from order_service.infrastructure.command_encoding import encode_command
 from shared_kernel.money import Money
@@ -46,8 +45,8 @@ _PENDING_ORDERS = """
     from unnest($1::uuid[]) as id
 """
 _HANDLED = {
-    ServiceName.PAYMENT: "select count(*) from payments where status = 'REFUNDED'",
-    ServiceName.ORDER: "select count(*) from orders where payment_status = 'REQUESTED'",
+    "payment": "select count(*) from payments where status = 'REFUNDED'",
+    "order": "select count(*) from orders where payment_status = 'REQUESTED'",
 }
 _KEPT = "select (select count(*) from inbox), (select count(*) from outbox), (select min(error) from parked)"
 
@@ -57,7 +56,7 @@ class _Party:
     """A service's consumer, what it finds, and what has to be there before."""
 
     name: str
-    service: ServiceName
+    service: str
     message: Callable[[UUID], Message]
     prepare: Callable[[str, Sequence[UUID]], Awaitable[None]]
     aims: tuple[Aim, ...] = ()
@@ -71,12 +70,12 @@ async def measure(environment: Environment) -> list[Figure]:
     parties = (
         _Party(
             "RefundPayment",
-            ServiceName.PAYMENT,
+            "payment",
             _refund,
             _nothing,
             (Aim(8_000, at_least=True, of_ratio=False, unit="/s"),),
         ),
-        _Party("StockReserved, the saga", ServiceName.ORDER, _stock_reserved, _pending_orders),
+        _Party("StockReserved, the saga", "order", _stock_reserved, _pending_orders),
     )
     for number in range(plan.rounds):
         for party in parties:
@@ -185,7 +184,7 @@ async def _produce(kafka: KafkaSettings, messages: Sequence[Message]) -> None:
         await producer.stop()
 
 
-async def _check_each_once(dsn: str, name: ServiceName, records: int) -> None:
+async def _check_each_once(dsn: str, name: str, records: int) -> None:
     async with connected(dsn) as connection:
         handled = await connection.fetchval(_HANDLED[name])
         claims, answers, error = await connection.fetchrow(_KEPT)

@@ -15,7 +15,7 @@ import asyncpg
 
 from benchmarks.waiting import until
 from messaging.runtime.database import migrate
-from oms.services import SERVICES, ServiceName
+from oms.services import SERVICES
 
 # /tmp may be memory, where fsync costs nothing; /var/tmp survives a restart, so it is a disk.
 _DISK = Path("/var/tmp")  # noqa: S108
@@ -32,7 +32,7 @@ class DatabaseServer:
     settings: str
     folder: Path | None
 
-    async def fresh(self, name: str, service: ServiceName = ServiceName.ORDER) -> str:
+    async def fresh(self, name: str, service: str = "order") -> str:
         """The DSN of a new database `oms_bench_…` with the schema of a service; one left over is dropped."""
         name = f"oms_bench_{name}"
         async with connected(self.dsn) as connection:

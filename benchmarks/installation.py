@@ -11,7 +11,7 @@ from benchmarks.database import connected
 from benchmarks.environment import Environment
 from benchmarks.processes import Service, all_in_one, running, service
 from benchmarks.waiting import until
-from oms.services import ServiceName
+from oms.services import SERVICES
 
 ALL_ROLES = "api,relay,consumer"
 TOGETHER: Mapping[str, str] = {"order service": ALL_ROLES}
@@ -50,13 +50,13 @@ async def three_services(
     databases = await _databases(environment)
     settings = {**environment.kafka_settings(part), **_urls(databases)}
     starts = {
-        **{name: service(ServiceName.ORDER, roles, settings) for name, roles in order_processes.items()},
-        "inventory service": service(ServiceName.INVENTORY, ALL_ROLES, settings),
-        "payment service": service(ServiceName.PAYMENT, ALL_ROLES, settings),
+        **{name: service("order", roles, settings) for name, roles in order_processes.items()},
+        "inventory service": service("inventory", ALL_ROLES, settings),
+        "payment service": service("payment", ALL_ROLES, settings),
     }
     async with AsyncExitStack() as stack:
         processes = {name: await stack.enter_async_context(running(start)) for name, start in starts.items()}
-        installation = Installation(processes, databases[ServiceName.ORDER], part)
+        installation = Installation(processes, databases["order"], part)
         await _confirm_one_order(installation, processes["inventory service"])
         yield installation
 
@@ -66,16 +66,16 @@ async def one_process(environment: Environment) -> AsyncIterator[Installation]:
     """`oms up` on fresh databases: messages travel within the process."""
     databases = await _databases(environment)
     async with running(all_in_one(_urls(databases))) as process:
-        installation = Installation({"oms up": process}, databases[ServiceName.ORDER], part="")
+        installation = Installation({"oms up": process}, databases["order"], part="")
         await _confirm_one_order(installation, process)
         yield installation
 
 
-async def _databases(environment: Environment) -> dict[ServiceName, str]:
-    return {name: await environment.database.fresh(name.value, name) for name in ServiceName}
+async def _databases(environment: Environment) -> dict[str, str]:
+    return {name: await environment.database.fresh(name, name) for name in SERVICES}
 
 
-def _urls(databases: Mapping[ServiceName, str]) -> dict[str, str]:
+def _urls(databases: Mapping[str, str]) -> dict[str, str]:
     return {f"{name.upper()}_DATABASE_URL": dsn for name, dsn in databases.items()}
 
 

@@ -7,12 +7,13 @@ import typer
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
 from messaging.runtime import database as service_database
+from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role
 from oms import load as load_test
 from oms import operators
 from oms.environment import read_settings, run
 from oms.service_process import run_all, run_service
-from oms.services import SERVICES, TOPICS, ServiceName
+from oms.services import SERVICES, TOPICS, service_named
 from oms.tail import tail
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -25,6 +26,7 @@ app.add_typer(operators.dead_letters, name="dead-letters")
 app.add_typer(operators.parked, name="parked")
 
 
+ONE_OF = f"One of {', '.join(SERVICES)}."
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)]
 
@@ -44,25 +46,24 @@ def up(
 
 @app.command()
 def serve(
-    service: Annotated[ServiceName, typer.Argument(help="Which service.")],
+    service: Annotated[Service, typer.Argument(help=ONE_OF, metavar="SERVICE", parser=service_named)],
     roles: Annotated[
         str, typer.Option(help="What this process does: api, relay, consumer, or several with commas.")
     ] = "api,relay,consumer",
     host: Host = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(help="Port to listen on. [default: 8000, 8001, 8002]", min=1, max=65535)
+        int | None, typer.Option(help="Port to listen on. [default: the service's own, from 8000 on]", min=1, max=65535)
     ] = None,
     samples: Annotated[bool, typer.Option("--samples", help="inventory: put products p1 to p5 on sale.")] = False,
 ) -> None:
     """One service, with one or more of its roles."""
-    if samples and service is not ServiceName.INVENTORY:
+    if samples and service.name != "inventory":
         raise typer.BadParameter("--samples is for the inventory")
     try:
         wanted = frozenset(Role(role.strip()) for role in roles.split(","))
     except ValueError:
         raise typer.BadParameter(f"roles are {', '.join(Role)}, separated by commas, not {roles!r}") from None
-    chosen = SERVICES[service]
-    kafka, settings = read_settings(KafkaSettings, chosen.settings)
+    kafka, settings = read_settings(KafkaSettings, service.settings)
     if Role.RELAY in wanted and settings.event_publisher is PublisherKind.IN_PROCESS:
         typer.echo(
             "EVENT_PUBLISHER=in-process has nobody to deliver to in a service on its own: "
@@ -71,15 +72,18 @@ def serve(
         )
         raise typer.Exit(2)
     options = {"samples": True} if samples else {}
-    run(run_service(chosen, settings, kafka, wanted, host, port or chosen.port, options))
+    run(run_service(service, settings, kafka, wanted, host, port or service.port, options))
 
 
 @app.command()
 def migrate(
-    service: Annotated[ServiceName | None, typer.Argument(help="Which service; all of them unless given.")] = None,
+    service: Annotated[
+        Service | None,
+        typer.Argument(help=f"{ONE_OF} All of them unless given.", metavar="SERVICE", parser=service_named),
+    ] = None,
 ) -> None:
     """Bring the databases' schemas up to date."""
-    chosen = [SERVICES[service]] if service else list(SERVICES.values())
+    chosen = [service] if service else list(SERVICES.values())
     _, *settings = read_settings(KafkaSettings, *(one.settings for one in chosen))
 
     async def main() -> None:

@@ -17,10 +17,11 @@ from rich.table import Column, Table
 from messaging.brokerless.in_process import InProcessBroker
 from messaging.postgres.failures import Kept, PostgresFailures
 from messaging.runtime import database as service_database
+from messaging.runtime.service import Service
 from messaging.runtime.settings import Role
 from messaging.runtime.storage import open_pool
 from oms.environment import CannotDo, LogLevel, read_settings, run
-from oms.services import SERVICES, ServiceName
+from oms.services import SERVICES, service_named
 from order_service.application.find_orders import OrderNotFound
 from order_service.bootstrap import OrderService, order_service
 from order_service.domain.order import InvalidOrder, OrderId
@@ -33,8 +34,16 @@ orders = typer.Typer(no_args_is_help=True, help="Orders whose compensation faile
 dead_letters = typer.Typer(no_args_is_help=True, help="Messages that a service will never handle as they are.")
 parked = typer.Typer(no_args_is_help=True, help="Messages that wait behind one that could not be handled.")
 
-OneService = Annotated[ServiceName, typer.Option("--service", "-s", help="Whose.")]
-AnyService = Annotated[ServiceName | None, typer.Option("--service", "-s", help="Whose; everyone's unless given.")]
+_ONE_OF = f"Whose: {', '.join(SERVICES)}"
+OneService = Annotated[
+    Service, typer.Option("--service", "-s", help=f"{_ONE_OF}.", metavar="SERVICE", parser=service_named)
+]
+AnyService = Annotated[
+    Service | None,
+    typer.Option(
+        "--service", "-s", help=f"{_ONE_OF}; everyone's unless given.", metavar="SERVICE", parser=service_named
+    ),
+]
 Key = Annotated[str | None, typer.Option("--key", "-k", help="Those of one order.")]
 
 
@@ -48,12 +57,11 @@ async def _orders() -> AsyncIterator[OrderService]:
 
 
 @asynccontextmanager
-async def _failures(name: ServiceName) -> AsyncIterator[PostgresFailures]:
-    service = SERVICES[name]
+async def _failures(service: Service) -> AsyncIterator[PostgresFailures]:
     (settings,) = read_settings(service.settings, log_level=LogLevel.ERROR)
     url = service.database_url(settings)
     if url == "memory":
-        raise CannotDo(f"{name.upper()}_DATABASE_URL=memory keeps nothing that could be looked at from here")
+        raise CannotDo(f"{service.name.upper()}_DATABASE_URL=memory keeps nothing that could be looked at from here")
     dsn = await service_database.resolve(url, settings.data_dir, service.database_name)
     async with open_pool(dsn) as pool:
         yield PostgresFailures(pool)
@@ -101,9 +109,9 @@ def dead_letters_list(service: AnyService = None, key: Key = None) -> None:
     """List dead letters, oldest first."""
 
     async def main() -> None:
-        for name in [service] if service else SERVICES:
-            async with _failures(name) as failures:
-                _print(name, await failures.dead_letters(key, LISTED))
+        for one in [service] if service else SERVICES.values():
+            async with _failures(one) as failures:
+                _print(one, await failures.dead_letters(key, LISTED))
 
     run(main())
 
@@ -116,7 +124,7 @@ def dead_letters_show(letter_id: Annotated[int, typer.Argument(help="Its number.
         async with _failures(service) as failures:
             letter = await failures.dead_letter(letter_id)
         if letter is None:
-            raise CannotDo(f"{service} has no dead letter {letter_id}")
+            raise CannotDo(f"{service.name} has no dead letter {letter_id}")
         record = letter.record
         typer.echo(f"at:       {record.topic}[{record.partition}]@{record.offset}, {letter.since:%F %T}")
         typer.echo(f"error:    {letter.error} (after {letter.attempts} attempts)")
@@ -147,11 +155,11 @@ def dead_letters_replay(
             else:
                 ids = [letter.id for letter in await failures.dead_letters(key, 1_000_000)]
             if not ids:
-                raise CannotDo(f"{service} has no such dead letter")
+                raise CannotDo(f"{service.name} has no such dead letter")
             starts = range(0, len(ids), AT_ONCE)
             for start in track(starts, "replaying", console=Console(stderr=True), transient=True):
                 await failures.replay(ids[start : start + AT_ONCE])
-        typer.echo(f"{service}: {len(ids)} to be handled again by its consumer's next sweep")
+        typer.echo(f"{service.name}: {len(ids)} to be handled again by its consumer's next sweep")
 
     run(main())
 
@@ -161,9 +169,9 @@ def parked_list(service: AnyService = None) -> None:
     """List parked messages, oldest first. The first of each key is the one that fails."""
 
     async def main() -> None:
-        for name in [service] if service else SERVICES:
-            async with _failures(name) as failures:
-                _print(name, await failures.parked(LISTED))
+        for one in [service] if service else SERVICES.values():
+            async with _failures(one) as failures:
+                _print(one, await failures.parked(LISTED))
 
     run(main())
 
@@ -175,13 +183,13 @@ def parked_retry(service: OneService, key: Key = None) -> None:
     async def main() -> None:
         async with _failures(service) as failures:
             await failures.retry(key)
-        typer.echo(f"{service}: to be tried by its consumer's next sweep")
+        typer.echo(f"{service.name}: to be tried by its consumer's next sweep")
 
     run(main())
 
 
-def _print(service: ServiceName, kept: Sequence[Kept]) -> None:
-    table = Table("no.", "type", "at", "key", "tried", "error", title=f"{service} service", title_justify="left")
+def _print(service: Service, kept: Sequence[Kept]) -> None:
+    table = Table("no.", "type", "at", "key", "tried", "error", title=f"{service.name} service", title_justify="left")
     for one in kept:
         record = one.record
         table.add_row(
@@ -192,4 +200,4 @@ def _print(service: ServiceName, kept: Sequence[Kept]) -> None:
             str(one.attempts),
             one.error,
         )
-    Console().print(table if kept else f"{service}: none")
+    Console().print(table if kept else f"{service.name}: none")

@@ -6,14 +6,16 @@ from contextlib import AsyncExitStack
 import typer
 
 from http_api.application import http_application
+from http_api.running_service import RunningService
 from messaging.brokerless.in_process import InProcessBroker
 from messaging.engine.background import running
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
+from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role, ServiceSettings
 from messaging.runtime.transport import transport_of
 from oms.process import listen, serve_until_told
-from oms.services import EVENT_TOPICS, SERVICES, TOPICS, RunningService, Service, ServiceName
+from oms.services import EVENT_TOPICS, SERVICES, TOPICS
 from oms.tail import show_events, tail
 
 
@@ -45,7 +47,7 @@ async def run_service(
 
 
 async def run_all(
-    settings: Mapping[ServiceName, ServiceSettings],
+    settings: Mapping[str, ServiceSettings],
     kafka: KafkaSettings,
     host: str,
     port: int,
@@ -55,7 +57,7 @@ async def run_all(
 ) -> None:
     """Serve all services from one process until told to stop, and print each event as it is delivered."""
     listening = listen(host, port)
-    kind = settings[ServiceName.ORDER].event_publisher
+    kind = settings["order"].event_publisher
     broker = InProcessBroker()
     transport = transport_of(kind, kafka, broker)
     async with AsyncExitStack() as stack:
@@ -68,7 +70,7 @@ async def run_all(
             await stack.enter_async_context(transport.deliver("shown", EVENT_TOPICS, show_events))
         services: list[RunningService] = []
         for name, service in SERVICES.items():
-            options = {"samples": samples} if name is ServiceName.INVENTORY else {}
+            options = {"samples": samples} if name == "inventory" else {}
             services.append(await stack.enter_async_context(service.start(settings[name], transport, **options)))
         await stack.enter_async_context(broker.delivering())
 
@@ -79,7 +81,7 @@ async def run_all(
         await serve_until_told(
             http_application([service.http for service in services]),
             listening,
-            keep_alive_seconds=settings[ServiceName.ORDER].http_keep_alive_seconds,
+            keep_alive_seconds=settings["order"].http_keep_alive_seconds,
             on_stop=stop,
             on_started=lambda: typer.echo(
                 f"orders, inventory and payments on http://{host}:{port}, docs at /docs; publishing: {kind}", err=True

@@ -60,6 +60,6 @@ class InProcessBroker:
         """One for each shard; they share the subscribers."""
         yield self
 
-    def publishers(self, service: str, first_position_partition: int) -> OpenPublisher:  # noqa: ARG002
+    def publishers(self, service: str) -> OpenPublisher:  # noqa: ARG002
         """See Transport."""
         return self.open_publisher

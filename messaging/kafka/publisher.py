@@ -1,9 +1,9 @@
 """Kafka: the publisher that puts every message onto its topic exactly once.
 
 Each shard publishes with its own transactional id, one transaction a batch: the messages, and one record on the
-compacted topic `outbox-positions` that names the outbox rows they came from. Starting a shard's producer fences the
-previous one inside the broker, a paused zombie's too, and settles what it left open; only then is the position read.
-So whoever takes a shard over knows which rows are out already, and a read_committed consumer never sees a message
+service's compacted topic of positions that names the outbox rows they came from. Starting a shard's producer fences
+the previous one inside the broker, a paused zombie's too, and settles what it left open; only then is the position
+read. So whoever takes a shard over knows which rows are out already, and a read_committed consumer never sees a message
 twice or out of order. (The idea of storing the source's position in the sink's transaction is Kafka Connect's
 exactly-once source, KIP-618.)
 """
@@ -22,7 +22,7 @@ from aiokafka.errors import KafkaError
 
 from messaging.kafka.client import client_options
 from messaging.kafka.settings import KafkaSettings
-from messaging.kafka.topics import POSITIONS_TOPIC
+from messaging.kafka.topics import positions_of
 from messaging.ports.event_publisher import EventPublisher
 from messaging.ports.message import Message
 from messaging.ports.outbox import Batch, Position
@@ -49,11 +49,13 @@ def partition_of(key: bytes, partitions: int) -> int:
 class KafkaPublisher:
     """Publishes one shard's batches. After any exception it must be closed and a new one opened."""
 
-    def __init__(self, producer: Any, settings: KafkaSettings, position_key: bytes, position_partition: int) -> None:
+    def __init__(self, producer: Any, settings: KafkaSettings, service: str, shard: int) -> None:
         self._producer = producer
         self._settings = settings
-        self._position_key = position_key
-        self._position_partition = position_partition
+        self._position_key = f"{service}/{shard}".encode()
+        # Each shard keeps its positions on a partition of its own, so that nobody else's open transaction can hide its
+        # last position from it.
+        self._positions = TopicPartition(settings.prefix + positions_of(service).name, shard)
 
     async def publish(self, batch: Batch) -> None:
         """See EventPublisher. One transaction; raises KafkaError or TimeoutError, and then the outcome may be
@@ -68,10 +70,10 @@ class KafkaPublisher:
             ]
             acknowledged.append(
                 await producer.send(
-                    self._settings.prefix + POSITIONS_TOPIC,
+                    self._positions.topic,
                     key=self._position_key,
                     value=json.dumps(position, separators=(",", ":")).encode(),
-                    partition=self._position_partition,
+                    partition=self._positions.partition,
                 )
             )
             await asyncio.gather(*acknowledged)
@@ -83,7 +85,7 @@ class KafkaPublisher:
 
         Raises KafkaError when a transaction of an earlier publisher is still open there, although starting ours has
         ended it: then nobody can tell whether that batch is out."""
-        partition = TopicPartition(self._settings.prefix + POSITIONS_TOPIC, self._position_partition)
+        partition = self._positions
         async with (
             _within(_READ_POSITION_WITHIN, "reading the last position"),
             _consumer(self._settings, "read_uncommitted") as anything,
@@ -136,15 +138,8 @@ class KafkaPublisher:
 
 
 @asynccontextmanager
-async def open_kafka_publisher(
-    settings: KafkaSettings, service: str, first_position_partition: int, shard: int
-) -> AsyncIterator[EventPublisher]:
-    """A publisher that has fenced every earlier one of the same service and shard.
-
-    Each shard keeps its positions on a partition of its own, `first_position_partition` + `shard`, so that nobody
-    else's open transaction can hide its last position from it.
-    """
-    name = f"{service}/{shard}"
+async def open_kafka_publisher(settings: KafkaSettings, service: str, shard: int) -> AsyncIterator[EventPublisher]:
+    """A publisher that has fenced every earlier one of the same service and shard."""
     producer = AIOKafkaProducer(
         **client_options(settings),
         client_id=f"oms-relay-{service}-{shard}",
@@ -156,7 +151,7 @@ async def open_kafka_publisher(
     try:
         async with _within(_START_WITHIN, "starting the producer"):
             await producer.start()
-        yield KafkaPublisher(producer, settings, name.encode(), first_position_partition + shard)
+        yield KafkaPublisher(producer, settings, service, shard)
     finally:
         await _stop(producer)
 

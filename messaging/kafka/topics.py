@@ -9,9 +9,8 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from messaging.kafka.client import client_options, record_of
 from messaging.kafka.settings import KafkaSettings
+from messaging.ports.outbox import SHARDS
 from messaging.ports.record import Record
-
-POSITIONS_TOPIC = "outbox-positions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,11 @@ class Topic:
     options: dict[str, str] = field(default_factory=dict)
 
 
-POSITIONS = Topic(POSITIONS_TOPIC, 16, compacted=True, options={"segment.bytes": str(16 * 1024 * 1024)})
+def positions_of(service: str) -> Topic:
+    """Where the relays of a service write down what they published: a partition for each shard of its outbox."""
+    return Topic(
+        f"{service}-outbox-positions", SHARDS, compacted=True, options={"segment.bytes": str(16 * 1024 * 1024)}
+    )
 
 
 async def create_topics(settings: KafkaSettings, topics: Sequence[Topic], *, replication: int = 1) -> list[str]:

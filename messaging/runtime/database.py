@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool
 from messaging.runtime import embedded_postgres
 
 _MIGRATION_LOCK = 0x6F6D_73
+_ENVIRONMENT = Path(__file__).parent / "alembic"
 
 
 async def resolve(database_url: str, data_dir: Path, name: str) -> str:
@@ -23,7 +24,7 @@ async def resolve(database_url: str, data_dir: Path, name: str) -> str:
 
 
 async def migrate(dsn: str, migrations: Path) -> None:
-    """Bring the schema up to date with a folder of Alembic migrations. Safe to run from several processes at once: they
+    """Bring the schema up to date with a folder of Alembic revisions. Safe to run from several processes at once: they
     take turns."""
 
     async def connect() -> Any:
@@ -38,9 +39,17 @@ async def migrate(dsn: str, migrations: Path) -> None:
         await engine.dispose()
 
 
+def alembic_config(connection: Connection, migrations: Path) -> Config:
+    """What Alembic must know to run a folder of revisions over a connection."""
+    config = Config()
+    # Alembic's options are ConfigParser's, where a percent sign is special.
+    config.set_main_option("script_location", str(_ENVIRONMENT).replace("%", "%%"))
+    config.set_main_option("version_locations", str(migrations).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    config.attributes["connection"] = connection
+    return config
+
+
 def _upgrade(connection: Connection, migrations: Path) -> None:
     connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-    config = Config()
-    config.set_main_option("script_location", str(migrations))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(alembic_config(connection, migrations), "head")

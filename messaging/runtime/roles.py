@@ -1,4 +1,4 @@
-"""The roles that a process of a service plays beside its API: its relay, its consumer, and what sweeps behind them."""
+"""What a process of a service does beside its API: its relay, its consumer, and what sweeps behind them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,22 +26,21 @@ class Sweep:
 
 
 @asynccontextmanager
-async def playing(
+async def run_roles(
     roles: frozenset[Role],
     service: str,
     storage: ServiceStorage,
     transport: Transport,
     *,
-    first_position_partition: int,
     subscriptions: Sequence[Subscription],
     sweeps: Sequence[Sweep] = (),
 ) -> AsyncIterator[Relay | None]:
-    """Play the roles while this lasts, and answer the relay if there is one. Leaving stops the consumer first, then
+    """Run the roles while this lasts, and answer the relay if there is one. Leaving stops the consumer first, then
     the relay after its batches."""
     async with AsyncExitStack() as stack:
         relay = None
         if Role.RELAY in roles:
-            relay = Relay(service, storage.outbox, transport.publishers(service, first_position_partition))
+            relay = Relay(service, storage.outbox, transport.publishers(service))
             await stack.enter_async_context(running(relay.run()))
             stack.push_async_callback(relay.finish_batches)
         if Role.CONSUMER in roles:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 import structlog
@@ -20,6 +20,9 @@ from messaging.postgres.connection import unavailable_when_away
 from messaging.postgres.failures import PostgresFailures
 from messaging.postgres.inbox import keep_inbox
 from messaging.postgres.outbox import PostgresOutbox, depth_and_age
+from messaging.runtime.database import migrate, resolve
+from messaging.runtime.service import Service
+from messaging.runtime.settings import ServiceSettings
 
 log = structlog.get_logger("storage")
 
@@ -76,6 +79,56 @@ async def postgres_storage(
         yield ServiceStorage(outbox, failures, partial(pool.fetchval, "select 1"), refresh, keep_house)
     finally:
         await outbox.close()
+
+
+class Closable(Protocol):
+    """What every store of aggregates has."""
+
+    async def close(self) -> None:
+        """Answer everything that was taken, then close the connections."""
+        ...
+
+
+InMemory = TypeVar("InMemory", bound=Closable)
+InPostgres = TypeVar("InPostgres", bound=Closable)
+
+
+@asynccontextmanager
+async def open_store(
+    service: Service,
+    settings: ServiceSettings,
+    *,
+    in_memory: Callable[[MemoryOutbox], InMemory],
+    in_postgres: Callable[..., InPostgres],
+) -> AsyncIterator[tuple[InMemory | InPostgres, ServiceStorage]]:
+    """A service's aggregates, and what it keeps beside them, where its *_DATABASE_URL says.
+
+    `in_memory` makes the store for `memory`. `in_postgres` makes it from a DSN, a pool, and how many connections,
+    writes a batch and waiting writes it may have.
+    """
+    database_url = service.database_url(settings)
+    if database_url == "memory":
+        outbox = MemoryOutbox()
+        yield in_memory(outbox), memory_storage(service.name, outbox)
+        return
+    dsn = await resolve(database_url, settings.data_dir, service.database_name)
+    if database_url == "embedded":
+        await migrate(dsn, service.migrations)
+    async with (
+        open_pool(dsn) as pool,
+        postgres_storage(service.name, dsn, pool, relay_idle_timeout=settings.relay_idle_timeout_seconds) as storage,
+    ):
+        store = in_postgres(
+            dsn,
+            pool,
+            connections=settings.commit_connections,
+            max_batch=settings.commit_batch_max,
+            max_waiting=settings.commit_queue_max,
+        )
+        try:
+            yield store, storage
+        finally:
+            await store.close()
 
 
 def memory_storage(service: str, outbox: MemoryOutbox) -> ServiceStorage:

@@ -18,8 +18,8 @@ from messaging.runtime.settings import PublisherKind
 class Transport(Protocol):
     """Both ends of it: the EventPublisher adapter of a service's relay, and the deliveries to its consumer."""
 
-    def publishers(self, service: str, first_position_partition: int) -> OpenPublisher:
-        """The publishers of a service's shards. Partitions of the positions topic from the given one on are its own."""
+    def publishers(self, service: str) -> OpenPublisher:
+        """The publishers of a service's shards."""
         ...
 
     def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> AbstractAsyncContextManager[None]:
@@ -33,9 +33,9 @@ class KafkaTransport:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
 
-    def publishers(self, service: str, first_position_partition: int) -> OpenPublisher:
+    def publishers(self, service: str) -> OpenPublisher:
         """See Transport."""
-        return partial(open_kafka_publisher, self._settings, service, first_position_partition)
+        return partial(open_kafka_publisher, self._settings, service)
 
     def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> AbstractAsyncContextManager[None]:
         """See Transport."""
@@ -45,7 +45,7 @@ class KafkaTransport:
 class LoggingTransport:
     """Messages become lines of the log, and nothing is delivered to anybody."""
 
-    def publishers(self, service: str, first_position_partition: int) -> OpenPublisher:  # noqa: ARG002
+    def publishers(self, service: str) -> OpenPublisher:  # noqa: ARG002
         """See Transport."""
         return open_logging_publisher
 

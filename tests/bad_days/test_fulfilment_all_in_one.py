@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 
-from oms.services import ServiceName
 from tests.bad_days.fulfilment_load import Customers
 from tests.real_parts.postgres import PostgresServer
 from tests.real_parts.three_services import PRODUCTS, ThreeServices, all_in_one
@@ -23,12 +22,12 @@ async def test_every_order_settles_and_the_sums_agree_when_the_process_is_killed
 ) -> None:
     rng = random.Random(5)
     async with all_in_one(postgres, tmp_path, STEP_TIMEOUT_SECONDS="60") as services:
-        customers = Customers(lambda: services.url(ServiceName.ORDER), rng)
+        customers = Customers(lambda: services.url("order"), rng)
         placing = asyncio.create_task(customers.place(ORDERS))
         for _ in range(KILLS):
             await asyncio.sleep(rng.uniform(0.1, 1.0))  # the moment of the kill is the scenario
-            services.kill(ServiceName.ORDER)
-            await asyncio.to_thread(services.start, ServiceName.ORDER)
+            services.kill("order")
+            await asyncio.to_thread(services.start, "order")
         await placing
         await services.until_settled(ORDERS)
         audit = await services.audit()
@@ -56,7 +55,7 @@ async def test_a_cancellation_at_any_moment_leaves_an_order_either_cancelled_or_
 ) -> None:
     rng = random.Random(6)
     async with all_in_one(postgres, tmp_path, SIMULATED_DELAY_SECONDS="0.05") as services:
-        url = services.url(ServiceName.ORDER)
+        url = services.url("order")
         placed = await _at_once(services, [("/orders", {"items": [{"productId": "p1", "quantity": 1}]})] * 200)
         orders = [answer.json()["orderId"] for answer in placed]
 
@@ -76,5 +75,5 @@ async def test_a_cancellation_at_any_moment_leaves_an_order_either_cancelled_or_
 
 async def _at_once(services: ThreeServices, requests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[httpx.Response]:
     limits = httpx.Limits(max_connections=64)
-    async with httpx.AsyncClient(base_url=services.url(ServiceName.ORDER), timeout=60, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=services.url("order"), timeout=60, limits=limits) as client:
         return await asyncio.gather(*(client.post(path, json=body) for path, body in requests))

@@ -4,7 +4,7 @@ import asyncio
 import random
 from pathlib import Path
 
-from oms.services import SERVICES, ServiceName
+from oms.services import SERVICES
 from tests.bad_days.fulfilment_load import Customers
 from tests.real_parts.kafka import Broker
 from tests.real_parts.postgres import PostgresServer
@@ -19,7 +19,7 @@ async def test_every_order_settles_and_the_sums_agree_when_services_are_killed_a
 ) -> None:
     rng = random.Random(4)
     async with three_services(broker, postgres, tmp_path, STEP_TIMEOUT_SECONDS="60") as services:
-        customers = Customers(lambda: services.url(ServiceName.ORDER), rng)
+        customers = Customers(lambda: services.url("order"), rng)
         placing = asyncio.create_task(customers.place(ORDERS))
         await _kill_at_random(services, rng)
         await placing

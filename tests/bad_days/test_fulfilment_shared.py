@@ -8,7 +8,7 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from messaging.kafka.settings import KafkaSettings
-from oms.services import SERVICES, ServiceName
+from oms.services import SERVICES
 from tests.bad_days.fulfilment_load import Customers
 from tests.real_parts.kafka import Broker
 from tests.real_parts.postgres import PostgresServer
@@ -16,9 +16,9 @@ from tests.real_parts.three_services import ThreeServices, three_services
 
 ORDERS = 300
 CONSUMED = {
-    ServiceName.ORDER: ("inventory-events", "payment-events"),
-    ServiceName.INVENTORY: ("inventory-commands",),
-    ServiceName.PAYMENT: ("payment-commands",),
+    "order": ("inventory-events", "payment-events"),
+    "inventory": ("inventory-commands",),
+    "payment": ("payment-commands",),
 }
 
 
@@ -27,7 +27,7 @@ async def test_two_instances_share_the_work_and_a_replay_from_the_beginning_chan
 ) -> None:
     rng = random.Random(7)
     async with three_services(broker, postgres, tmp_path) as services:
-        customers = Customers(lambda: services.url(ServiceName.ORDER), rng)
+        customers = Customers(lambda: services.url("order"), rng)
         placing = asyncio.create_task(customers.place(ORDERS))
         for name in SERVICES:  # each start is a rebalance, and so is each end
             await asyncio.to_thread(services.start, name, f"{name} 2")
@@ -58,7 +58,7 @@ async def _stop(services: ThreeServices, instance: str) -> None:
     assert await asyncio.to_thread(services.processes[instance].wait, 20) == 0
 
 
-async def _rewind(kafka: KafkaSettings, service: ServiceName) -> int:
+async def _rewind(kafka: KafkaSettings, service: str) -> int:
     """Have the service's group begin with the first record of each partition; answers how many records that are."""
     async with _group(kafka, service) as (consumer, partitions):
         beginnings, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
@@ -66,7 +66,7 @@ async def _rewind(kafka: KafkaSettings, service: ServiceName) -> int:
         return sum(ends[partition] - beginnings[partition] for partition in partitions)
 
 
-async def _until_read(kafka: KafkaSettings, service: ServiceName, within: float = 60.0) -> None:
+async def _until_read(kafka: KafkaSettings, service: str, within: float = 60.0) -> None:
     async with _group(kafka, service) as (consumer, partitions):
         ends = await consumer.end_offsets(partitions)
         read = dict.fromkeys(partitions, 0)
@@ -83,7 +83,7 @@ async def _until_read(kafka: KafkaSettings, service: ServiceName, within: float 
 class _group:  # noqa: N801  used as a context manager
     """A member of nobody's that sees and sets the offsets of a service's group."""
 
-    def __init__(self, kafka: KafkaSettings, service: ServiceName) -> None:
+    def __init__(self, kafka: KafkaSettings, service: str) -> None:
         self._partitions = [TopicPartition(kafka.prefix + topic, n) for topic in CONSUMED[service] for n in range(4)]
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=kafka.bootstrap_servers,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import httpx
 
-from oms.services import ServiceName
 from tests.real_parts.order_process import ORDER
 from tests.real_parts.payment_gateway import real_gateway
 from tests.real_parts.postgres import PostgresServer
@@ -19,7 +18,7 @@ async def test_orders_wait_for_the_gateway_or_are_taken_back_and_its_books_agree
     with real_gateway() as gateway:
         environment = {"PAYMENT_GATEWAY": gateway.url, "STEP_TIMEOUT_SECONDS": "4"}
         async with all_in_one(postgres, tmp_path, **environment) as services:
-            url = services.url(ServiceName.ORDER)
+            url = services.url("order")
             async with httpx.AsyncClient(base_url=url, timeout=30) as client:
                 gateway.stop()
                 await _place(client, 20)

@@ -23,9 +23,11 @@ ALL_TOPICS = [
     "order-events",
     "inventory-commands",
     "payment-commands",
-    "outbox-positions",
+    "order-outbox-positions",
     "inventory-events",
+    "inventory-outbox-positions",
     "payment-events",
+    "payment-outbox-positions",
 ]
 
 

@@ -9,7 +9,8 @@ from uuid import UUID
 import httpx
 from uuid_utils.compat import uuid7
 
-from inventory_service.bootstrap import InventoryService, inventory_service
+from http_api.running_service import RunningService
+from inventory_service.bootstrap import inventory_service
 from inventory_service.infrastructure import event_encoding
 from inventory_service.settings import InventorySettings
 from messaging.brokerless.in_process import InProcessBroker
@@ -49,7 +50,7 @@ class OrderService:
 @asynccontextmanager
 async def _running(
     database_url: str, roles: frozenset[Role] = frozenset(Role)
-) -> AsyncIterator[tuple[InventoryService, OrderService]]:
+) -> AsyncIterator[tuple[RunningService, OrderService]]:
     broker = InProcessBroker()
     orders = OrderService(broker)
     settings = InventorySettings(inventory_database_url=database_url)
@@ -61,7 +62,7 @@ async def _running(
         yield service, orders
 
 
-async def _get(service: InventoryService, path: str) -> tuple[int, Any]:
+async def _get(service: RunningService, path: str) -> tuple[int, Any]:
     transport = httpx.ASGITransport(service.app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://inventory") as client:
         answer = await client.get(path)

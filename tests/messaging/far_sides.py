@@ -15,12 +15,10 @@ from messaging.brokerless.in_process import InProcessBroker
 from messaging.brokerless.logging_publisher import open_logging_publisher
 from messaging.kafka.publisher import open_kafka_publisher
 from messaging.kafka.settings import KafkaSettings
-from messaging.kafka.topics import Topic, create_topics
+from messaging.kafka.topics import Topic, create_topics, positions_of
 from messaging.ports.event_publisher import OpenPublisher
 from messaging.ports.record import Record
 from tests.real_parts.topic_reader import topic_reader
-
-POSITION_PARTITION = 12  # of the topic outbox-positions: that of shard 0 in tests; no service keeps its positions there
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,8 @@ async def subscribers() -> AsyncIterator[FarSide]:
 async def kafka_topic(kafka: KafkaSettings) -> AsyncIterator[FarSide]:
     """What a read_committed consumer finds on a topic of this test's own."""
     topic = f"test-{uuid.uuid4().hex}"
-    await create_topics(kafka, [Topic(topic, partitions=2)])
+    service = f"test-{uuid.uuid4().hex}"
+    await create_topics(kafka, [Topic(topic, partitions=2), positions_of(service)])
     try:
         async with topic_reader(kafka.bootstrap_servers, topic) as reader:
 
@@ -75,12 +74,9 @@ async def kafka_topic(kafka: KafkaSettings) -> AsyncIterator[FarSide]:
                 await reader.read_to_the_end()
                 return [(record.key.decode(), UUID(json.loads(record.value)["eventId"])) for record in reader.records]
 
-            service = f"test-{uuid.uuid4().hex}"
-            yield FarSide(
-                topic, partial(open_kafka_publisher, kafka, service, POSITION_PARTITION), arrived, True, service
-            )
+            yield FarSide(topic, partial(open_kafka_publisher, kafka, service), arrived, True, service)
     finally:
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
         await admin.start()
-        await admin.delete_topics([topic])
+        await admin.delete_topics([topic, positions_of(service).name])
         await admin.close()

@@ -12,10 +12,10 @@ from aiokafka.errors import KafkaError
 
 from messaging.kafka.publisher import KafkaPublisher
 from messaging.kafka.settings import KafkaSettings
-from messaging.kafka.topics import POSITIONS_TOPIC
+from messaging.kafka.topics import positions_of
 from messaging.ports.event_publisher import EventPublisher
 from messaging.ports.message import Message
-from tests.messaging.far_sides import POSITION_PARTITION, FarSide, kafka_topic
+from tests.messaging.far_sides import FarSide, kafka_topic
 from tests.messaging.messages import batch_of, key_in, message
 
 
@@ -46,7 +46,7 @@ async def _leave_a_transaction_open(publisher: EventPublisher, far_side: FarSide
     await producer.begin_transaction()
     await producer.send_and_wait(far_side.topic, b'{"eventId":"00000000-0000-7000-8000-000000000000"}', b"lost")
     key = f"{far_side.service}/0".encode()
-    await producer.send_and_wait(POSITIONS_TOPIC, position, key, partition=POSITION_PARTITION)
+    await producer.send_and_wait(positions_of(far_side.service).name, position, key, partition=0)
 
 
 async def test_the_next_publisher_of_a_shard_fences_the_one_before(far_side: FarSide) -> None:
@@ -104,7 +104,7 @@ async def test_the_last_position_is_found_behind_hundreds_of_records_of_others(
     ):
         await publisher.publish(batch)
         acknowledged = [
-            await neighbour.send(POSITIONS_TOPIC, b"{}", b"test-neighbour/0", partition=POSITION_PARTITION)
+            await neighbour.send(positions_of(far_side.service).name, b"{}", b"test-neighbour/0", partition=0)
             for _ in range(700)
         ]
         await asyncio.gather(*acknowledged)
@@ -139,9 +139,9 @@ async def test_a_transaction_that_hangs_on_the_positions_is_named_and_not_waited
             AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers, transactional_id=key_in(0).hex) as other,
             other.transaction(),
         ):
-            await other.send_and_wait(POSITIONS_TOPIC, b"{}", b"other", partition=POSITION_PARTITION)
+            await other.send_and_wait(positions_of(far_side.service).name, b"{}", b"other", partition=0)
 
-            with pytest.raises(KafkaError, match=f"a transaction hangs on {POSITIONS_TOPIC}-{POSITION_PARTITION}"):
+            with pytest.raises(KafkaError, match=f"a transaction hangs on {positions_of(far_side.service).name}-0"):
                 await publisher.last_position()
 
         await publisher.last_position()

@@ -8,11 +8,11 @@ from typing import Any
 
 import asyncpg
 from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from messaging.runtime.database import alembic_config
 from order_service.infrastructure.database import MIGRATIONS
 from tests.real_parts.postgres import PostgresServer
 
@@ -41,10 +41,7 @@ async def _upgrade(dsn: str, revision: str) -> None:
         return await asyncpg.connect(dsn)
 
     def upgrade(connection: Connection) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        command.upgrade(alembic_config(connection, MIGRATIONS), revision)
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:

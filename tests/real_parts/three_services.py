@@ -16,7 +16,7 @@ import httpx
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
 from messaging.runtime.database import migrate
-from oms.services import SERVICES, TOPICS, ServiceName
+from oms.services import SERVICES, TOPICS
 from tests.real_parts.kafka import Broker
 from tests.real_parts.order_process import OrderProcess
 from tests.real_parts.postgres import PostgresServer
@@ -29,12 +29,12 @@ SETTLED = ("CONFIRMED", "COMPLETED", "REJECTED", "CANCELLED")
 class ThreeServices:
     """`processes` by service, with a name for each instance: the first of a service is called like the service."""
 
-    databases: dict[ServiceName, str]
+    databases: dict[str, str]
     kafka: KafkaSettings | None
-    start_process: Callable[[ServiceName], OrderProcess]
+    start_process: Callable[[str], OrderProcess]
     processes: dict[str, OrderProcess] = field(default_factory=dict)
 
-    def start(self, service: ServiceName, instance: str | None = None) -> OrderProcess:
+    def start(self, service: str, instance: str | None = None) -> OrderProcess:
         """Start an instance of a service."""
         process = self.start_process(service)
         self.processes[instance or service] = process
@@ -45,13 +45,13 @@ class ThreeServices:
         """kill -9."""
         self.processes[instance].kill()
 
-    def url(self, service: ServiceName) -> str:
+    def url(self, service: str) -> str:
         """Where the first instance of a service answers."""
-        return self.processes.get(service, self.processes[ServiceName.ORDER]).url
+        return self.processes.get(service, self.processes["order"]).url
 
     async def put_products(self) -> None:
         """Put PRODUCTS on sale."""
-        async with httpx.AsyncClient(base_url=self.url(ServiceName.INVENTORY), timeout=30) as client:
+        async with httpx.AsyncClient(base_url=self.url("inventory"), timeout=30) as client:
             for product, (price, on_hand) in PRODUCTS.items():
                 body = {"price": {"amount": price, "currency": "EUR"}, "onHand": on_hand}
                 (await client.put(f"/products/{product}", json=body)).raise_for_status()
@@ -60,7 +60,7 @@ class ThreeServices:
         """Wait until there are this many orders and none of them waits for anything; answers how many are in each
         status. Raises AssertionError with the statuses that there are instead."""
         statuses: Counter[str] = Counter()
-        connection = await asyncpg.connect(self.databases[ServiceName.ORDER])
+        connection = await asyncpg.connect(self.databases["order"])
         try:
             async with asyncio.timeout(within):
                 while sum(statuses.values()) < orders or set(statuses) - set(SETTLED):
@@ -78,18 +78,18 @@ class ThreeServices:
         for service in self.databases:
             await self._until_quiet(service)
         orders = await self._rows(
-            ServiceName.ORDER, "select id, status, stock_status, payment_status, total_minor, lines::text from orders"
+            "order", "select id, status, stock_status, payment_status, total_minor, lines::text from orders"
         )
-        products = await self._rows(ServiceName.INVENTORY, "select id, on_hand, reserved from products")
-        reservations = await self._rows(ServiceName.INVENTORY, "select order_id, status, lines::text from reservations")
-        payments = await self._rows(ServiceName.PAYMENT, "select order_id, status, amount_minor from payments")
+        products = await self._rows("inventory", "select id, on_hand, reserved from products")
+        reservations = await self._rows("inventory", "select order_id, status, lines::text from reservations")
+        payments = await self._rows("payment", "select order_id, status, amount_minor from payments")
         dead = 0
         for service in self.databases:
             (row,) = await self._rows(service, "select count(*) as dead from dead_letters")
             dead += row["dead"]
         return Audit(orders, products, reservations, payments, dead)
 
-    async def _until_quiet(self, service: ServiceName, within: float = 60.0) -> None:
+    async def _until_quiet(self, service: str, within: float = 60.0) -> None:
         waiting: Any = None
         try:
             async with asyncio.timeout(within):
@@ -102,7 +102,7 @@ class ThreeServices:
         except TimeoutError:
             raise AssertionError(f"{service} still has {waiting} messages in outbox and parked") from None
 
-    async def _rows(self, service: ServiceName, query: str) -> list[Any]:
+    async def _rows(self, service: str, query: str) -> list[Any]:
         connection = await asyncpg.connect(self.databases[service])
         try:
             return list(await connection.fetch(query))
@@ -187,19 +187,19 @@ async def all_in_one(postgres: PostgresServer, folder: Path, **environment: str)
         services = ThreeServices(
             databases, None, lambda _: OrderProcess(folder, whole, "up", "--quiet", "--no-samples")
         )
-        async with _started(services, [ServiceName.ORDER]):
+        async with _started(services, ["order"]):
             yield services
 
 
-def _environment(databases: Mapping[ServiceName, str]) -> dict[str, str]:
+def _environment(databases: Mapping[str, str]) -> dict[str, str]:
     urls = {f"{name.upper()}_DATABASE_URL": dsn for name, dsn in databases.items()}
     return urls | {"RELAY_IDLE_TIMEOUT_SECONDS": "2"}
 
 
 @asynccontextmanager
-async def _databases(postgres: PostgresServer) -> AsyncIterator[dict[ServiceName, str]]:
+async def _databases(postgres: PostgresServer) -> AsyncIterator[dict[str, str]]:
     run = uuid.uuid4().hex[:8]
-    databases: dict[ServiceName, str] = {}
+    databases: dict[str, str] = {}
     for name, service in SERVICES.items():
         await asyncio.to_thread(postgres.execute, f"create database {name}_{run}")
         databases[name] = postgres.dsn_of(f"{name}_{run}")
@@ -210,7 +210,7 @@ async def _databases(postgres: PostgresServer) -> AsyncIterator[dict[ServiceName
 
 
 @asynccontextmanager
-async def _started(services: ThreeServices, names: Sequence[ServiceName]) -> AsyncIterator[None]:
+async def _started(services: ThreeServices, names: Sequence[str]) -> AsyncIterator[None]:
     """Started side by side; when the test fails, what they logged last is printed."""
     try:
         await asyncio.gather(*(asyncio.to_thread(services.start, name) for name in names))

@@ -1,0 +1,8 @@
+"""Where the time comes from."""
+
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """The time of this machine, aware and in UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,37 @@
+"""What a service is to those who start it, migrate it, make its topics or look into its database."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from messaging.kafka.topics import Topic, positions_of
+from messaging.runtime.settings import ServiceSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service's description.
+
+    `settings` has a field `{name}_database_url`. `produces` are the topics that it alone makes. `migrations` is a
+    folder of Alembic revisions for the database `database_name`. `start` takes the settings, a transport and the roles
+    to run, and lasts as long as the service does.
+    """
+
+    name: str
+    port: int
+    settings: type[ServiceSettings]
+    produces: Sequence[Topic]
+    database_name: str
+    migrations: Path
+    start: Callable[..., AbstractAsyncContextManager[Any]]
+
+    @property
+    def topics(self) -> Sequence[Topic]:
+        """Every topic that belongs to the service."""
+        return (*self.produces, positions_of(self.name))
+
+    def database_url(self, settings: ServiceSettings) -> str:
+        """Its *_DATABASE_URL."""
+        return str(getattr(settings, f"{self.name}_database_url"))

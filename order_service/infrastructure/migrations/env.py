@@ -1,7 +1,0 @@
-"""Runs the migrations inside the transaction that `database.migrate` opened."""
-
-from alembic import context
-
-context.configure(connection=context.config.attributes["connection"])
-with context.begin_transaction():
-    context.run_migrations()
