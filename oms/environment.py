@@ -1,19 +1,21 @@
 """What a command reads from the environment, and how it is run."""
 
-import asyncio
-import sys
 from collections.abc import Coroutine
 from enum import StrEnum
 from typing import Any
 
+import structlog
 import typer
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings
 
+from messaging.engine.background import WorkEnded
 from messaging.kafka.settings import KafkaSettings
 from messaging.runtime.embedded_postgres import EmbeddedPostgresMissing
 from oms.logs import LogFormat, configure_logs
-from oms.process import CannotListen
+from oms.process import CannotListen, run_to_the_end
+
+log = structlog.get_logger("process")
 
 
 class LogLevel(StrEnum):
@@ -54,14 +56,13 @@ def read_settings(*kinds: type[BaseSettings], log_level: LogLevel | None = None)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run to the end on uvloop where there is one. What the user can mend ends with a sentence and status 1."""
+    """Run to the end. What the user can mend ends with a sentence and status 1, and so does a service that lost a part
+    of itself: whoever started it is to start it again."""
     try:
-        if sys.platform == "win32":
-            asyncio.run(main)
-        else:
-            import uvloop
-
-            uvloop.run(main)
+        run_to_the_end(main)
+    except WorkEnded as error:
+        log.critical("ended, because a part of it does not go on", reason=str(error), exc_info=error.__cause__)
+        raise typer.Exit(1) from None
     except (EmbeddedPostgresMissing, CannotListen, CannotDo) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None

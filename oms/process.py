@@ -1,21 +1,31 @@
 """A process that serves HTTP until it is told to stop, and then leaves nothing half done."""
 
 import asyncio
+import faulthandler
 import gc
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-DRAIN_SECONDS = 4  # with what the relay and the store take to finish, a stop stays below ten seconds
+from messaging.engine.background import how_it_ended
+
+DRAIN_SECONDS = 4
+STOP_WITHIN_SECONDS = 10.0
+LOOP_ENDS_WITHIN_SECONDS = 5.0
 BACKLOG = 2048
 # What requests and messages leave is mostly freed by its reference count: looking for cycles after every 700 new
 # objects, as Python does by itself, is a tenth of all the work.
 GC_THRESHOLDS = (50_000, 20, 50)
+
+log = structlog.get_logger("process")
 
 
 class _Server(uvicorn.Server):
@@ -48,8 +58,10 @@ async def serve_until_told(
     on_stop: Callable[[], None],
     on_started: Callable[[], None],
 ) -> None:
-    """Serve until SIGTERM or SIGINT. Then `on_stop` is called, no connection is taken any more, requests in flight are
-    answered (for at most four seconds), and this returns."""
+    """Serve until SIGTERM or SIGINT, or until this is cancelled. Then `on_stop` is called, no connection is taken any
+    more, requests in flight are answered (for at most four seconds), and this returns. From then on the process has ten
+    seconds: whatever still hangs then is shown, and the process ends with status 1. That loses nothing, as kill -9
+    does not. Raises WorkEnded when the server ends before it was told to."""
     server = _Server(
         uvicorn.Config(
             app,
@@ -64,14 +76,28 @@ async def serve_until_told(
         )
     )
 
-    def stop() -> None:
-        on_stop()
-        server.should_exit = True
-
+    told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
+        loop.add_signal_handler(number, told.set)
+    serving = asyncio.create_task(server.serve(sockets=[listening]), name="the HTTP server")
+    serving.add_done_callback(lambda _: told.set())
+    try:
+        await _until_started(server, serving, on_started)
+        await told.wait()
+        if serving.done():
+            raise how_it_ended(serving)
+    except asyncio.CancelledError as reason:
+        log.critical("stopping untold", reason=str(reason))
+        raise
+    finally:
+        faulthandler.dump_traceback_later(STOP_WITHIN_SECONDS, exit=True, file=2)
+        on_stop()
+        server.should_exit = True
+        await asyncio.wait({serving}, timeout=DRAIN_SECONDS + 1)
+
+
+async def _until_started(server: uvicorn.Server, serving: asyncio.Task[None], on_started: Callable[[], None]) -> None:
     while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn only sets a flag
         await asyncio.sleep(0.01)
     if server.started:
@@ -81,4 +107,30 @@ async def serve_until_told(
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         on_started()
-    await serving
+
+
+@contextmanager
+def stopping_within_bounds() -> Iterator[None]:
+    """On leaving, take back what `serve_until_told` has set: that the process ends by force."""
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def run_to_the_end(main: Coroutine[Any, Any, None]) -> None:
+    """Run on uvloop where there is one. When `main` is done, what is left of the loop has a few seconds to end."""
+
+    async def bounded() -> None:
+        try:
+            await main
+        finally:
+            faulthandler.dump_traceback_later(LOOP_ENDS_WITHIN_SECONDS, exit=True, file=2)
+
+    with stopping_within_bounds():
+        if sys.platform == "win32":
+            asyncio.run(bounded())
+        else:
+            import uvloop
+
+            uvloop.run(bounded())

@@ -2,21 +2,24 @@
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 
 import typer
 
 from http_api.application import http_application
 from http_api.running_service import RunningService
 from messaging.brokerless.in_process import InProcessBroker
-from messaging.engine.background import running
+from messaging.engine.background import every, running
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
 from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role, ServiceSettings
 from messaging.runtime.transport import transport_of
-from oms.process import listen, serve_until_told
+from oms.process import listen, serve_until_told, stopping_within_bounds
 from oms.services import EVENT_TOPICS, SERVICES, TOPICS
 from oms.tail import show_events, tail
+
+_SHOWN_AGAIN_AFTER = 1.0
 
 
 async def run_service(
@@ -31,8 +34,11 @@ async def run_service(
     """Serve one service until told to stop. `options` are its own."""
     listening = listen(host, port)
     transport = transport_of(settings.event_publisher, kafka, InProcessBroker())
-    async with service.start(settings, transport, roles, **options) as started:
-        running_service: RunningService = started
+    async with AsyncExitStack() as stack:
+        stack.enter_context(stopping_within_bounds())
+        running_service: RunningService = await stack.enter_async_context(
+            service.start(settings, transport, roles, **options)
+        )
         await serve_until_told(
             http_application([running_service.http]),
             listening,
@@ -61,11 +67,13 @@ async def run_all(
     broker = InProcessBroker()
     transport = transport_of(kind, kafka, broker)
     async with AsyncExitStack() as stack:
+        stack.enter_context(stopping_within_bounds())
         if kind is PublisherKind.KAFKA:
             await create_topics(kafka, TOPICS)
         if not quiet and kind is PublisherKind.KAFKA:
-            for topic in EVENT_TOPICS:
-                await stack.enter_async_context(running(tail(kafka, topic, from_beginning=False, count=None)))
+            await stack.enter_async_context(
+                running({f"the tail of {topic}": _shown(kafka, topic) for topic in EVENT_TOPICS})
+            )
         elif not quiet:
             await stack.enter_async_context(transport.deliver("shown", EVENT_TOPICS, show_events))
         services: list[RunningService] = []
@@ -87,3 +95,7 @@ async def run_all(
                 f"orders, inventory and payments on http://{host}:{port}, docs at /docs; publishing: {kind}", err=True
             ),
         )
+
+
+async def _shown(kafka: KafkaSettings, topic: str) -> None:
+    await every(_SHOWN_AGAIN_AFTER, partial(tail, kafka, topic, from_beginning=False, count=None), f"tail of {topic}")

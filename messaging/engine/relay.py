@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 
 import structlog
 
+from messaging.engine.background import running
 from messaging.engine.metrics import PUBLISH_FAILURES, PUBLISHED, SHARDS_OWNED
 from messaging.ports.event_publisher import EventPublisher, OpenPublisher, publish_oldest
 from messaging.ports.outbox import SHARDS, Outbox, OwnedShard
@@ -35,6 +36,7 @@ class Relay:
         open_publisher: OpenPublisher,
         publish: Callable[[OwnedShard, EventPublisher], Awaitable[int]] = publish_oldest,
     ) -> None:
+        self._service = service
         self._outbox = outbox
         self._open_publisher = open_publisher
         self._publish = publish
@@ -53,19 +55,21 @@ class Relay:
     def is_publishing(self) -> bool:
         """False while some shard's last attempt failed or takes too long, as happens when the broker is away.
 
-        What failed here and is published by another relay by now counts no more.
+        Once this relay has its share, what failed here and is not part of it is another relay's to publish.
         """
-        if self._failing if len(self._owned) < self._wanted else self._failing & self._owned:
-            return False
+        has_its_share = len(self._owned) >= self._wanted
+        failing = self._failing & self._owned if has_its_share else self._failing
         stuck_since = asyncio.get_running_loop().time() - _STUCK_AFTER
-        return not any(began < stuck_since for began in self._began.values())
+        stuck = any(began < stuck_since for began in self._began.values())
+        return not failing and not stuck
 
     async def run(self) -> None:
-        """Publish until cancelled. Cancelling is safe at any point; `finish_batches` first makes it graceful."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._share_with_other_relays())
-            for shard in range(SHARDS):
-                tasks.create_task(self._keep_publishing(shard))
+        """Publish until cancelled; raises WorkEnded when a part of this does not go on. Cancelling is safe at any
+        point; `finish_batches` first makes it graceful."""
+        relay = f"the {self._service} relay"
+        shards = {f"shard {shard} of {relay}": self._keep_publishing(shard) for shard in range(SHARDS)}
+        async with running({f"the counting of relays by {relay}": self._share_with_other_relays()} | shards):
+            await asyncio.Event().wait()
 
     async def finish_batches(self) -> None:
         """Return when no batch is half-published, and let none begin. Gives up after two seconds, which is safe
@@ -92,23 +96,29 @@ class Relay:
 
     async def _publish_shard(self, shard: int, owned: OwnedShard) -> None:
         """Publish until other relays need the shard, or something fails."""
-        self._owned.add(shard)
         try:
-            async with AsyncExitStack() as stack:
-                with self._timed(shard):
-                    publisher = await stack.enter_async_context(self._open_publisher(shard))
-                    await self._take_over(owned, publisher)
-                self._failing.discard(shard)
-                while len(self._owned) <= self._wanted:
-                    if not await self._publish_batch(shard, owned, publisher):
-                        await owned.wait()
-                # Counted as given up before the publisher has closed, so that no other shard is given up for the same
-                # need.
-                self._owned.discard(shard)
+            # The publisher closes last: a shard that is given up counts no more while its publisher still closes, so
+            # that no other one is given up for the same need.
+            async with AsyncExitStack() as publishers:
+                with self._counted_as_owned(shard):
+                    with self._timed(shard):
+                        publisher = await publishers.enter_async_context(self._open_publisher(shard))
+                        await self._take_over(owned, publisher)
+                    self._failing.discard(shard)
+                    while len(self._owned) <= self._wanted:
+                        if not await self._publish_batch(shard, owned, publisher):
+                            await owned.wait()
         finally:
-            self._owned.discard(shard)
             async with self._share_changed:
                 self._share_changed.notify_all()
+
+    @contextmanager
+    def _counted_as_owned(self, shard: int) -> Iterator[None]:
+        self._owned.add(shard)
+        try:
+            yield
+        finally:
+            self._owned.discard(shard)
 
     async def _take_over(self, owned: OwnedShard, publisher: EventPublisher) -> None:
         position = await publisher.last_position()

@@ -42,7 +42,7 @@ async def deliver_from_kafka(
     """See `Deliver`. While the broker is away this tries again, for ever. Leaving lets the batch at hand be finished,
     for three seconds."""
     deliveries = _Deliveries(settings, group, topics, subscriber)
-    async with running(deliveries.run()):
+    async with running({f"the deliveries to {group}": deliveries.run()}):
         yield
         await deliveries.finish()
 

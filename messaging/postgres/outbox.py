@@ -127,7 +127,7 @@ class PostgresOutbox:
                 await connection.fetch(_END_STUCK_OWNER, _LOCK, shard, self._idle_timeout)
                 await asyncio.sleep(_RETRY)
             owned = _OwnedShard(connection, shard, self._woken[shard])
-            async with running(owned.keep_alive(self._idle_timeout / 4)):
+            async with running({f"the hold on shard {shard}": owned.keep_alive(self._idle_timeout / 4)}):
                 yield owned
         finally:
             connection.terminate()

@@ -36,12 +36,12 @@ async def run_roles(
     sweeps: Sequence[Sweep] = (),
 ) -> AsyncIterator[Relay | None]:
     """Run the roles while this lasts, and answer the relay if there is one. Leaving stops the consumer first, then
-    the relay after its batches."""
+    the relay after its batches. Raises WorkEnded, and cancels the body, when one of them does not go on."""
     async with AsyncExitStack() as stack:
         relay = None
         if Role.RELAY in roles:
             relay = Relay(service, storage.outbox, transport.publishers(service))
-            await stack.enter_async_context(running(relay.run()))
+            await stack.enter_async_context(running({f"the {service} relay": relay.run()}))
             stack.push_async_callback(relay.finish_batches)
         if Role.CONSUMER in roles:
             consumer = Consumer(service, subscriptions, storage.failures)
@@ -49,7 +49,10 @@ async def run_roles(
                 Sweep("inbox partitions", _KEEP_HOUSE_EVERY, storage.keep_house),
                 Sweep("parked records", _SWEEP_PARKED_EVERY, consumer.sweep),
             )
-            for sweep in (*own, *sweeps):
-                await stack.enter_async_context(running(every(sweep.seconds, sweep.action, sweep.name)))
+            works = {
+                f"the {service} sweep of {sweep.name}": every(sweep.seconds, sweep.action, sweep.name)
+                for sweep in (*own, *sweeps)
+            }
+            await stack.enter_async_context(running(works))
             await stack.enter_async_context(transport.deliver(f"{service}-service", consumer.topics, consumer.handle))
         yield relay

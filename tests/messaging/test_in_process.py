@@ -9,6 +9,8 @@ from messaging.brokerless.in_process import InProcessBroker
 from messaging.ports.record import Record
 from tests.messaging.messages import batch_of, key_in, message
 
+DEADLINE = 20.0
+
 
 async def test_a_subscriber_that_fails_makes_publishing_fail() -> None:
     async def failing(_: Sequence[Record]) -> None:
@@ -85,3 +87,29 @@ async def test_nothing_is_taken_before_everyone_has_subscribed_nor_after_deliver
         await asyncio.sleep(0)
     assert not late.done()
     late.cancel()
+
+
+async def test_a_subscription_outlives_its_service_so_that_a_batch_at_hand_is_not_acknowledged_by_nobody() -> None:
+    at_hand, go_on = asyncio.Event(), asyncio.Event()
+    got: list[Record] = []
+
+    async def slow(_: Sequence[Record]) -> None:
+        at_hand.set()
+        await go_on.wait()
+
+    async def stopped(records: Sequence[Record]) -> None:
+        got.extend(records)
+        raise ConnectionError("its store is closed")
+
+    broker = InProcessBroker()
+    both = batch_of([message(key_in(0)), message(key_in(0), topic="inventory-commands")])
+    async with broker.deliver("order", ["order-events"], slow), broker.delivering():
+        async with broker.deliver("inventory", ["inventory-commands"], stopped):
+            publishing = asyncio.create_task(broker.publish(both))
+            async with asyncio.timeout(DEADLINE):
+                await at_hand.wait()
+        go_on.set()
+        with pytest.raises(ConnectionError, match="its store is closed"):
+            await publishing
+
+    assert [record.topic for record in got] == ["inventory-commands"]

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from messaging.engine.background import WorkEnded
 from messaging.ports.outbox import SHARDS, OwnedShard, Position
 from messaging.postgres.outbox import PostgresOutbox, _OwnedShard, depth_and_age
 from tests.messaging.conftest import commit_messages
@@ -61,6 +62,24 @@ async def _until(sql: Any, condition: str, what: str) -> None:
                 await sql.execute("select pg_sleep(0.02)")
     except TimeoutError:
         raise AssertionError(f"waited {DEADLINE:.0f} s for {what}") from None
+
+
+async def test_a_shard_whose_hold_is_not_kept_alive_any_more_is_dropped_and_can_be_taken_again(
+    relays: tuple[PostgresOutbox, PostgresOutbox],
+) -> None:
+    left, right = relays
+
+    async def body() -> None:
+        async with left.own(0):
+            (hold,) = [task for task in asyncio.all_tasks() if task.get_name() == "the hold on shard 0"]
+            hold.cancel()
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(DEADLINE):
+        with pytest.raises(WorkEnded, match="the hold on shard 0 was cancelled"):
+            await body()
+        async with right.own(0):
+            pass
 
 
 async def test_a_notification_wakes_an_owner_that_would_not_have_polled_for_a_long_time(

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import pytest
 
+from messaging.engine import relay as relay_module
+from messaging.engine.background import WorkEnded
 from messaging.engine.relay import Relay
 from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.event_publisher import EventPublisher, publish_oldest
@@ -252,6 +254,55 @@ async def test_finishing_lets_the_batch_at_hand_end_and_no_other_begin() -> None
     assert far_side.arrived == at_hand, "a batch began after the relay was told to finish"
     async with outbox.own(3) as shard:
         assert list((await shard.oldest(100)).messages) == later, "and what was published is deleted"
+
+
+@pytest.mark.parametrize("part", [*(f"shard {shard} of" for shard in range(SHARDS)), "the counting of relays by"])
+async def test_a_part_that_somebody_cancels_ends_the_relay_and_is_named(part: str) -> None:
+    relay = Relay("test", MemoryOutbox(), FarSide().open_publisher, publish_oldest)
+    running = asyncio.create_task(relay.run())
+    await _until(lambda: len(relay._owned) == SHARDS, "the relay to own its shards")
+    (task,) = [each for each in asyncio.all_tasks() if each.get_name() == f"{part} the test relay"]
+
+    task.cancel()
+
+    async with asyncio.timeout(DEADLINE):
+        with pytest.raises(WorkEnded, match=f"^{part} the test relay was cancelled$"):
+            await running
+    assert not [each for each in asyncio.all_tasks() if "the test relay" in each.get_name()]
+
+
+async def test_a_batch_that_is_not_acknowledged_for_long_is_not_publishing(monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox, far_side = MemoryOutbox(), FarSide()
+    far_side.gate.clear()
+    async with _running(outbox, far_side) as relay:
+        outbox.add(messages_in(2, 1))
+        await _until(lambda: far_side.published == [2], "a batch to be at hand")
+        assert relay.is_publishing, "a moment is not long"
+
+        monkeypatch.setattr(relay_module, "_STUCK_AFTER", 0.01)
+        await _until(lambda: not relay.is_publishing, "the relay to say that it is stuck")
+        far_side.gate.set()
+        await _until(lambda: relay.is_publishing, "the relay to say that it is not any more")
+
+
+async def test_a_publisher_that_does_not_open_for_long_is_not_publishing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "_STUCK_AFTER", 0.01)
+    gate = asyncio.Event()
+
+    @asynccontextmanager
+    async def open_publisher(shard: int) -> AsyncIterator[EventPublisher]:
+        await gate.wait()
+        async with FarSide().open_publisher(shard) as publisher:
+            yield publisher
+
+    relay = Relay("test", MemoryOutbox(), open_publisher, publish_oldest)
+    running = asyncio.create_task(relay.run())
+    await _until(lambda: not relay.is_publishing, "the relay to say that it is stuck")
+    gate.set()
+    await _until(lambda: relay.is_publishing, "the relay to say that it is not any more")
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
 
 
 async def test_two_relays_share_the_shards_and_publish_everything_once() -> None:
