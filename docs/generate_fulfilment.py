@@ -48,7 +48,7 @@ HAPPENINGS: Sequence[Happening] = (
     PaymentCaptured(),
     PaymentDeclined("no cover"),
     PaymentRefunded(),
-    DeadlinePassed(),
+    DeadlinePassed(version=1),
     Cancel(),
     Complete(),
     Retry(),
@@ -97,7 +97,7 @@ def explore(happenings: Iterable[Happening] = HAPPENINGS) -> Ways:
         lines=(OrderLine(_PRODUCT, Quantity(1)),),
         now=_MOMENT.now,
         event_id=_MOMENT.event_id,
-        deadline=_MOMENT.deadline,
+        patience=_MOMENT.step_timeout,
     )
     ways: dict[tuple[State, str], dict[Outcome, frozenset[int]]] = {}
     seen, queue = {(state_of(placed), placed.attempts)}, deque([placed])
@@ -126,9 +126,14 @@ def states(ways: Ways) -> list[State]:
     return sorted(found, key=lambda state: list(OrderStatus).index(state.status))
 
 
+def of_its_version(happening: Happening, order: Order) -> Happening:
+    """The happening; a deadline that passes is that of the order as it is."""
+    return DeadlinePassed(order.version) if isinstance(happening, DeadlinePassed) else happening
+
+
 def _try(order: Order, happening: Happening) -> tuple[Outcome | None, Order | None]:
     try:
-        reaction = react(order, happening, _MOMENT)
+        reaction = react(order, of_its_version(happening, order), _MOMENT)
     except IllegalTransition:
         return Outcome(None), None
     if reaction is None:

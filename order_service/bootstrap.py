@@ -21,6 +21,7 @@ from order_service.application.cancel_order import CancelOrder
 from order_service.application.complete_order import CompleteOrder
 from order_service.application.find_orders import FindOrders
 from order_service.application.fulfil_order import FulfilOrder
+from order_service.application.moments import Moments
 from order_service.application.place_order import PlaceOrder
 from order_service.application.stuck_orders import StuckOrders
 from order_service.application.sweep_deadlines import SweepDeadlines
@@ -48,15 +49,16 @@ async def order_service(
     """Start the roles, and stop them on leaving: accepted writes are answered, batches at hand are published."""
     async with open_store(SERVICE, settings, in_memory=MemoryOrders, in_postgres=PostgresOrders) as (orders, storage):
         step_timeout = timedelta(seconds=settings.step_timeout_seconds)
-        fulfil = FulfilOrder(orders, now, uuid7, step_timeout)
-        deadlines = Sweep("deadlines", min(1.0, settings.step_timeout_seconds / 4), SweepDeadlines(orders, now, fulfil))
+        moments = Moments(now, uuid7, step_timeout)
+        fulfil = FulfilOrder(orders, moments)
+        sweep = SweepDeadlines(orders, fulfil, step_timeout)
         async with run_roles(
             roles,
             SERVICE.name,
             storage,
             transport,
             subscriptions=partner_subscriptions(fulfil),
-            sweeps=[deadlines],
+            sweeps=[Sweep("deadlines", min(1.0, settings.step_timeout_seconds / 4), sweep)],
         ) as relay:
             stuck = StuckOrders(orders, fulfil)
             checks = health_of(
@@ -66,7 +68,7 @@ async def order_service(
                 refresh_metrics=lambda: refresh_metrics(stuck),
             )
             use_cases = OrderUseCases(
-                PlaceOrder(orders, fulfil, uuid7), FindOrders(orders), CancelOrder(fulfil), CompleteOrder(fulfil)
+                PlaceOrder(orders, moments, uuid7), FindOrders(orders), CancelOrder(fulfil), CompleteOrder(fulfil)
             )
             yield OrderService(orders_http(checks, use_cases if Role.API in roles else None), stuck)
             log.info("stopping")

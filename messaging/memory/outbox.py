@@ -2,9 +2,9 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 from messaging.ports.message import Message
 from messaging.ports.outbox import SHARDS, Batch, OwnedShard, Position, shard_of
@@ -16,7 +16,7 @@ class MemoryOutbox:
     def __init__(self) -> None:
         self._ids = itertools.count(1)
         self._rows: list[dict[int, Message]] = [{} for _ in range(SHARDS)]
-        self._since: dict[int, datetime] = {}
+        self._since: dict[int, float] = {}
         self._owners = [asyncio.Lock() for _ in range(SHARDS)]
         self._added = [asyncio.Event() for _ in range(SHARDS)]
 
@@ -25,13 +25,13 @@ class MemoryOutbox:
         for message in messages:
             row, shard = next(self._ids), shard_of(message.key)
             self._rows[shard][row] = message
-            self._since[row] = datetime.now(UTC)
+            self._since[row] = time.monotonic()
             self._added[shard].set()
 
     def depth_and_age(self) -> tuple[int, float]:
         """How many messages wait, and for how many seconds the oldest has."""
         oldest = min(self._since.values(), default=None)
-        return len(self._since), (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
+        return len(self._since), time.monotonic() - oldest if oldest is not None else 0.0
 
     async def wanted_shards(self) -> int:
         """All: nobody else can see this memory."""
@@ -45,7 +45,7 @@ class MemoryOutbox:
 
 
 class _OwnedShard:
-    def __init__(self, rows: dict[int, Message], since: dict[int, datetime], added: asyncio.Event) -> None:
+    def __init__(self, rows: dict[int, Message], since: dict[int, float], added: asyncio.Event) -> None:
         self._rows = rows
         self._since = since
         self._added = added

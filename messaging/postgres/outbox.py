@@ -10,6 +10,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -67,9 +68,14 @@ _END_STUCK_OWNER = """
     and l.database = (select oid from pg_database where datname = current_database())
     and a.wait_event = 'ClientWrite' and a.query_start < clock_timestamp() - make_interval(secs => $3)
 """
-_DEPTH = (
-    "select count(*)::bigint, coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float8 from outbox"
-)
+_DEPTH = "select count(*)::bigint from outbox"
+# The oldest row of each shard is the first of its index, however many there are. A clock that was set back makes
+# nothing younger than now.
+_AGE_OF_OLDEST = f"""
+    select greatest(interval '0', max(clock_timestamp() - oldest.created_at))
+    from generate_series(0, {SHARDS - 1}) as s(shard),
+         lateral (select created_at from outbox where outbox.shard = s.shard order by id limit 1) as oldest
+"""
 
 
 def message_columns(messages: Sequence[tuple[Any, Message]]) -> tuple[list[Any], ...]:
@@ -88,8 +94,13 @@ def message_columns(messages: Sequence[tuple[Any, Message]]) -> tuple[list[Any],
 
 async def depth_and_age(connection: Any) -> tuple[int, float]:
     """How many messages wait, and for how many seconds the oldest has."""
-    row = await connection.fetchrow(_DEPTH)
-    return int(row[0]), float(row[1])
+    return int(await connection.fetchval(_DEPTH)), (await age_of_oldest(connection)).total_seconds()
+
+
+async def age_of_oldest(connection: Any) -> timedelta:
+    """For how long the message that has waited longest has waited to be published; 0 when none waits."""
+    age: timedelta = await connection.fetchval(_AGE_OF_OLDEST)
+    return age
 
 
 class PostgresOutbox:

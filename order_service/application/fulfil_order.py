@@ -1,12 +1,12 @@
 """Lead an order through its fulfilment: whatever happens to it, from whomever, is one decision and one commit."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 
 from messaging.ports.changes import Changes, InboxClaim
 from messaging.ports.commit import decide_then_commit
 from order_service.application.find_orders import FindOrders
-from order_service.application.ports import Clock, NewId, OrderChanges, OrderStore
+from order_service.application.ports import OrderChanges, OrderStore
 from order_service.domain.fulfilment import Happening, Moment, react
 from order_service.domain.order import Order, OrderId
 
@@ -19,12 +19,10 @@ def decide(order: Order, happening: Happening, moment: Moment, claim: InboxClaim
 
 @dataclass(frozen=True, slots=True)
 class FulfilOrder:
-    """The use case with its ports. `step_timeout` is how long an answer may take."""
+    """The use case with its ports."""
 
     orders: OrderStore
-    clock: Clock
-    new_id: NewId
-    step_timeout: timedelta
+    moment: Callable[[], Moment]
 
     async def __call__(self, order_id: OrderId, happening: Happening, claim: InboxClaim | None = None) -> Order:
         """Answer the order as it stands afterwards. Raises OrderNotFound, IllegalTransition, Contention."""
@@ -33,7 +31,3 @@ class FulfilOrder:
             decide=lambda order: decide(order, happening, self.moment(), claim),
             commit=self.orders.commit,
         )
-
-    def moment(self) -> Moment:
-        """Now, with fresh ids."""
-        return Moment(self.clock(), self.new_id(), self.new_id(), self.new_id(), self.step_timeout)

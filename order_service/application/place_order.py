@@ -2,10 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from messaging.ports.changes import Changes, Committed, Conflict, Duplicate, IdempotencyKey
-from order_service.application.fulfil_order import FulfilOrder
 from order_service.application.ports import NewId, OrderChanges, OrderStore
 from order_service.domain.fulfilment import Moment, begin
 from order_service.domain.order import CustomerId, Order, OrderId
@@ -48,7 +48,7 @@ def decide(
         lines=request.lines,
         now=moment.now,
         event_id=moment.event_id,
-        deadline=moment.deadline,
+        patience=moment.step_timeout,
     )
     return Changes(order, 0, begin(order, moment).outgoing, claim)
 
@@ -58,7 +58,7 @@ class PlaceOrder:
     """The use case with its ports."""
 
     orders: OrderStore
-    fulfil: FulfilOrder
+    moment: Callable[[], Moment]
     new_id: NewId
 
     async def __call__(self, request: OrderRequest) -> OrderId:
@@ -67,7 +67,7 @@ class PlaceOrder:
         Raises IdempotencyKeyReused, StoreOverloaded, StoreUnavailable.
         """
         claim = request.claim()
-        changes = decide(request, OrderId(self.new_id()), self.fulfil.moment(), claim)
+        changes = decide(request, OrderId(self.new_id()), self.moment(), claim)
         match await self.orders.commit(changes):
             case Committed():
                 return changes.aggregate.id

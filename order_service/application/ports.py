@@ -2,7 +2,8 @@
 `messaging`."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
@@ -13,16 +14,29 @@ from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus
 
 Clock: TypeAlias = Callable[[], datetime]
-"""The time now, aware and in UTC."""
+"""The time now, aware and in UTC. Those of two machines differ."""
 
 NewId: TypeAlias = Callable[[], UUID]
 """A fresh UUIDv7; later ones sort after earlier ones."""
 
+NOT_LATER = timedelta(0)
+
 OrderChanges: TypeAlias = Changes[Order, OrderEvent | Command]
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """An order whose deadline had passed when it was at this version."""
+
+    order_id: OrderId
+    version: int
+    deadline: datetime
 
 
 class OrderStore(Protocol):
     """Where orders live. What commit stores is durable, all or nothing, together with the events to publish.
+
+    Deadlines are set and compared by the store's own clock, which is one for all instances.
 
     Every method raises StoreUnavailable when the store does not answer.
     """
@@ -43,6 +57,13 @@ class OrderStore(Protocol):
         """How many orders are in this status."""
         ...
 
-    async def overdue(self, now: datetime, limit: int) -> Sequence[OrderId]:
-        """Orders whose deadline is `now` or before, those that have waited longest first."""
+    async def overdue(
+        self, limit: int, *, grace: timedelta = NOT_LATER, after: Overdue | None = None
+    ) -> Sequence[Overdue]:
+        """At most `limit` orders whose deadline passed `grace` ago or before, those that have waited longest first:
+        those behind `after`, if given."""
+        ...
+
+    async def unpublished_for(self) -> timedelta:
+        """For how long the message that waits longest has waited to be published; 0 when none waits."""
         ...

@@ -1,7 +1,8 @@
 """The fulfilment saga: how an order gets from PENDING to CONFIRMED, or cleanly back.
 
 `react` is pure: an order and what happened give the order as it is now, and the commands to its partners. What it must
-be told from outside, the time and new ids, comes in the `Moment`. Everything that is not in the table below is a late
+be told from outside, the time and new ids, comes in the `Moment`. No decision depends on a time: the store, by its one
+clock, says whose deadline has passed. Everything that is not in the table below is a late
 or a repeated answer, and changes nothing: whatever it tells of was undone by a command that is out already, and a
 partner handles the commands of one order in their order. docs/fulfilment.md is drawn from this module.
 
@@ -17,7 +18,7 @@ from uuid import UUID
 from order_service.domain.commands import ChargePayment, Command, RefundPayment, ReleaseStock, ReserveStock, ShipStock
 from order_service.domain.events import OrderEvent
 from order_service.domain.order import Order
-from order_service.domain.order_status import IllegalTransition, OrderStatus, PaymentStatus, StockStatus
+from order_service.domain.order_status import ON_THE_WAY, IllegalTransition, OrderStatus, PaymentStatus, StockStatus
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 
@@ -65,7 +66,10 @@ class PaymentRefunded:
 
 @dataclass(frozen=True, slots=True)
 class DeadlinePassed:
-    """The answer that is waited for has not come by the order's deadline."""
+    """The answer that the order waits for in this version has not come in time. An order that went on since then has
+    another version, and another deadline."""
+
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +111,6 @@ class Moment:
     payment_command_id: UUID
     step_timeout: timedelta
 
-    @property
-    def deadline(self) -> datetime:
-        """By when the next answer is to be there."""
-        return self.now + self.step_timeout
-
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
@@ -129,7 +128,7 @@ class Reaction:
 def begin(order: Order, moment: Moment) -> Reaction:
     """The saga begins with the order: the stock is asked for in the commit that creates it."""
     command = ReserveStock(
-        event_id=moment.stock_command_id, order_id=order.id.value, occurred_at=moment.now, lines=order.lines
+        event_id=moment.stock_command_id, order_id=order.id.value, occurred_at=order.updated_at, lines=order.lines
     )
     return Reaction(order, (command,))
 
@@ -143,11 +142,11 @@ def react(order: Order, happening: Happening, moment: Moment) -> Reaction | None
 def _stock_reserved(order: Order, happening: StockReserved, moment: Moment) -> Reaction | None:
     if order.status is not OrderStatus.PENDING or order.stock is not StockStatus.REQUESTED:
         return None
-    priced = order.reserved(happening.prices, now=moment.now, deadline=moment.deadline)
+    priced = order.reserved(happening.prices, now=moment.now, patience=moment.step_timeout)
     if priced.total is None:
         raise AssertionError("an order that is reserved has a total")
     charge = ChargePayment(
-        event_id=moment.payment_command_id, order_id=order.id.value, occurred_at=moment.now, amount=priced.total
+        event_id=moment.payment_command_id, order_id=order.id.value, occurred_at=priced.updated_at, amount=priced.total
     )
     return Reaction(priced, (charge,))
 
@@ -167,7 +166,7 @@ def _payment_captured(order: Order, _: PaymentCaptured, moment: Moment) -> React
 def _payment_declined(order: Order, happening: PaymentDeclined, moment: Moment) -> Reaction | None:
     if order.status is not OrderStatus.PENDING or order.payment is not PaymentStatus.REQUESTED:
         return None
-    declined = order.decline(happening.reason, now=moment.now, deadline=moment.deadline)
+    declined = order.decline(happening.reason, now=moment.now, patience=moment.step_timeout)
     return Reaction(declined, _compensation(declined, moment))
 
 
@@ -201,8 +200,8 @@ def _payment_refunded(order: Order, _: PaymentRefunded, moment: Moment) -> React
     )
 
 
-def _deadline_passed(order: Order, _: DeadlinePassed, moment: Moment) -> Reaction | None:
-    if order.deadline is None or order.deadline > moment.now:
+def _deadline_passed(order: Order, happening: DeadlinePassed, moment: Moment) -> Reaction | None:
+    if order.status not in ON_THE_WAY or order.version != happening.version:
         return None
     if order.stock is StockStatus.REQUESTED:
         return _take_back(order, NO_STOCK_IN_TIME, moment)
@@ -211,10 +210,8 @@ def _deadline_passed(order: Order, _: DeadlinePassed, moment: Moment) -> Reactio
     if order.attempts == MAX_COMPENSATIONS:
         return Reaction(order.give_up(now=moment.now))
     attempts = order.attempts + 1
-    backed_off = moment.now + moment.step_timeout * 2**attempts
-    return Reaction(
-        order.try_again(now=moment.now, deadline=backed_off, attempts=attempts), _compensation(order, moment)
-    )
+    again = order.try_again(now=moment.now, patience=moment.step_timeout * 2**attempts, attempts=attempts)
+    return Reaction(again, _compensation(again, moment))
 
 
 def _cancel(order: Order, _: Cancel, moment: Moment) -> Reaction | None:
@@ -229,30 +226,34 @@ def _complete(order: Order, _: Complete, moment: Moment) -> Reaction | None:
     if order.status is OrderStatus.COMPLETED:
         return None
     completed = order.complete(now=moment.now, event_id=moment.event_id)
-    ship = ShipStock(event_id=moment.stock_command_id, order_id=order.id.value, occurred_at=moment.now)
+    ship = ShipStock(event_id=moment.stock_command_id, order_id=order.id.value, occurred_at=completed.updated_at)
     return Reaction(completed, (ship,))
 
 
 def _retry(order: Order, _: Retry, moment: Moment) -> Reaction | None:
     if order.status is not OrderStatus.STUCK:
         return None
-    return Reaction(order.try_again(now=moment.now, deadline=moment.deadline, attempts=0), _compensation(order, moment))
+    again = order.try_again(now=moment.now, patience=moment.step_timeout, attempts=0)
+    return Reaction(again, _compensation(again, moment))
 
 
 def _take_back(order: Order, reason: str, moment: Moment) -> Reaction:
-    taken_back = order.take_back(reason, now=moment.now, deadline=moment.deadline)
+    taken_back = order.take_back(reason, now=moment.now, patience=moment.step_timeout)
     return Reaction(taken_back, _compensation(taken_back, moment))
 
 
 def _compensation(order: Order, moment: Moment) -> tuple[Command, ...]:
-    """The commands that undo what is not known to be undone; each may be sent any number of times."""
+    """The commands that undo what is not known to be undone in the order as it is now; each may be sent any number of
+    times."""
     commands: list[Command] = []
     if order.payment is PaymentStatus.REFUNDING:
         commands.append(
-            RefundPayment(event_id=moment.payment_command_id, order_id=order.id.value, occurred_at=moment.now)
+            RefundPayment(event_id=moment.payment_command_id, order_id=order.id.value, occurred_at=order.updated_at)
         )
     if order.stock is StockStatus.RELEASING:
-        commands.append(ReleaseStock(event_id=moment.stock_command_id, order_id=order.id.value, occurred_at=moment.now))
+        commands.append(
+            ReleaseStock(event_id=moment.stock_command_id, order_id=order.id.value, occurred_at=order.updated_at)
+        )
     return tuple(commands)
 
 

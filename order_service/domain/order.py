@@ -2,11 +2,14 @@
 
 An Order is a value. A transition answers a new Order with the event recorded in `events`; nothing here reads a clock,
 makes an id or does I/O. `Order.place` creates; the plain constructor rehydrates what was stored, and records nothing.
+
+Versions order what happens to an order. Its times are for people: they come from the clocks of several machines, which
+differ and step back, so a time that lies before the order's last one is taken for that one. No rule depends on them.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self, TypedDict
 from uuid import UUID
 
@@ -20,8 +23,8 @@ from order_service.domain.events import (
 )
 from order_service.domain.order_line import OrderLine
 from order_service.domain.order_status import (
-    GOES_WITH,
     ON_THE_WAY,
+    PARTNER_STATES,
     TRANSITIONS,
     IllegalTransition,
     OrderStatus,
@@ -84,8 +87,10 @@ class _Stamp(TypedDict):
 class Order:
     """One order. `version` starts at 1 and grows by one with every transition; `events` are those not yet committed.
 
-    `deadline` is when the answer that is waited for is overdue, and `attempts` counts how often its compensation was
-    asked for again. Raises InvalidOrder when a rule that holds for every stored order is broken.
+    `patience` is how long the answer to what is being asked may take, from the commit on: the store, which has one
+    clock, makes a deadline of it. None asks nothing new, and an order that still waits keeps its deadline. `attempts`
+    counts how often its compensation was asked for again. Raises InvalidOrder when a rule that holds for every stored
+    order is broken.
     """
 
     id: OrderId
@@ -98,7 +103,7 @@ class Order:
     created_at: datetime
     updated_at: datetime
     timeline: tuple[TimelineEntry, ...]
-    deadline: datetime | None = None
+    patience: timedelta | None = None
     attempts: int = 0
     total: Money | None = None
     reason: str | None = None
@@ -107,10 +112,10 @@ class Order:
     def __post_init__(self) -> None:
         if not 1 <= len(self.lines) <= MAX_LINES:
             raise InvalidOrder(f"an order has 1 to {MAX_LINES} lines, not {len(self.lines)}")
-        if (self.stock, self.payment) not in GOES_WITH[self.status]:
+        if (self.stock, self.payment) not in PARTNER_STATES[self.status]:
             raise InvalidOrder(f"an order is not {self.status} with stock {self.stock} and payment {self.payment}")
-        if (self.deadline is not None) != (self.status in ON_THE_WAY):
-            raise InvalidOrder(f"an order that is {self.status} has {'no' if self.deadline else 'a'} deadline")
+        if self.patience is not None and self.status not in ON_THE_WAY:
+            raise InvalidOrder(f"an order that is {self.status} waits for nothing")
         if self.payment is not None and self.total is None:
             raise InvalidOrder(f"an order whose payment is {self.payment} has a total")
         if self.total is not None and self.total.minor > MAX_TOTAL_MINOR:
@@ -129,9 +134,9 @@ class Order:
         lines: tuple[OrderLine, ...],
         now: datetime,
         event_id: UUID,
-        deadline: datetime,
+        patience: timedelta,
     ) -> Self:
-        """A new order, PENDING at version 1, with its OrderCreatedEvent; its stock is to be there by `deadline`."""
+        """A new order, PENDING at version 1, with its OrderCreatedEvent; its stock may take `patience`."""
         return cls(
             id=order_id,
             customer_id=customer_id,
@@ -143,7 +148,7 @@ class Order:
             created_at=now,
             updated_at=now,
             timeline=(TimelineEntry(now, OrderStatus.PENDING),),
-            deadline=deadline,
+            patience=patience,
             events=(
                 OrderCreatedEvent(
                     event_id=event_id,
@@ -156,7 +161,7 @@ class Order:
             ),
         )
 
-    def reserved(self, prices: Mapping[ProductId, Money], *, now: datetime, deadline: datetime) -> Self:
+    def reserved(self, prices: Mapping[ProductId, Money], *, now: datetime, patience: timedelta) -> Self:
         """The stock is there, at the catalogue's unit prices; the payment is asked for. Raises InvalidOrder for a
         product without a price, and CurrencyMismatch."""
         missing = [str(line.product_id) for line in self.lines if line.product_id not in prices]
@@ -171,7 +176,7 @@ class Order:
             total=sum(others, start=first),
             stock=StockStatus.RESERVED,
             payment=PaymentStatus.REQUESTED,
-            deadline=deadline,
+            patience=patience,
         )
 
     def confirm(self, *, now: datetime, event_id: UUID) -> Self:
@@ -179,11 +184,9 @@ class Order:
         if self.total is None:
             raise InvalidOrder(f"order {self.id} has no total to confirm")
         event = OrderConfirmedEvent(**self._stamp(now, event_id), lines=self.lines, total=self.total)
-        return self._move(
-            OrderStatus.CONFIRMED, now, "payment captured", event, payment=PaymentStatus.CAPTURED, deadline=None
-        )
+        return self._move(OrderStatus.CONFIRMED, now, "payment captured", event, payment=PaymentStatus.CAPTURED)
 
-    def decline(self, reason: str, *, now: datetime, deadline: datetime) -> Self:
+    def decline(self, reason: str, *, now: datetime, patience: timedelta) -> Self:
         """The payment was declined: PENDING until the stock is released, then REJECTED."""
         return self._move(
             OrderStatus.PENDING,
@@ -191,7 +194,7 @@ class Order:
             f"payment declined: {reason}",
             stock=StockStatus.RELEASING,
             payment=PaymentStatus.DECLINED,
-            deadline=deadline,
+            patience=patience,
             reason=reason,
         )
 
@@ -200,9 +203,9 @@ class Order:
         now."""
         event = OrderRejectedEvent(**self._stamp(now, event_id), reason=reason)
         stock = StockStatus.REJECTED if self.payment is None else StockStatus.RELEASED
-        return self._move(OrderStatus.REJECTED, now, reason, event, stock=stock, deadline=None, reason=reason)
+        return self._move(OrderStatus.REJECTED, now, reason, event, stock=stock, reason=reason)
 
-    def take_back(self, reason: str, *, now: datetime, deadline: datetime) -> Self:
+    def take_back(self, reason: str, *, now: datetime, patience: timedelta) -> Self:
         """PENDING or CONFIRMED → CANCELLING: what was asked for, or may have been done, is to be undone."""
         return self._move(
             OrderStatus.CANCELLING,
@@ -210,7 +213,7 @@ class Order:
             reason,
             stock=StockStatus.RELEASING,
             payment=PaymentStatus.REFUNDING if self.payment is not None else None,
-            deadline=deadline,
+            patience=patience,
             reason=reason,
         )
 
@@ -221,16 +224,14 @@ class Order:
         if stock is StockStatus.RELEASED and payment in (None, PaymentStatus.REFUNDED):
             reason = self.reason or detail
             event = OrderCancelledEvent(**self._stamp(now, event_id), reason=reason)
-            return self._move(
-                OrderStatus.CANCELLED, now, reason, event, stock=stock, payment=payment, deadline=None, reason=reason
-            )
+            return self._move(OrderStatus.CANCELLED, now, reason, event, stock=stock, payment=payment, reason=reason)
         return self._move(self.status, now, detail, stock=stock, payment=payment)
 
-    def try_again(self, *, now: datetime, deadline: datetime, attempts: int) -> Self:
+    def try_again(self, *, now: datetime, patience: timedelta, attempts: int) -> Self:
         """The compensation that is overdue is asked for again; a STUCK order is under way again by this."""
         status = OrderStatus.PENDING if self.payment is PaymentStatus.DECLINED else OrderStatus.CANCELLING
         detail = f"compensation asked for again, attempt {attempts}" if attempts else "compensation begun again"
-        return self._move(status, now, detail, deadline=deadline, attempts=attempts)
+        return self._move(status, now, detail, patience=patience, attempts=attempts)
 
     def give_up(self, *, now: datetime) -> Self:
         """→ STUCK: the compensation was asked for often enough without an answer."""
@@ -238,7 +239,7 @@ class Order:
             *(["the stock may still be reserved"] if self.stock is StockStatus.RELEASING else []),
             *(["the payment may still be captured"] if self.payment is PaymentStatus.REFUNDING else []),
         ]
-        return self._move(OrderStatus.STUCK, now, " and ".join(open_ends), deadline=None)
+        return self._move(OrderStatus.STUCK, now, " and ".join(open_ends))
 
     def complete(self, *, now: datetime, event_id: UUID) -> Self:
         """The goods have left: CONFIRMED → COMPLETED."""
@@ -250,21 +251,33 @@ class Order:
             "event_id": event_id,
             "order_id": self.id.value,
             "order_version": self.version + 1,
-            "occurred_at": now,
+            "occurred_at": self._not_before(now),
         }
 
+    def _not_before(self, now: datetime) -> datetime:
+        """The time of the next step: `now`, or the order's last time where that clock was ahead."""
+        return max(now, self.updated_at)
+
     def _move(
-        self, target: OrderStatus, now: datetime, detail: str | None, event: OrderEvent | None = None, **changes: Any
+        self,
+        target: OrderStatus,
+        now: datetime,
+        detail: str | None,
+        event: OrderEvent | None = None,
+        patience: timedelta | None = None,
+        **changes: Any,
     ) -> Self:
         """The next version, in `target` or where it was. The guard of every transition."""
         if target not in TRANSITIONS[self.status]:
             raise IllegalTransition(self.id.value, self.status, target)
+        at = self._not_before(now)
         return replace(
             self,
             status=target,
             version=self.version + 1,
-            updated_at=now,
-            timeline=(*self.timeline, TimelineEntry(now, target, detail)),
+            updated_at=at,
+            timeline=(*self.timeline, TimelineEntry(at, target, detail)),
+            patience=(patience or self.patience) if target in ON_THE_WAY else None,
             events=(*self.events, event) if event else self.events,
             **changes,
         )

@@ -67,11 +67,10 @@ TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
 }
 
 ON_THE_WAY = frozenset({OrderStatus.PENDING, OrderStatus.CANCELLING})
-"""The statuses in which something is waited for; they and no others have a deadline."""
+"""The statuses in which something is waited for; they and no others have a deadline in the store."""
 
-# What else must hold of an order in each status: which stock and payment statuses go with it.
 _STOCK, _PAYMENT = StockStatus, PaymentStatus
-GOES_WITH: Mapping[OrderStatus, frozenset[tuple[StockStatus, PaymentStatus | None]]] = {
+PARTNER_STATES: Mapping[OrderStatus, frozenset[tuple[StockStatus, PaymentStatus | None]]] = {
     OrderStatus.PENDING: frozenset(
         {
             (_STOCK.REQUESTED, None),
@@ -101,6 +100,7 @@ GOES_WITH: Mapping[OrderStatus, frozenset[tuple[StockStatus, PaymentStatus | Non
     OrderStatus.CANCELLED: frozenset({(_STOCK.RELEASED, None), (_STOCK.RELEASED, _PAYMENT.REFUNDED)}),
     OrderStatus.COMPLETED: frozenset({(_STOCK.SHIPPED, _PAYMENT.CAPTURED)}),
 }
+"""Which stock and payment statuses an order can have in each of its own."""
 
 
 class IllegalTransition(Exception):

@@ -1,17 +1,21 @@
 """Orders in memory: `ORDER_DATABASE_URL=memory`. The same contract as PostgreSQL's, and gone when the process ends."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
-from operator import itemgetter
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.changes import Committed, Conflict, Duplicate, IdempotencyKey, InboxClaim, Outcome
-from order_service.application.ports import OrderChanges
+from order_service.application.ports import NOT_LATER, Clock, OrderChanges, Overdue
 from order_service.domain.order import Order, OrderId
-from order_service.domain.order_status import OrderStatus
+from order_service.domain.order_status import ON_THE_WAY, OrderStatus
 from order_service.infrastructure.message_encoding import encode
+
+
+def _never_set_back() -> datetime:
+    return datetime.fromtimestamp(time.monotonic(), UTC)
 
 
 class MemoryOrders:
@@ -19,9 +23,11 @@ class MemoryOrders:
 
     is_full = False
 
-    def __init__(self, outbox: MemoryOutbox) -> None:
+    def __init__(self, outbox: MemoryOutbox, clock: Clock = _never_set_back) -> None:
         self._outbox = outbox
+        self._clock = clock
         self._orders: dict[UUID, Order] = {}
+        self._deadlines: dict[UUID, datetime] = {}
         self._claims: dict[tuple[str, str] | UUID, Duplicate] = {}
 
     async def commit(self, changes: OrderChanges) -> Outcome:
@@ -38,7 +44,11 @@ class MemoryOrders:
                 self._claims[_key_of(claim)] = Duplicate(order.id.value, claim.request_hash)
             case InboxClaim():
                 self._claims[_key_of(claim)] = Duplicate(order.id.value)
-        self._orders[order.id.value] = replace(order, events=())
+        self._orders[order.id.value] = replace(order, events=(), patience=None)
+        if order.status not in ON_THE_WAY:
+            self._deadlines.pop(order.id.value, None)
+        elif order.patience is not None:
+            self._deadlines[order.id.value] = self._clock() + order.patience
         self._outbox.add(messages)
         return Committed()
 
@@ -59,10 +69,19 @@ class MemoryOrders:
         """See OrderStore."""
         return sum(order.status is status for order in self._orders.values())
 
-    async def overdue(self, now: datetime, limit: int) -> Sequence[OrderId]:
+    async def overdue(
+        self, limit: int, *, grace: timedelta = NOT_LATER, after: Overdue | None = None
+    ) -> Sequence[Overdue]:
         """See OrderStore."""
-        waiting = [(order.deadline, order.id) for order in self._orders.values() if order.deadline]
-        return [order_id for deadline, order_id in sorted(waiting, key=itemgetter(0)) if deadline <= now][:limit]
+        place = (after.deadline, after.order_id.value) if after else None
+        passed = self._clock() - grace
+        waiting = sorted((deadline, order_id) for order_id, deadline in self._deadlines.items() if deadline <= passed)
+        found = [at for at in waiting if place is None or at > place][:limit]
+        return [Overdue(OrderId(order_id), self._orders[order_id].version, deadline) for deadline, order_id in found]
+
+    async def unpublished_for(self) -> timedelta:
+        """See OrderStore."""
+        return timedelta(seconds=self._outbox.depth_and_age()[1])
 
     async def close(self) -> None:
         """Nothing to close."""

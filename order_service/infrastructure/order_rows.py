@@ -14,7 +14,7 @@ from shared_kernel.product import ProductId, Quantity
 
 COLUMNS = (
     "id, customer_id, status, stock_status, payment_status, version, lines, total_minor, currency, reason, history, "
-    "created_at, updated_at, deadline, attempts"
+    "created_at, updated_at, attempts"
 )
 
 
@@ -48,7 +48,6 @@ def order_of(row: Any) -> Order:
         status=OrderStatus(row["status"]),
         stock=StockStatus(row["stock_status"]),
         payment=PaymentStatus(row["payment_status"]) if row["payment_status"] is not None else None,
-        deadline=row["deadline"],
         attempts=row["attempts"],
         version=row["version"],
         created_at=row["created_at"],

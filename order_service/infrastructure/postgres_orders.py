@@ -2,10 +2,11 @@
 
 Each statement stores aggregates, leaves out those whose claim or version lost, inserts the messages of the others into
 the outbox and notifies the relays. One statement is one transaction, so there is no BEGIN, no COMMIT and no half of it.
+Deadlines are set and compared by the clock of the database, because those of our instances differ.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +14,8 @@ from messaging.engine.group_commit import GroupCommitter
 from messaging.ports.changes import Committed, Conflict, Duplicate, IdempotencyKey, InboxClaim, Outcome
 from messaging.ports.message import Message
 from messaging.postgres.connection import CommitConnection, unavailable_when_away
-from messaging.postgres.outbox import INSERT_MESSAGES, NOTIFY, message_columns
-from order_service.application.ports import OrderChanges
+from messaging.postgres.outbox import INSERT_MESSAGES, NOTIFY, age_of_oldest, message_columns
+from order_service.application.ports import NOT_LATER, OrderChanges, Overdue
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus
 from order_service.infrastructure.message_encoding import encode
@@ -24,11 +25,12 @@ _CREATE = f"""
     with stored as (
         insert into orders (id, customer_id, status, stock_status, version, lines, created_at, updated_at, deadline,
                             caller, idempotency_key, request_hash)
-        select o.id, o.customer_id, 'PENDING', 'REQUESTED', 1, o.lines::jsonb, o.at, o.at, o.deadline,
+        select o.id, o.customer_id, 'PENDING', 'REQUESTED', 1, o.lines::jsonb, o.at, o.at,
+               clock_timestamp() + o.patience,
                o.caller, o.idempotency_key, o.request_hash
-        from unnest($8::uuid[], $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[], $13::text[],
+        from unnest($8::uuid[], $9::text[], $10::text[], $11::timestamptz[], $12::interval[], $13::text[],
                     $14::text[], $15::bytea[])
-             as o(id, customer_id, lines, at, deadline, caller, idempotency_key, request_hash)
+             as o(id, customer_id, lines, at, patience, caller, idempotency_key, request_hash)
         on conflict do nothing
         returning id
     ), sent as ({INSERT_MESSAGES})
@@ -41,9 +43,9 @@ _UPDATE = f"""
     with wanted as (
         select * from unnest($8::uuid[], $9::integer[], $10::uuid[], $11::text[], $12::text[], $13::text[],
                              $14::integer[], $15::text[], $16::bigint[], $17::text[], $18::text[], $19::text[],
-                             $20::timestamptz[], $21::timestamptz[], $22::smallint[])
+                             $20::timestamptz[], $21::interval[], $22::smallint[])
              as n(id, expected, claim, status, stock_status, payment_status, version, lines, total_minor, currency,
-                  reason, history, at, deadline, attempts)
+                  reason, history, at, patience, attempts)
     ), held as (
         select n.* from wanted n join orders o on o.id = n.id and o.version = n.expected order by o.id for update of o
     ), claimed as (
@@ -53,7 +55,9 @@ _UPDATE = f"""
         update orders as o
         set status = n.status, stock_status = n.stock_status, payment_status = n.payment_status, version = n.version,
             lines = n.lines::jsonb, total_minor = n.total_minor, currency = n.currency, reason = n.reason,
-            history = n.history::jsonb, updated_at = n.at, deadline = n.deadline, attempts = n.attempts
+            history = n.history::jsonb, updated_at = n.at, attempts = n.attempts,
+            deadline = case when n.status in ('PENDING', 'CANCELLING')
+                            then coalesce(clock_timestamp() + n.patience, o.deadline) end
         from held n
         where o.id = n.id and o.version = n.expected
           and (n.claim is null or n.claim in (select event_id from claimed))
@@ -73,7 +77,12 @@ _NEWEST = f"""
     select {COLUMNS} from orders
     where ($1::text is null or status = $1) and ($2::uuid is null or id < $2) order by id desc limit $3
 """
-_OVERDUE = "select id from orders where deadline <= $1 order by deadline limit $2"
+_OVERDUE = """
+    select id, version, deadline from orders
+    where deadline <= clock_timestamp() - $1::interval
+      and ($2::timestamptz is null or (deadline, id) > ($2::timestamptz, $3::uuid))
+    order by deadline, id limit $4
+"""
 
 
 class PostgresOrders:
@@ -123,10 +132,19 @@ class PostgresOrders:
         with unavailable_when_away():
             return int(await self._reads.fetchval("select count(*) from orders where status = $1", status))
 
-    async def overdue(self, now: datetime, limit: int) -> Sequence[OrderId]:
+    async def overdue(
+        self, limit: int, *, grace: timedelta = NOT_LATER, after: Overdue | None = None
+    ) -> Sequence[Overdue]:
+        """See OrderStore."""
+        place = (after.deadline, after.order_id.value) if after else (None, None)
+        with unavailable_when_away():
+            rows = await self._reads.fetch(_OVERDUE, grace, *place, limit)
+        return [Overdue(OrderId(row["id"]), row["version"], row["deadline"]) for row in rows]
+
+    async def unpublished_for(self) -> timedelta:
         """See OrderStore."""
         with unavailable_when_away():
-            return [OrderId(row["id"]) for row in await self._reads.fetch(_OVERDUE, now, limit)]
+            return await age_of_oldest(self._reads)
 
     async def close(self) -> None:
         """Answer everything that was taken, then close the connections."""
@@ -154,7 +172,7 @@ class _Creations:
             [order.customer_id.value if order.customer_id else None for order in orders],
             [encode_lines(order) for order in orders],
             [order.created_at for order in orders],
-            [order.deadline for order in orders],
+            [order.patience for order in orders],
             [claim.caller if claim else None for claim in claims],
             [claim.key if claim else None for claim in claims],
             [claim.request_hash if claim else None for claim in claims],
@@ -203,7 +221,7 @@ class _Updates:
             [order.reason for order in orders],
             [encode_history(order) for order in orders],
             [order.updated_at for order in orders],
-            [order.deadline for order in orders],
+            [order.patience for order in orders],
             [order.attempts for order in orders],
         )
         stored, held = set(row["stored"]), set(row["held"])

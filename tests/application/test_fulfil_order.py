@@ -8,6 +8,7 @@ from uuid_utils.compat import uuid7
 from messaging.ports.changes import InboxClaim, Outcome, StoreOverloaded, StoreUnavailable
 from order_service.application.find_orders import OrderNotFound
 from order_service.application.fulfil_order import decide
+from order_service.application.moments import Moments
 from order_service.application.ports import OrderChanges
 from order_service.domain.fulfilment import Cancel, PaymentCaptured, StockRejected, StockReleased
 from order_service.domain.order import OrderId
@@ -38,8 +39,8 @@ async def test_an_answer_leads_the_order_on_and_sends_the_next_question() -> Non
 
     answered = await fulfil_on(orders)(order_id, RESERVED, InboxClaim(uuid7()))
 
-    assert answered == await orders.get(order_id)
-    assert (answered.payment, answered.deadline) == (PaymentStatus.REQUESTED, LATER + STEP_TIMEOUT)
+    assert stored(answered) == await orders.get(order_id)
+    assert (answered.payment, answered.patience) == (PaymentStatus.REQUESTED, STEP_TIMEOUT)
     assert orders.messages() == ["OrderCreatedEvent", "ChargePayment"]
 
 
@@ -51,7 +52,7 @@ async def test_a_message_that_comes_again_has_no_second_effect() -> None:
     first = await fulfil(order_id, RESERVED, claim)
     again = await fulfil(order_id, RESERVED, claim)
 
-    assert again == first
+    assert again == stored(first)
     assert orders.messages() == ["OrderCreatedEvent", "ChargePayment"]
 
 
@@ -121,10 +122,10 @@ async def test_a_store_that_stores_nothing_is_not_taken_for_one_that_did(error: 
 
 
 def test_every_moment_has_ids_of_its_own() -> None:
-    fulfil = fulfil_on(OrdersInMemory())
+    fresh = Moments(lambda: LATER, uuid7, STEP_TIMEOUT)
 
-    moments = [fulfil.moment() for _ in range(10)]
+    moments = [fresh() for _ in range(10)]
 
     ids = {each for now in moments for each in (now.event_id, now.stock_command_id, now.payment_command_id)}
     assert len(ids) == 30
-    assert {now.deadline for now in moments} == {LATER + STEP_TIMEOUT}
+    assert {(now.now, now.step_timeout) for now in moments} == {(LATER, STEP_TIMEOUT)}

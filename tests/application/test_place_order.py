@@ -14,14 +14,14 @@ from order_service.domain.commands import ReserveStock
 from order_service.domain.events import OrderCreatedEvent
 from order_service.domain.order import CustomerId, OrderId
 from order_service.domain.order_status import OrderStatus
-from tests.application.use_cases import OrdersInMemory, fulfil_on
+from tests.application.use_cases import OrdersInMemory
 from tests.domain.orders import line, moment
 
 REQUEST = OrderRequest(lines=(line("p1", 2), line("p2", 1)), customer_id=CustomerId("c1"), idempotency_key="k")
 
 
 def _place_on(orders: OrdersInMemory) -> PlaceOrder:
-    return PlaceOrder(orders, fulfil_on(orders), uuid7)
+    return PlaceOrder(orders, moment, uuid7)
 
 
 class _Place:
@@ -42,7 +42,7 @@ def test_deciding_is_pure_the_same_input_gives_the_same_changes() -> None:
     again = decide(REQUEST, order_id, now, claim)
 
     assert first == again
-    assert (first.aggregate.status, first.aggregate.deadline) == (OrderStatus.PENDING, now.deadline)
+    assert (first.aggregate.status, first.aggregate.patience) == (OrderStatus.PENDING, now.step_timeout)
     assert (first.expected_version, first.claim) == (0, claim)
     created, reserve = first.outgoing
     assert isinstance(created, OrderCreatedEvent)

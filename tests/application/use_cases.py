@@ -8,6 +8,7 @@ from uuid_utils.compat import uuid7
 from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.changes import Changes, Outcome
 from order_service.application.fulfil_order import FulfilOrder
+from order_service.application.moments import Moments
 from order_service.application.ports import Clock, OrderChanges, OrderStore
 from order_service.domain.order import Order, OrderId
 from order_service.infrastructure.memory_orders import MemoryOrders
@@ -16,15 +17,15 @@ from tests.domain.orders import LATER, STEP_TIMEOUT
 
 def fulfil_on(orders: OrderStore, clock: Clock = lambda: LATER) -> FulfilOrder:
     """The use case on a store, a second after orders were placed."""
-    return FulfilOrder(orders, clock, uuid7, STEP_TIMEOUT)
+    return FulfilOrder(orders, Moments(clock, uuid7, STEP_TIMEOUT))
 
 
 class OrdersInMemory(MemoryOrders):
     """A store with a look at the messages that it leaves to be published."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = lambda: LATER) -> None:
         self.outbox = MemoryOutbox()
-        super().__init__(self.outbox)
+        super().__init__(self.outbox, clock)
 
     async def put(self, order: Order) -> OrderId:
         """Store an order as it is, with its events."""

@@ -40,7 +40,7 @@ def _placed(customer: str | None) -> Order:
         lines=(OrderLine(ProductId("p1"), Quantity(2)), OrderLine(ProductId("Käse"), Quantity(1))),
         now=_PLACED_AT,
         event_id=_event_id(1),
-        deadline=_at(30),
+        patience=_at(30) - _at(0),
     )
 
 
@@ -52,10 +52,10 @@ def _at_version_1(order: Order) -> Order:
 def _examples() -> dict[str, OrderEvent]:
     placed = _placed("c1")
     prices = {ProductId("p1"): Money.of("12.50", "EUR"), ProductId("Käse"): Money.of("4.90", "EUR")}
-    reserved = _at_version_1(placed.reserved(prices, now=_at(1), deadline=_at(31)))
+    reserved = _at_version_1(placed.reserved(prices, now=_at(1), patience=_at(31) - _at(1)))
     confirmed = reserved.confirm(now=_at(1), event_id=_event_id(2))
     rejected = placed.reject("p1 is out of stock", now=_at(1), event_id=_event_id(3))
-    cancelling = _at_version_1(placed.take_back("cancelled by the customer", now=_at(1), deadline=_at(31)))
+    cancelling = _at_version_1(placed.take_back("cancelled by the customer", now=_at(1), patience=_at(31) - _at(1)))
     cancelled = cancelling.undone(
         stock=StockStatus.RELEASED, payment=None, now=_at(1), event_id=_event_id(4), detail="stock released"
     )

@@ -122,9 +122,7 @@ class World:
             case Act.GATEWAY_ANSWERS:
                 return self._gateway_answers()
             case Act.DEADLINE_PASSES:
-                if self.order.deadline is None:
-                    return None
-                return replace(self, now=max(self.now, self.order.deadline))._happens(DeadlinePassed())
+                return self._happens(DeadlinePassed(self.order.version))
             case Act.CANCEL:
                 return self._happens(Cancel())
             case Act.COMPLETE:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from uuid_utils.compat import uuid7
 
+from docs.generate_fulfilment import of_its_version
 from order_service.domain.fulfilment import (
     MAX_COMPENSATIONS,
     Cancel,
@@ -41,7 +42,7 @@ WAYS: Mapping[OrderStatus, tuple[Happening, ...]] = {
     OrderStatus.CANCELLING: (Cancel(),),
     OrderStatus.CANCELLED: (Cancel(), StockReleased()),
     OrderStatus.COMPLETED: (RESERVED, PaymentCaptured(), Complete()),
-    OrderStatus.STUCK: (Cancel(), *(DeadlinePassed(),) * (MAX_COMPENSATIONS + 1)),
+    OrderStatus.STUCK: (Cancel(), *(DeadlinePassed(version=1),) * (MAX_COMPENSATIONS + 1)),
 }
 
 
@@ -58,13 +59,13 @@ def placed_order(*lines: OrderLine, customer_id: str | None = None, at: datetime
         lines=lines or (line(),),
         now=at,
         event_id=uuid7(),
-        deadline=at + STEP_TIMEOUT,
+        patience=STEP_TIMEOUT,
     )
 
 
 def stored(order: Order) -> Order:
     """The order as a store gives it back: the same state, nothing left to commit."""
-    return replace(order, events=())
+    return replace(order, events=(), patience=None)
 
 
 def moment(now: datetime = LATER) -> Moment:
@@ -72,14 +73,9 @@ def moment(now: datetime = LATER) -> Moment:
     return Moment(now, uuid7(), uuid7(), uuid7(), STEP_TIMEOUT)
 
 
-def when(order: Order, happening: Happening, at: datetime = LATER) -> datetime:
-    """When it happens to the order: at `at`, but a deadline passes when it passes."""
-    return order.deadline if isinstance(happening, DeadlinePassed) and order.deadline else at
-
-
 def reaction(order: Order, happening: Happening, at: datetime = LATER) -> Reaction:
     """What the order, as it is stored, makes of something that matters to it."""
-    reacted = react(stored(order), happening, moment(when(order, happening, at)))
+    reacted = react(stored(order), of_its_version(happening, order), moment(at))
     assert reacted is not None, f"{happening} changes nothing for an order that is {order.status}"
     return reacted
 

@@ -19,7 +19,8 @@ from order_service.domain.events import (
 from order_service.domain.fulfilment import Cancel, Happening, PaymentDeclined, PaymentRefunded, StockReleased
 from order_service.domain.order import MAX_LINES, CustomerId, InvalidOrder, Order, OrderId, TimelineEntry
 from order_service.domain.order_status import (
-    GOES_WITH,
+    ON_THE_WAY,
+    PARTNER_STATES,
     TRANSITIONS,
     IllegalTransition,
     OrderStatus,
@@ -30,13 +31,13 @@ from shared_kernel.money import CurrencyMismatch, Money
 from shared_kernel.product import ProductId
 from tests.domain.orders import AT, LATER, PRICES, RESERVED, WAYS, led, line, order_in, placed_order, stepped, stored
 
-SOON = LATER + timedelta(seconds=30)
+SOON = timedelta(seconds=30)
 
 # Every change of status, tried on a priced order that stands anywhere.
 STEPS: Mapping[OrderStatus, Callable[[Order], Order]] = {
     OrderStatus.CONFIRMED: lambda order: order.confirm(now=LATER, event_id=uuid7()),
     OrderStatus.REJECTED: lambda order: order.reject("sold out", now=LATER, event_id=uuid7()),
-    OrderStatus.CANCELLING: lambda order: order.take_back("not wanted", now=LATER, deadline=SOON),
+    OrderStatus.CANCELLING: lambda order: order.take_back("not wanted", now=LATER, patience=SOON),
     OrderStatus.STUCK: lambda order: order.give_up(now=LATER),
     OrderStatus.CANCELLED: lambda order: order.undone(
         stock=StockStatus.RELEASED, payment=PaymentStatus.REFUNDED, now=LATER, event_id=uuid7(), detail="released"
@@ -61,12 +62,12 @@ def test_a_placed_order_is_pending_at_version_one_and_says_that_it_was_created()
     lines = (line("p1", 2), line("p2", 1))
 
     order = Order.place(
-        order_id=order_id, customer_id=CustomerId("c1"), lines=lines, now=AT, event_id=event_id, deadline=SOON
+        order_id=order_id, customer_id=CustomerId("c1"), lines=lines, now=AT, event_id=event_id, patience=SOON
     )
 
     assert (order.status, order.stock, order.payment) == (OrderStatus.PENDING, StockStatus.REQUESTED, None)
     assert (order.version, order.total, order.reason) == (1, None, None)
-    assert (order.deadline, order.attempts) == (SOON, 0)
+    assert (order.patience, order.attempts) == (SOON, 0)
     assert order.created_at == order.updated_at == AT
     assert order.timeline == (TimelineEntry(AT, OrderStatus.PENDING),)
     assert order.events == (
@@ -95,10 +96,9 @@ def test_rehydrating_an_order_records_nothing() -> None:
         created_at=order.created_at,
         updated_at=order.updated_at,
         timeline=order.timeline,
-        deadline=order.deadline,
     )
 
-    assert rehydrated.events == ()
+    assert (rehydrated.events, rehydrated.patience) == ((), None)
     assert rehydrated == stored(order)
 
 
@@ -132,7 +132,7 @@ def test_an_illegal_transition_raises_and_says_from_where_to_where(source: Order
 
 
 def test_the_table_names_every_status_and_final_ones_lead_nowhere() -> None:
-    assert TRANSITIONS.keys() == GOES_WITH.keys() == set(OrderStatus)
+    assert TRANSITIONS.keys() == PARTNER_STATES.keys() == set(OrderStatus)
     assert {status for status in OrderStatus if not TRANSITIONS[status]} == {
         OrderStatus.REJECTED,
         OrderStatus.CANCELLED,
@@ -152,7 +152,7 @@ def test_a_transition_leaves_the_order_it_began_with_as_it_was() -> None:
 def test_a_reservation_prices_every_line_and_adds_up_the_total() -> None:
     order = stored(placed_order(line("p1", 2), line("p2", 3), line("p1", 1)))
 
-    priced = order.reserved(PRICES, now=LATER, deadline=SOON)
+    priced = order.reserved(PRICES, now=LATER, patience=SOON)
 
     assert [line.unit_price for line in priced.lines] == [Money(1250, "EUR"), Money(99, "EUR"), Money(1250, "EUR")]
     assert priced.total == Money(2 * 1250 + 3 * 99 + 1250, "EUR")
@@ -168,7 +168,7 @@ def test_a_confirmed_order_tells_its_prices_and_its_total() -> None:
 
 
 def test_free_goods_have_a_total_of_zero() -> None:
-    free = placed_order(line("p1", 2)).reserved({ProductId("p1"): Money(0, "EUR")}, now=LATER, deadline=SOON)
+    free = placed_order(line("p1", 2)).reserved({ProductId("p1"): Money(0, "EUR")}, now=LATER, patience=SOON)
 
     assert free.total == Money(0, "EUR")
 
@@ -177,14 +177,14 @@ def test_a_reservation_without_the_price_of_a_product_is_none_and_names_the_prod
     order = placed_order(line("p9"), line("p1"), line("p8"))
 
     with pytest.raises(InvalidOrder, match=f"order {order.id} was reserved without a price for p9, p8"):
-        order.reserved(PRICES, now=LATER, deadline=SOON)
+        order.reserved(PRICES, now=LATER, patience=SOON)
 
 
 def test_prices_in_two_currencies_are_no_total() -> None:
     prices = {ProductId("p1"): Money.of("1.00", "EUR"), ProductId("p2"): Money.of("1", "JPY")}
 
     with pytest.raises(CurrencyMismatch, match="cannot add JPY to EUR"):
-        placed_order(line("p1"), line("p2")).reserved(prices, now=LATER, deadline=SOON)
+        placed_order(line("p1"), line("p2")).reserved(prices, now=LATER, patience=SOON)
 
 
 @pytest.mark.parametrize("status", [OrderStatus.REJECTED, OrderStatus.CANCELLED])
@@ -228,7 +228,7 @@ def test_stock_and_payment_that_do_not_go_with_a_status_cannot_exist(status: Ord
     order = led(placed_order(), *PRICED[status])
 
     for stock, payment in itertools.product(StockStatus, (None, *PaymentStatus)):
-        if (stock, payment) in GOES_WITH[status]:
+        if (stock, payment) in PARTNER_STATES[status]:
             assert replace(order, stock=stock, payment=payment).status is status
         else:
             with pytest.raises(InvalidOrder, match=f"is not {status} with stock {stock} and payment {payment}"):
@@ -236,13 +236,13 @@ def test_stock_and_payment_that_do_not_go_with_a_status_cannot_exist(status: Ord
 
 
 @pytest.mark.parametrize("status", OrderStatus)
-def test_an_order_has_a_deadline_exactly_while_something_is_waited_for(status: OrderStatus) -> None:
+def test_an_order_is_patient_only_while_something_is_waited_for(status: OrderStatus) -> None:
     order = order_in(status)
-    waits = status in (OrderStatus.PENDING, OrderStatus.CANCELLING)
-
-    assert (order.deadline is not None) is waits
-    with pytest.raises(InvalidOrder, match=f"{status} has {'a' if waits else 'no'} deadline"):
-        replace(order, deadline=None if waits else SOON)
+    if status in ON_THE_WAY:
+        assert replace(order, patience=SOON).patience == SOON
+    else:
+        with pytest.raises(InvalidOrder, match=f"an order that is {status} waits for nothing"):
+            replace(order, patience=SOON)
 
 
 @pytest.mark.parametrize("status", [status for status in OrderStatus if PRICED[status][0] is RESERVED])
@@ -270,7 +270,7 @@ def test_a_reason_is_text_that_can_be_printed(reason: str) -> None:
 def test_a_total_fits_into_63_bits_and_one_cent_more_is_none() -> None:
     def total(minor: int) -> Order:
         prices = {ProductId("p1"): Money(minor, "EUR"), ProductId("p2"): Money(1, "EUR")}
-        return placed_order(line("p1", 2), line("p2", 1)).reserved(prices, now=LATER, deadline=SOON)
+        return placed_order(line("p1", 2), line("p2", 1)).reserved(prices, now=LATER, patience=SOON)
 
     assert total(2**62 - 1).total == Money(2**63 - 1, "EUR")
     with pytest.raises(InvalidOrder, match="63 bits"):

@@ -1,19 +1,25 @@
-"""Whatever happens to an order, in whatever sequence, its invariants hold."""
+"""Whatever happens to an order, in whatever sequence, by whatever clocks: its invariants hold."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from docs.generate_fulfilment import HAPPENINGS
+from docs.generate_fulfilment import HAPPENINGS, of_its_version
 from order_service.domain.fulfilment import Cancel, Complete, Happening, StockReserved, react
 from order_service.domain.order import Order
 from order_service.domain.order_line import OrderLine
 from order_service.domain.order_status import ON_THE_WAY, TRANSITIONS, IllegalTransition, OrderStatus
-from tests.domain.orders import RESERVED, line, moment, placed_order, when
+from tests.domain.orders import AT, RESERVED, line, moment, placed_order
 
 EVERYTHING = [RESERVED if isinstance(happening, StockReserved) else happening for happening in HAPPENINGS]
+
+# Clocks of instances are seconds apart; one that lost its battery, or was set wrong, is years away.
+SECONDS = st.integers(-20, 20).map(lambda seconds: AT + timedelta(seconds=seconds))
+CLOCKS = st.one_of(SECONDS, st.datetimes(timezones=st.just(UTC)), st.just(datetime(1970, 1, 1, tzinfo=UTC)))
 
 
 class OrderLife(RuleBasedStateMachine):
@@ -23,19 +29,20 @@ class OrderLife(RuleBasedStateMachine):
     reached: Sequence[OrderStatus]
 
     @initialize(
-        lines=st.lists(st.builds(line, st.sampled_from(["p1", "p2"]), st.integers(1, 10_000)), min_size=1, max_size=9)
+        lines=st.lists(st.builds(line, st.sampled_from(["p1", "p2"]), st.integers(1, 10_000)), min_size=1, max_size=9),
+        clock=CLOCKS,
     )
-    def place(self, lines: list[OrderLine]) -> None:
+    def place(self, lines: list[OrderLine], clock: datetime) -> None:
         """Every life begins with placing."""
-        self.order = placed_order(*lines)
+        self.order = placed_order(*lines, at=clock)
         self.reached = [OrderStatus.PENDING]
 
-    @rule(happening=st.sampled_from(EVERYTHING))
-    def happen(self, happening: Happening) -> None:
+    @rule(happening=st.sampled_from(EVERYTHING), clock=CLOCKS)
+    def happen(self, happening: Happening, clock: datetime) -> None:
         """It moves the order along the table, or leaves it as it is; only a client's wish is ever refused."""
         before = self.order
         try:
-            reaction = react(before, happening, moment(when(before, happening, before.updated_at)))
+            reaction = react(before, of_its_version(happening, before), moment(clock))
         except IllegalTransition:
             assert isinstance(happening, Cancel | Complete)
             return
@@ -47,6 +54,8 @@ class OrderLife(RuleBasedStateMachine):
         assert self.order.status in TRANSITIONS[before.status], f"{before.status} became {self.order.status}"
         assert reaction.outgoing == (*self.order.events, *reaction.commands)
         assert len({command.event_id for command in reaction.commands}) == len(reaction.commands)
+        assert {command.occurred_at for command in reaction.commands} <= {self.order.updated_at}
+        assert self.order.updated_at in (clock, before.updated_at)
 
     @invariant()
     def events_are_in_version_order(self) -> None:
@@ -78,9 +87,18 @@ class OrderLife(RuleBasedStateMachine):
         assert all((line.unit_price is not None) is priced for line in self.order.lines)
 
     @invariant()
-    def it_has_a_deadline_while_it_waits(self) -> None:
-        """And no longer."""
-        assert (self.order.deadline is not None) is (self.order.status in ON_THE_WAY)
+    def times_never_step_back(self) -> None:
+        """Whoever reads them in the order of the versions reads them in the order of the times."""
+        for times in (
+            [self.order.created_at, *(entry.at for entry in self.order.timeline), self.order.updated_at],
+            [event.occurred_at for event in self.order.events],
+        ):
+            assert all(earlier <= later for earlier, later in pairwise(times)), times
+
+    @invariant()
+    def it_is_patient_while_it_waits(self) -> None:
+        """And no longer. Nothing of it was committed yet, so the store is still to make its deadline."""
+        assert (self.order.patience is not None) is (self.order.status in ON_THE_WAY)
 
 
 TestOrderLife = OrderLife.TestCase

@@ -21,6 +21,7 @@ from order_service.application.cancel_order import CancelOrder
 from order_service.application.complete_order import CompleteOrder
 from order_service.application.find_orders import FindOrders
 from order_service.application.fulfil_order import FulfilOrder
+from order_service.application.moments import Moments
 from order_service.application.place_order import PlaceOrder
 from order_service.application.ports import OrderStore
 from order_service.bootstrap import OrderService, order_service
@@ -67,6 +68,9 @@ async def memory_api() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+_MOMENTS = Moments(lambda: datetime.now(UTC), uuid7, timedelta(seconds=30))
+
+
 def app_on(store: OrderStore) -> ASGIApp:
     """The API on a store of the test's own."""
 
@@ -75,14 +79,14 @@ def app_on(store: OrderStore) -> ASGIApp:
     checks = HealthChecks(nothing, lambda: False, lambda: Health.UNKNOWN, nothing)
     fulfil = fulfil_on(store)
     use_cases = OrderUseCases(
-        PlaceOrder(store, fulfil, uuid7), FindOrders(store), CancelOrder(fulfil), CompleteOrder(fulfil)
+        PlaceOrder(store, _MOMENTS, uuid7), FindOrders(store), CancelOrder(fulfil), CompleteOrder(fulfil)
     )
     return http_application([orders_http(checks, use_cases)])
 
 
 def fulfil_on(store: OrderStore) -> FulfilOrder:
     """What happens to the orders of a store beside what HTTP asks for."""
-    return FulfilOrder(store, lambda: datetime.now(UTC), uuid7, timedelta(seconds=30))
+    return FulfilOrder(store, _MOMENTS)
 
 
 @asynccontextmanager

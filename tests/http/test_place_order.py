@@ -177,7 +177,7 @@ async def _asgi_post(events: list[dict[str, object]], headers: list[tuple[bytes,
         raise AssertionError("nobody asked for an order")
 
     scope = {"type": "http", "method": "POST", "path": "/orders", "headers": headers or []}
-    place = PlaceOrder(orders=None, fulfil=no_order, new_id=no_order)  # type: ignore[arg-type]
+    place = PlaceOrder(orders=None, moment=no_order, new_id=no_order)  # type: ignore[arg-type]
     await LeanPlaceOrder(elsewhere, place)(scope, receive, send)  # type: ignore[arg-type]
     (status,) = statuses
     return status

@@ -9,7 +9,7 @@ from messaging.ports.changes import Changes, Committed, Conflict, Duplicate, Inb
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.domain.fulfilment import Cancel, PaymentCaptured, PaymentRefunded, StockRejected, StockReleased
 from order_service.domain.order_status import OrderStatus, StockStatus
-from tests.domain.orders import LATER, RESERVED, STEP_TIMEOUT, led, placed_order, reaction, stored
+from tests.domain.orders import RESERVED, led, moment, placed_order, reaction, stored
 from tests.order_store.conftest import StoreUnderTest
 
 
@@ -103,7 +103,7 @@ async def test_a_claim_is_taken_exactly_when_its_change_is_stored(store: StoreUn
     """Copies of all answers of thirty orders race: in the end every order is settled by one copy of each, and each
     claim is taken."""
     orders = [await store.created(placed_order()) for _ in range(30)]
-    fulfil = FulfilOrder(store.orders, lambda: LATER, uuid7, STEP_TIMEOUT)
+    fulfil = FulfilOrder(store.orders, moment)
     reserved, captured = ({order.id: InboxClaim(uuid7()) for order in orders} for _ in range(2))
 
     await asyncio.gather(*(fulfil(order.id, RESERVED, reserved[order.id]) for order in orders for _ in range(3)))

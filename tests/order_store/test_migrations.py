@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from messaging.runtime.database import migrate
 from order_service.application.fulfil_order import FulfilOrder
+from order_service.application.moments import Moments
 from order_service.application.sweep_deadlines import SweepDeadlines
 from order_service.domain.fulfilment import StockReleased
 from order_service.domain.order import OrderId
@@ -92,12 +93,20 @@ async def test_an_order_that_was_pending_is_due_and_is_taken_back(
     orders: PostgresOrders, old_orders: dict[OrderStatus, UUID], old_database: str
 ) -> None:
     pending = OrderId(old_orders[OrderStatus.PENDING])
-    fulfil = FulfilOrder(orders, lambda: datetime.now(UTC), uuid7, timedelta(minutes=1))
+    fulfil = FulfilOrder(orders, Moments(lambda: datetime.now(UTC), uuid7, timedelta(minutes=1)))
+    sweep = SweepDeadlines(orders, fulfil, timedelta(minutes=1))
+    await _everything_is_published(old_database)
 
-    assert await SweepDeadlines(orders, fulfil.clock, fulfil)() == 1
+    assert await sweep() == 1
     assert (str(pending), "ReleaseStock") in await messages_in(old_database)
     assert (await fulfil(pending, StockReleased())).status is OrderStatus.CANCELLED
-    assert await SweepDeadlines(orders, fulfil.clock, fulfil)() == 0
+    assert await sweep() == 0
+
+
+async def _everything_is_published(database: str) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute("delete from outbox")
+    await connection.close()
 
 
 async def test_migrating_again_changes_nothing(orders: PostgresOrders, old_database: str) -> None:

@@ -1,13 +1,16 @@
 """Whatever an order has been through, it comes back from the store as it went in; and who is overdue is found."""
 
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from docs.generate_fulfilment import HAPPENINGS
+from docs.generate_fulfilment import HAPPENINGS, of_its_version
 from messaging.ports.changes import Changes, Committed
+from order_service.application.ports import Overdue
 from order_service.domain.fulfilment import (
     Cancel,
     DeadlinePassed,
@@ -15,15 +18,15 @@ from order_service.domain.fulfilment import (
     PaymentDeclined,
     Retry,
     StockRejected,
+    StockReleased,
     StockReserved,
     react,
 )
-from order_service.domain.order import Order
+from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import IllegalTransition, OrderStatus
 from shared_kernel.money import Money
 from shared_kernel.product import MAX_QUANTITY, ProductId
 from tests.domain.orders import (
-    AT,
     LATER,
     RESERVED,
     STEP_TIMEOUT,
@@ -33,7 +36,6 @@ from tests.domain.orders import (
     placed_order,
     stepped,
     stored,
-    when,
 )
 from tests.order_store.conftest import StoreUnderTest
 
@@ -62,7 +64,7 @@ def lives(draw: st.DrawFn) -> tuple[Order, Order]:
 
 def _led_if_possible(order: Order, happening: Happening) -> Order:
     try:
-        return led(order, happening) if react(stored(order), happening, moment(when(order, happening))) else order
+        return led(order, happening) if react(stored(order), of_its_version(happening, order), moment()) else order
     except IllegalTransition:
         return order
 
@@ -79,33 +81,67 @@ async def test_an_order_comes_back_as_it_went_in(store: StoreUnderTest, life: tu
     assert order.id in [listed.id for listed in await store.orders.newest(status=order.status, before=None, limit=1)]
 
 
-async def _waiting(store: StoreUnderTest) -> list[Order]:
-    """Six orders placed a second apart, each of which is due thirty seconds later."""
-    return [await store.created(placed_order(at=AT + timedelta(seconds=second))) for second in range(6)]
+async def _overdue_for(store: StoreUnderTest, *ages: float) -> list[OrderId]:
+    """Orders whose deadlines passed so many seconds ago."""
+    placed = [replace(placed_order(), patience=timedelta(seconds=-age)) for age in ages]
+    return [(await store.created(order)).id for order in placed]
+
+
+async def _ids(overdue: Awaitable[Sequence[Overdue]]) -> list[OrderId]:
+    return [each.order_id for each in await overdue]
 
 
 async def test_the_overdue_are_those_whose_deadline_has_come_longest_first(store: StoreUnderTest) -> None:
-    waiting = await _waiting(store)
-    third = waiting[2].deadline
-    assert third is not None
+    second, first, third, *_ = ids = await _overdue_for(store, 200, 300, 100, -100, -200)
 
-    assert await store.orders.overdue(third, limit=100) == [order.id for order in waiting[:3]]
-    assert await store.orders.overdue(third - timedelta(microseconds=1), limit=100) == [
-        order.id for order in waiting[:2]
-    ]
-    assert await store.orders.overdue(third, limit=2) == [order.id for order in waiting[:2]]
-    assert await store.orders.overdue(AT, limit=100) == []
+    assert await _ids(store.orders.overdue(100)) == [first, second, third]
+    assert await _ids(store.orders.overdue(2)) == [first, second]
+    assert await _ids(store.orders.overdue(100, grace=timedelta(seconds=150))) == [first, second]
+    assert await _ids(store.orders.overdue(100, grace=timedelta(seconds=350))) == []
+    assert set(await _ids(store.orders.overdue(100, grace=timedelta(seconds=-250)))) == set(ids)
+
+
+async def test_the_overdue_are_read_page_by_page_each_of_them_once(store: StoreUnderTest) -> None:
+    """Also those of one deadline, and though none of them is seen to meanwhile."""
+    ids = await _overdue_for(store, *range(10, 0, -1))
+    pages, last = [], None
+    while page := await store.orders.overdue(3, after=last):
+        pages.append([each.order_id for each in page])
+        last = page[-1]
+
+    assert pages == [ids[:3], ids[3:6], ids[6:9], ids[9:]]
+
+
+async def test_an_order_is_overdue_in_the_version_in_which_it_is(store: StoreUnderTest) -> None:
+    order = replace(placed_order(), patience=-STEP_TIMEOUT)
+    await store.created(order)
+    assert [(each.order_id, each.version) for each in await store.orders.overdue(100)] == [(order.id, 1)]
+
+    await store.update(replace(led(stored(order), RESERVED), patience=-STEP_TIMEOUT), 1)
+
+    assert [(each.order_id, each.version) for each in await store.orders.overdue(100)] == [(order.id, 2)]
 
 
 async def test_an_order_is_overdue_by_its_last_deadline(store: StoreUnderTest) -> None:
-    answered, forgotten = (await _waiting(store))[:2]
-    await store.update(led(stored(answered), RESERVED, at=AT + timedelta(minutes=5)), 1)
+    answered, forgotten = [replace(placed_order(), patience=-STEP_TIMEOUT) for _ in range(2)]
+    for order in (answered, forgotten):
+        await store.created(order)
 
-    overdue = await store.orders.overdue(AT + timedelta(minutes=5), limit=100)
+    await store.update(led(stored(answered), RESERVED), 1)
 
-    assert forgotten.id in overdue
-    assert answered.id not in overdue
-    assert answered.id in await store.orders.overdue(AT + timedelta(minutes=5) + STEP_TIMEOUT, limit=100)
+    assert await _ids(store.orders.overdue(100)) == [forgotten.id]
+
+
+async def test_the_first_of_two_answers_leaves_the_deadline_where_it_is(store: StoreUnderTest) -> None:
+    order = placed_order()
+    await store.created(order)
+    both = replace(led(stored(order), RESERVED, Cancel()), patience=-STEP_TIMEOUT)
+    await store.update(both, 1)
+    (before,) = await store.orders.overdue(100)
+
+    await store.update(led(stored(both), StockReleased()), both.version)
+
+    assert await store.orders.overdue(100) == [Overdue(order.id, both.version + 1, before.deadline)]
 
 
 @pytest.mark.parametrize("status", OrderStatus)
@@ -115,16 +151,17 @@ async def test_only_who_waits_for_something_is_ever_overdue(store: StoreUnderTes
         await store.update(stepped(stored(order), status), 1)
 
     waits = status in (OrderStatus.PENDING, OrderStatus.CANCELLING)
-    assert await store.orders.overdue(LATER + timedelta(days=365), limit=100) == ([order.id] if waits else [])
+    assert await _ids(store.orders.overdue(100, grace=-timedelta(days=365))) == ([order.id] if waits else [])
 
 
 async def test_a_stuck_order_that_is_tried_again_waits_again(store: StoreUnderTest) -> None:
     order = await store.created(placed_order())
-    stuck = led(stored(order), Cancel(), *(DeadlinePassed(),) * 6)
+    stuck = led(stored(order), Cancel(), *(DeadlinePassed(version=1),) * 6)
     await store.update(stuck, 1)
 
     retried = led(stored(stuck), Retry(), at=LATER)
     assert await store.commit(Changes(retried, stuck.version, ())) == Committed()
 
     assert await store.orders.find(order.id) == stored(retried)
-    assert await store.orders.overdue(LATER + STEP_TIMEOUT, limit=1) == [order.id]
+    assert await _ids(store.orders.overdue(1)) == []
+    assert await _ids(store.orders.overdue(1, grace=-STEP_TIMEOUT)) == [order.id]

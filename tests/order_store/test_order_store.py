@@ -226,4 +226,4 @@ async def test_a_long_timeline_comes_back_in_full(store: StoreUnderTest) -> None
 
     assert await store.update(long_lived, 1) == Committed()
 
-    assert await store.orders.find(order.id) == long_lived
+    assert await store.orders.find(order.id) == stored(long_lived)

@@ -24,7 +24,7 @@ from order_service.domain.fulfilment import Cancel
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus, PaymentStatus, StockStatus
 from order_service.infrastructure.partner_events import partner_subscriptions
-from tests.domain.orders import LATER, RESERVED, STEP_TIMEOUT, led, line, placed_order, stored
+from tests.domain.orders import LATER, RESERVED, led, line, moment, placed_order, stored
 from tests.order_store.conftest import StoreUnderTest
 
 DEADLINE = 30.0
@@ -67,7 +67,7 @@ class Partners:
 @pytest_asyncio.fixture
 async def partners(store: StoreUnderTest, store_dsn: str | None) -> AsyncIterator[Partners]:
     """Wired as the service is."""
-    subscriptions = partner_subscriptions(FulfilOrder(store.orders, lambda: LATER, uuid7, STEP_TIMEOUT))
+    subscriptions = partner_subscriptions(FulfilOrder(store.orders, moment))
     if store_dsn is None:
         memory = MemoryFailures()
         yield Partners(store, Consumer("order", subscriptions, memory), memory)

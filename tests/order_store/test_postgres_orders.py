@@ -25,7 +25,7 @@ from order_service.domain.order_line import OrderLine
 from order_service.domain.order_status import OrderStatus
 from order_service.infrastructure.postgres_orders import PostgresOrders
 from shared_kernel.product import ProductId, Quantity
-from tests.domain.orders import LATER, placed_order, stepped, stored
+from tests.domain.orders import placed_order, stepped, stored
 from tests.order_store.conftest import messages_in, postgres_orders
 from tests.real_parts.kafka import free_port
 
@@ -152,7 +152,9 @@ async def test_without_a_server_every_method_says_that_the_store_is_unavailable(
         with pytest.raises(StoreUnavailable):
             await orders.newest(status=None, before=None, limit=1)
         with pytest.raises(StoreUnavailable):
-            await orders.overdue(LATER, limit=1)
+            await orders.overdue(1)
+        with pytest.raises(StoreUnavailable):
+            await orders.unpublished_for()
         with pytest.raises(StoreUnavailable):
             await orders.count(OrderStatus.STUCK)
 

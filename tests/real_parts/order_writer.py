@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 
 from messaging.runtime.storage import open_pool
 from order_service.application.fulfil_order import FulfilOrder
+from order_service.application.moments import Moments
 from order_service.application.place_order import OrderRequest, PlaceOrder
 from order_service.domain.fulfilment import Cancel, StockReleased
 from order_service.domain.order_line import OrderLine
@@ -25,6 +26,7 @@ class OrderWriter:
     inventory's answer is made up, so no partner is needed."""
 
     place: PlaceOrder
+    fulfil: FulfilOrder
     order_ids: list[str] = field(default_factory=list)
 
     async def write(self, stop: asyncio.Event, *, pause: float) -> None:
@@ -36,8 +38,8 @@ class OrderWriter:
     async def write_one(self) -> str:
         """Commit one order and its cancellation."""
         order_id = await self.place(REQUEST)
-        await self.place.fulfil(order_id, Cancel())
-        await self.place.fulfil(order_id, StockReleased())
+        await self.fulfil(order_id, Cancel())
+        await self.fulfil(order_id, StockReleased())
         self.order_ids.append(str(order_id))
         return str(order_id)
 
@@ -48,7 +50,7 @@ async def order_writer(dsn: str) -> AsyncIterator[OrderWriter]:
     async with open_pool(dsn) as pool:
         orders = PostgresOrders(dsn, pool, connections=1, max_batch=100, max_waiting=1000)
         try:
-            fulfil = FulfilOrder(orders, lambda: datetime.now(UTC), uuid7, timedelta(minutes=1))
-            yield OrderWriter(PlaceOrder(orders, fulfil, uuid7))
+            moments = Moments(lambda: datetime.now(UTC), uuid7, timedelta(minutes=1))
+            yield OrderWriter(PlaceOrder(orders, moments, uuid7), FulfilOrder(orders, moments))
         finally:
             await orders.close()
