@@ -16,7 +16,7 @@ from messaging.runtime.service import Service
 from messaging.runtime.settings import Role
 from messaging.runtime.storage import open_store
 from messaging.runtime.transport import Transport
-from order_service.api.application import OrderUseCases, orders_http
+from order_service.api.http_part import OrderUseCases, orders_http
 from order_service.application.cancel_order import CancelOrder
 from order_service.application.complete_order import CompleteOrder
 from order_service.application.find_orders import FindOrders

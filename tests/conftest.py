@@ -9,6 +9,7 @@ import pytest
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
 from oms.services import TOPICS
+from tests.order_store.databases import empty_database
 from tests.real_parts.kafka import Broker, NoBroker, kafka_broker
 from tests.real_parts.postgres import PostgresServer, cloned_database, postgres_server
 
@@ -24,6 +25,13 @@ def postgres() -> Iterator[PostgresServer]:
 def database(postgres: PostgresServer) -> Iterator[str]:
     """The DSN of an empty database with the whole schema, for this test alone."""
     with cloned_database(postgres) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def empty(postgres: PostgresServer) -> Iterator[str]:
+    """The DSN of a database without a schema, for this test alone."""
+    with empty_database(postgres) as dsn:
         yield dsn
 
 

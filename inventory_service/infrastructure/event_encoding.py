@@ -7,19 +7,12 @@ The TypedDicts are the payloads after the envelope's own fields; docs/schemas is
 from typing import TypedDict
 
 from inventory_service.domain import StockEvent, StockRejected, StockReleased, StockReserved
-from messaging.ports.message import Message, cloud_event
-from shared_kernel.money import Money
+from messaging.ports.message import Message, message_of
+from shared_kernel.money_v1 import MoneyV1, money_v1
 
 TOPIC = "inventory-events"
 SOURCE = "/inventory-service"
 VERSION = 1
-
-
-class MoneyV1(TypedDict):
-    """A decimal string and an ISO 4217 currency."""
-
-    amount: str
-    currency: str
 
 
 class ReservedItemV1(TypedDict):
@@ -52,16 +45,7 @@ Payload = StockReservedV1 | StockRejectedV1 | StockReleasedV1
 
 def encode(event: StockEvent) -> Message:
     """The event's message, final."""
-    return cloud_event(
-        event_id=event.event_id,
-        event_type=type(event).__name__,
-        event_version=VERSION,
-        occurred_at=event.occurred_at,
-        source=SOURCE,
-        topic=TOPIC,
-        order_id=event.order_id,
-        data=_payload(event),
-    )
+    return message_of(event, source=SOURCE, topic=TOPIC, version=VERSION, data=_payload(event))
 
 
 def _payload(event: StockEvent) -> Payload:
@@ -72,17 +56,13 @@ def _payload(event: StockEvent) -> Payload:
                     {
                         "productId": line.product_id.value,
                         "quantity": line.quantity,
-                        "unitPrice": _money(line.unit_price),
+                        "unitPrice": money_v1(line.unit_price),
                     }
                     for line in event.lines
                 ],
-                "total": _money(event.total),
+                "total": money_v1(event.total),
             }
         case StockRejected():
             return {"reason": event.reason}
         case StockReleased():
             return {}
-
-
-def _money(money: Money) -> MoneyV1:
-    return {"amount": money.amount, "currency": money.currency}

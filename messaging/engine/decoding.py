@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import TypeVar
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from messaging.ports.changes import InboxClaim
 from messaging.ports.record import Record, Rejected
+from shared_kernel.money import InvalidMoney, Money
 
 
 class Envelope(BaseModel):
@@ -27,6 +28,20 @@ class Envelope(BaseModel):
     def claim(self) -> InboxClaim:
         """What makes handling it happen once."""
         return InboxClaim(self.eventId)
+
+
+class MoneyBody(BaseModel):
+    """What is read of an amount of money: a decimal string and an ISO 4217 currency."""
+
+    amount: str = Field(pattern=r"^[0-9]{1,19}(\.[0-9]{1,4})?$")
+    currency: str
+
+    def as_money(self) -> Money:
+        """Raises Rejected."""
+        try:
+            return Money.of(self.amount, self.currency)
+        except InvalidMoney as error:
+            raise Rejected(f"amount: {error}") from None
 
 
 Body = TypeVar("Body", bound=Envelope)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from pydantic_core import to_json
@@ -65,3 +65,36 @@ def cloud_event(
         "content-type": "application/json",
     }
     return Message(event_id, topic, key, headers, to_json(identity | dict(data)))
+
+
+class Outgoing(Protocol):
+    """What every event and command knows of itself; its type is the name of its class."""
+
+    @property
+    def event_id(self) -> UUID:
+        """What makes it happen once."""
+        ...
+
+    @property
+    def order_id(self) -> UUID:
+        """The order that it concerns."""
+        ...
+
+    @property
+    def occurred_at(self) -> datetime:
+        """When it was decided."""
+        ...
+
+
+def message_of(outgoing: Outgoing, *, source: str, topic: str, version: int, data: Mapping[str, Any]) -> Message:
+    """The message of an event or a command, final."""
+    return cloud_event(
+        event_id=outgoing.event_id,
+        event_type=type(outgoing).__name__,
+        event_version=version,
+        occurred_at=outgoing.occurred_at,
+        source=source,
+        topic=topic,
+        order_id=outgoing.order_id,
+        data=data,
+    )

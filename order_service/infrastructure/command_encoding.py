@@ -5,7 +5,7 @@ The TypedDicts are the payloads after the envelope's own fields; docs/schemas is
 
 from typing import TypedDict
 
-from messaging.ports.message import Message, cloud_event
+from messaging.ports.message import Message, message_of
 from order_service.domain.commands import (
     ChargePayment,
     Command,
@@ -14,7 +14,8 @@ from order_service.domain.commands import (
     ReserveStock,
     ShipStock,
 )
-from order_service.infrastructure.event_encoding import SOURCE, VERSION, ItemV1, MoneyV1, money_v1
+from order_service.infrastructure.event_encoding import SOURCE, VERSION, ItemV1
+from shared_kernel.money_v1 import MoneyV1, money_v1
 
 INVENTORY_TOPIC = "inventory-commands"
 PAYMENT_TOPIC = "payment-commands"
@@ -50,16 +51,7 @@ Payload = ReserveStockV1 | ReleaseStockV1 | ShipStockV1 | ChargePaymentV1 | Refu
 def encode_command(command: Command) -> Message:
     """The command's message, final."""
     topic, data = _payload(command)
-    return cloud_event(
-        event_id=command.event_id,
-        event_type=type(command).__name__,
-        event_version=VERSION,
-        occurred_at=command.occurred_at,
-        source=SOURCE,
-        topic=topic,
-        order_id=command.order_id,
-        data=data,
-    )
+    return message_of(command, source=SOURCE, topic=topic, version=VERSION, data=data)
 
 
 def _payload(command: Command) -> tuple[str, Payload]:

@@ -5,7 +5,7 @@ The TypedDicts are the payloads after the envelope's own fields; docs/schemas is
 
 from typing import TypedDict
 
-from messaging.ports.message import Message, cloud_event
+from messaging.ports.message import Message, message_of
 from order_service.domain.events import (
     OrderCancelledEvent,
     OrderCompletedEvent,
@@ -14,18 +14,11 @@ from order_service.domain.events import (
     OrderEvent,
     OrderRejectedEvent,
 )
-from shared_kernel.money import Money
+from shared_kernel.money_v1 import MoneyV1, money_v1
 
 TOPIC = "order-events"
 SOURCE = "/order-service"
 VERSION = 1
-
-
-class MoneyV1(TypedDict):
-    """A decimal string and an ISO 4217 currency."""
-
-    amount: str
-    currency: str
 
 
 class ItemV1(TypedDict):
@@ -82,16 +75,7 @@ Payload = OrderCreatedV1 | OrderConfirmedV1 | OrderRejectedV1 | OrderCancelledV1
 
 def encode(event: OrderEvent) -> Message:
     """The event's message, final."""
-    return cloud_event(
-        event_id=event.event_id,
-        event_type=type(event).__name__,
-        event_version=VERSION,
-        occurred_at=event.occurred_at,
-        source=SOURCE,
-        topic=TOPIC,
-        order_id=event.order_id,
-        data=_payload(event),
-    )
+    return message_of(event, source=SOURCE, topic=TOPIC, version=VERSION, data=_payload(event))
 
 
 def _payload(event: OrderEvent) -> Payload:
@@ -121,8 +105,3 @@ def _payload(event: OrderEvent) -> Payload:
             return {"orderVersion": event.order_version, "reason": event.reason}
         case OrderCompletedEvent():
             return {"orderVersion": event.order_version}
-
-
-def money_v1(money: Money) -> MoneyV1:
-    """Money as it stands in messages."""
-    return {"amount": money.amount, "currency": money.currency}

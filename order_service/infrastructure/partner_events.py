@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from messaging.engine.decoding import Body, Envelope, decoder
+from messaging.engine.decoding import Body, Envelope, MoneyBody, decoder
 from messaging.ports.record import Record, Rejected
 from messaging.ports.subscription import Handler, Subscription
 from order_service.application.find_orders import OrderNotFound
@@ -23,7 +23,7 @@ from order_service.domain.fulfilment import (
     StockReserved,
 )
 from order_service.domain.order import InvalidOrder, OrderId
-from shared_kernel.money import CurrencyMismatch, InvalidMoney, Money
+from shared_kernel.money import CurrencyMismatch
 from shared_kernel.product import InvalidProduct, ProductId
 
 INVENTORY_TOPIC = "inventory-events"
@@ -32,18 +32,11 @@ PAYMENT_TOPIC = "payment-events"
 PAYMENT_SOURCE = "/payment-service"
 
 
-class UnitPrice(BaseModel):
-    """A decimal string and an ISO 4217 currency."""
-
-    amount: str
-    currency: str
-
-
 class PricedItem(BaseModel):
     """The price of a product."""
 
     productId: str  # noqa: N815  the names on the wire
-    unitPrice: UnitPrice  # noqa: N815
+    unitPrice: MoneyBody  # noqa: N815
 
 
 class StockReservedBody(Envelope):
@@ -83,9 +76,7 @@ def partner_subscriptions(fulfil: FulfilOrder) -> Sequence[Subscription]:
 
 
 def _stock_reserved(body: StockReservedBody) -> StockReserved:
-    return StockReserved(
-        {ProductId(item.productId): Money.of(item.unitPrice.amount, item.unitPrice.currency) for item in body.items}
-    )
+    return StockReserved({ProductId(item.productId): item.unitPrice.as_money() for item in body.items})
 
 
 def _handler(fulfil: FulfilOrder, model: type[Body], meaning: Callable[[Body], Happening]) -> Handler:
@@ -100,5 +91,5 @@ def _handler(fulfil: FulfilOrder, model: type[Body], meaning: Callable[[Body], H
 async def _handle(fulfil: FulfilOrder, body: Body, meaning: Callable[[Body], Happening]) -> None:
     try:
         await fulfil(OrderId(body.orderId), meaning(body), body.claim)
-    except (OrderNotFound, InvalidOrder, InvalidProduct, InvalidMoney, CurrencyMismatch) as error:
+    except (OrderNotFound, InvalidOrder, InvalidProduct, CurrencyMismatch) as error:
         raise Rejected(str(error)) from error

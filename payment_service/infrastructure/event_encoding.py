@@ -3,20 +3,13 @@ rules."""
 
 from typing import TypedDict
 
-from messaging.ports.message import Message, cloud_event
+from messaging.ports.message import Message, message_of
 from payment_service.domain import PaymentCaptured, PaymentDeclined, PaymentEvent, PaymentRefunded
-from shared_kernel.money import Money
+from shared_kernel.money_v1 import MoneyV1, money_v1
 
 TOPIC = "payment-events"
 SOURCE = "/payment-service"
 VERSION = 1
-
-
-class MoneyV1(TypedDict):
-    """A decimal string and an ISO 4217 currency."""
-
-    amount: str
-    currency: str
 
 
 class PaymentCapturedV1(TypedDict):
@@ -43,27 +36,14 @@ Payload = PaymentCapturedV1 | PaymentDeclinedV1 | PaymentRefundedV1
 
 def encode(event: PaymentEvent) -> Message:
     """The event's message, final."""
-    return cloud_event(
-        event_id=event.event_id,
-        event_type=type(event).__name__,
-        event_version=VERSION,
-        occurred_at=event.occurred_at,
-        source=SOURCE,
-        topic=TOPIC,
-        order_id=event.order_id,
-        data=_payload(event),
-    )
+    return message_of(event, source=SOURCE, topic=TOPIC, version=VERSION, data=_payload(event))
 
 
 def _payload(event: PaymentEvent) -> Payload:
     match event:
         case PaymentCaptured():
-            return {"amount": _money(event.amount), "reference": event.reference}
+            return {"amount": money_v1(event.amount), "reference": event.reference}
         case PaymentDeclined():
             return {"reason": event.reason}
         case PaymentRefunded():
-            return {"amount": _money(event.amount) if event.amount else None}
-
-
-def _money(money: Money) -> MoneyV1:
-    return {"amount": money.amount, "currency": money.currency}
+            return {"amount": money_v1(event.amount) if event.amount else None}

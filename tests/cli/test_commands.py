@@ -2,21 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
 import httpx
-import pytest
 
 from messaging.kafka.settings import KafkaSettings
 from tests.cli.commands import oms
 from tests.messaging.far_sides import kafka_topic
 from tests.messaging.messages import batch_of, key_in, message
-from tests.order_store.databases import empty_database
 from tests.real_parts.kafka import Broker, free_port
 from tests.real_parts.order_process import ORDER, OrderProcess
-from tests.real_parts.postgres import PostgresServer
 
 IN_MEMORY = {f"{service}_DATABASE_URL": "memory" for service in ("ORDER", "INVENTORY", "PAYMENT")}
 ALL_TOPICS = [
@@ -89,13 +85,6 @@ async def test_tail_shows_the_events_of_a_topic(tmp_path: Path, kafka: KafkaSett
     for line, shown in zip(lines, messages, strict=False):
         assert line.startswith(f"{far_side.topic}[")
         assert line.endswith(f" OrderCreatedEvent {shown.value.decode()}")
-
-
-@pytest.fixture
-def empty(postgres: PostgresServer) -> Iterator[str]:
-    """A database without a schema."""
-    with empty_database(postgres) as dsn:
-        yield dsn
 
 
 async def test_migrate_makes_the_schema_and_does_nothing_when_it_is_there(tmp_path: Path, empty: str) -> None:

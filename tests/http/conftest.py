@@ -16,7 +16,7 @@ from messaging.brokerless.in_process import InProcessBroker
 from messaging.kafka.settings import KafkaSettings
 from messaging.runtime.settings import PublisherKind, Role
 from messaging.runtime.transport import transport_of
-from order_service.api.application import OrderUseCases, orders_http
+from order_service.api.http_part import OrderUseCases, orders_http
 from order_service.application.cancel_order import CancelOrder
 from order_service.application.complete_order import CompleteOrder
 from order_service.application.find_orders import FindOrders

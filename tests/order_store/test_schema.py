@@ -9,7 +9,6 @@ from uuid_utils.compat import uuid7
 
 from messaging.runtime.database import migrate
 from order_service.infrastructure.database import MIGRATIONS
-from tests.order_store.databases import empty_database
 from tests.real_parts.postgres import PostgresServer, cloned_database
 
 ROW: dict[str, str] = {
@@ -156,13 +155,6 @@ async def test_an_order_that_cannot_be_is_refused_by_name(
         await _insert(schema, columns)
 
     assert refused.value.constraint_name == constraint
-
-
-@pytest.fixture
-def empty(postgres: PostgresServer) -> Iterator[str]:
-    """A database without a schema."""
-    with empty_database(postgres) as dsn:
-        yield dsn
 
 
 async def test_migrations_that_are_started_at_the_same_time_take_turns(empty: str) -> None:

@@ -17,8 +17,9 @@ create table orders (
     status          text not null
                     check (status in ('PENDING', 'CONFIRMED', 'CANCELLING', 'REJECTED', 'CANCELLED', 'COMPLETED')),
     version         integer not null check (version >= 1),
-    lines           jsonb not null check (jsonb_typeof(lines) = 'array' and jsonb_array_length(lines) between 1 and
-    100), total_minor     bigint check (total_minor >= 0),
+    lines           jsonb not null
+                    check (jsonb_typeof(lines) = 'array' and jsonb_array_length(lines) between 1 and 100),
+    total_minor     bigint check (total_minor >= 0),
     currency        text check (currency ~ '^[A-Z]{3}$'),
     reason          text,
     history         jsonb not null default '[]' check (jsonb_typeof(history) = 'array'),
