@@ -39,7 +39,7 @@ async def _waits_for_what_is_cancelled() -> None:
 
 
 def _others() -> set[asyncio.Task[object]]:
-    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
 
 async def test_work_runs_while_the_body_does_and_is_gone_afterwards() -> None:
