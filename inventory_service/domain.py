@@ -14,6 +14,7 @@ from uuid import UUID
 
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
+from shared_kernel.reason import reason_of
 
 MAX_ON_HAND = 1_000_000_000
 MAX_PRICE_MINOR = 1_000_000_000
@@ -203,6 +204,7 @@ def reserve(
     if reservation is None:
         reason = _why_not(wanted, products)
         if reason is not None:
+            reason = reason_of(reason)
             rejected = Reservation(order_id=order_id, status=ReservationStatus.REJECTED, reason=reason)
             return Decision(rejected, events=(_rejected(order_id, reason, event_id, now),))
         lines = tuple(ReservedLine(product, pieces, products[product].price) for product, pieces in wanted.items())

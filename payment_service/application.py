@@ -67,7 +67,11 @@ class PaymentStore(Protocol):
 
 class GatewayUnavailable(Exception):
     """The gateway did not say what became of the call: money may have moved, or not. The same call with the same key
-    will tell."""
+    will tell; the gateway may have said that it is not to be made before `retry_after`."""
+
+    def __init__(self, problem: str, retry_after: timedelta = timedelta()) -> None:
+        super().__init__(problem)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +234,9 @@ class Cashier:
                 await self._gateway.refund(key, payment.order_id, amount)
                 return Payment.refunded
             answer = await self._gateway.charge(key, payment.order_id, amount)
-        except GatewayUnavailable:
-            return lambda current, moment: current.unanswered(call, moment)
+        except GatewayUnavailable as unknown:
+            wished = unknown.retry_after
+            return lambda current, moment: current.unanswered(call, moment, wished)
         match answer:
             case Captured(reference):
                 return lambda current, moment: current.charged(reference, moment)

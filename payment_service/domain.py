@@ -19,12 +19,15 @@ from typing import Any, Self, TypeAlias
 from uuid import UUID
 
 from shared_kernel.money import Money
+from shared_kernel.reason import MAX_REASON, reason_of
 
 MAX_MINOR = 2**63 - 1
-MAX_TEXT = 500
+MAX_REFERENCE = MAX_REASON
+DECLINED = "the payment was declined"
 TAKEN_BACK = "the order was taken back before it was charged"
 _FIRST_PAUSE = timedelta(seconds=1)
 _LONGEST_PAUSE = timedelta(seconds=60)
+_LONGEST_WISH = timedelta(minutes=10)
 
 
 class InvalidPayment(ValueError):
@@ -135,7 +138,6 @@ class Payment:
 
     def __post_init__(self) -> None:
         status = self.status
-        texts = [text for text in (self.reference, self.reason) if text is not None]
         was_charged = status in (PaymentStatus.CAPTURED, PaymentStatus.REFUNDING) or (
             status is PaymentStatus.REFUNDED and self.amount is not None
         )
@@ -144,7 +146,7 @@ class Payment:
             (self.amount is None or self.amount.minor <= MAX_MINOR, "has an amount that fits into 63 bits"),
             ((self.reference is not None) == was_charged, "has a reference exactly when it was charged"),
             ((self.reason is not None) == (status is PaymentStatus.DECLINED), "has a reason exactly when declined"),
-            (all(is_storable_text(text) for text in texts), "has printable texts of at most 500 characters"),
+            (self.reference is None or _is_storable(self.reference), "has a reference of 1 to 500 characters"),
             ((self.next_attempt_at is None) == (status not in _CALLS), "is called for exactly while in doubt"),
             (self.attempts >= (status is PaymentStatus.VOIDING), "was called before it is voided"),
             (self.version >= 1 and self.updated_at >= self.created_at, "has a version, and changes after it began"),
@@ -182,7 +184,7 @@ class Payment:
             case PaymentStatus.CAPTURED:
                 return Step(self._to(self.status, moment), _captured(self, moment))
             case PaymentStatus.DECLINED:
-                return Step(self._to(self.status, moment), _declined(self, self.reason or "", moment))
+                return Step(self._to(self.status, moment), _declined(self, self.reason or DECLINED, moment))
             case _:
                 return Step(self._to(self.status, moment), _declined(self, TAKEN_BACK, moment))
 
@@ -215,6 +217,7 @@ class Payment:
         """The gateway did not, and never will, take the money. None when that is known already."""
         match self.status:
             case PaymentStatus.CHARGING:
+                reason = reason_of(reason, DECLINED)
                 declined = self._to(PaymentStatus.DECLINED, moment, reason=reason, next_attempt_at=None)
                 return Step(declined, _declined(self, reason, moment))
             case PaymentStatus.VOIDING:
@@ -229,11 +232,13 @@ class Payment:
         refunded = self._to(PaymentStatus.REFUNDED, moment, next_attempt_at=None)
         return Step(refunded, _refunded(refunded, moment))
 
-    def unanswered(self, call: Call, moment: Moment) -> Step | None:
-        """The gateway did not say what became of `call`: it is made again after a pause that doubles up to a minute."""
+    def unanswered(self, call: Call, moment: Moment, wished: timedelta = timedelta()) -> Step | None:
+        """The gateway did not say what became of `call`: it is made again after a pause that doubles up to a minute, or
+        after the pause that the gateway wished for, up to ten."""
         if self.next_call is not call:
             return None
         pause = min(_FIRST_PAUSE * 2 ** min(max(self.attempts - 1, 0), 16), _LONGEST_PAUSE)
+        pause = max(pause, min(wished, _LONGEST_WISH))
         return Step(self._to(self.status, moment, next_attempt_at=moment.now + pause))
 
     def claimed(self, now: datetime, until: datetime) -> Self:
@@ -260,9 +265,9 @@ class Payment:
         return replace(self, status=status, version=self.version + 1, updated_at=at, **changes)
 
 
-def is_storable_text(text: str) -> bool:
-    """True for 1 to 500 printable characters: what a payment can keep of a gateway's words."""
-    return 0 < len(text) <= MAX_TEXT and text.isprintable()
+def _is_storable(reference: str) -> bool:
+    # What prints differs between versions of Python, and what was stored stays readable.
+    return 0 < len(reference) <= MAX_REFERENCE and "\0" not in reference
 
 
 def _captured(payment: Payment, moment: Moment) -> PaymentCaptured:

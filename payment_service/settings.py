@@ -2,8 +2,8 @@
 
 from decimal import Decimal
 from typing import Annotated
-from urllib.parse import urlsplit
 
+import httpx
 from pydantic import AfterValidator, Field
 
 from messaging.runtime.settings import DatabaseUrl, ServiceSettings
@@ -14,15 +14,16 @@ SIMULATED = "simulated"
 def _gateway(value: str) -> str:
     if value == SIMULATED or _is_http_address(value):
         return value
-    raise ValueError("must be simulated or an address such as https://payments.example.com")
+    raise ValueError("must be simulated or an address such as https://payments.example.com, without ? and #")
 
 
 def _is_http_address(value: str) -> bool:
+    """True for what the client that calls it can call."""
     try:
-        url = urlsplit(value)
-        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:  # such as a port that is not a number
+        url = httpx.URL(value)
+    except httpx.InvalidURL:
         return False
+    return url.scheme in ("http", "https") and bool(url.host) and url.port != 0 and not (url.query or url.fragment)
 
 
 class PaymentSettings(ServiceSettings):

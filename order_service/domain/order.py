@@ -33,6 +33,7 @@ from order_service.domain.order_status import (
 )
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId, is_printable_text
+from shared_kernel.reason import reason_of
 
 MAX_LINES = 100
 MAX_TOTAL_MINOR = 2**63 - 1
@@ -122,8 +123,6 @@ class Order:
             raise InvalidOrder(f"an order's total fits into 63 bits of {self.total.currency}'s smallest unit")
         if self.status in (OrderStatus.REJECTED, OrderStatus.CANCELLED) and self.reason is None:
             raise InvalidOrder(f"an order that is {self.status} has a reason")
-        if self.reason is not None and not (self.reason.isprintable() and self.reason.strip()):
-            raise InvalidOrder(f"a reason is printable text, not {self.reason!r}")
 
     @classmethod
     def place(
@@ -188,6 +187,7 @@ class Order:
 
     def decline(self, reason: str, *, now: datetime, patience: timedelta) -> Self:
         """The payment was declined: PENDING until the stock is released, then REJECTED."""
+        reason = reason_of(reason)
         return self._move(
             OrderStatus.PENDING,
             now,
@@ -201,6 +201,7 @@ class Order:
     def reject(self, reason: str, *, now: datetime, event_id: UUID) -> Self:
         """→ REJECTED, for a reason that a person understands: of the inventory, or of a payment whose stock is released
         now."""
+        reason = reason_of(reason)
         event = OrderRejectedEvent(**self._stamp(now, event_id), reason=reason)
         stock = StockStatus.REJECTED if self.payment is None else StockStatus.RELEASED
         return self._move(OrderStatus.REJECTED, now, reason, event, stock=stock, reason=reason)

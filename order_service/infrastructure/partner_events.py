@@ -4,9 +4,9 @@ Each model declares only the fields that are read here. tests/contract feeds the
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from messaging.engine.decoding import Body, Envelope, MoneyBody, decoder
 from messaging.ports.record import Record, Rejected
@@ -25,6 +25,7 @@ from order_service.domain.fulfilment import (
 from order_service.domain.order import InvalidOrder, OrderId
 from shared_kernel.money import CurrencyMismatch
 from shared_kernel.product import InvalidProduct, ProductId
+from shared_kernel.reason import reason_of
 
 INVENTORY_TOPIC = "inventory-events"
 INVENTORY_SOURCE = "/inventory-service"
@@ -46,9 +47,9 @@ class StockReservedBody(Envelope):
 
 
 class ReasonBody(Envelope):
-    """StockRejected and PaymentDeclined."""
+    """StockRejected and PaymentDeclined, whatever the text is that they give as their reason."""
 
-    reason: str
+    reason: Annotated[str, AfterValidator(reason_of)]
 
 
 def partner_subscriptions(fulfil: FulfilOrder) -> Sequence[Subscription]:

@@ -6,28 +6,34 @@
 
 | answer | charge | refund |
 |---|---|---|
-| 2xx | captured; `{"reference": "…"}` is the gateway's name for it | given back |
+| 2xx | captured; `{"reference": "…"}`, a text or a number, is the gateway's name for it | given back |
 | 402 | declined; `{"reason": "…"}` is a sentence for the customer | in doubt |
 | 401, 403, 404, 405, 407, 408, 409, 421, 425, 429 | in doubt: they are not about the charge | in doubt |
 | any other 4xx | declined: the gateway will never take this charge | in doubt |
 | 3xx, 5xx, no answer, or one that cannot be read | in doubt | in doubt |
 
 The gateway does what a key asks for at most once, and answers it the same way each time. So whatever is in doubt is
-asked again with the same key: some times here, and then by the service until it knows.
+asked again with the same key: some times here, and then by the service until it knows. Not before the time that a
+`Retry-After` of the gateway wishes for, up to ten minutes.
+
+An answer is read up to 64 KiB and for so many seconds, and nothing of it outlives its call: no cookie, and no
+connection. On a connection that is used again, an answer too many would be taken for the answer to another order.
 """
 
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from contextlib import asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from uuid import UUID
 
 import httpx
 
 from payment_service.application import Captured, Declined, GatewayUnavailable
-from payment_service.domain import MAX_TEXT, is_storable_text
+from payment_service.domain import DECLINED
+from payment_service.infrastructure.gateway_answer import Answer, read_answer
 from shared_kernel.money import Money
+from shared_kernel.reason import reason_of
 
 TRIES = 3
 _FIRST_PAUSE = 0.1
@@ -35,6 +41,7 @@ _FIRST_PAUSE = 0.1
 # They say that we, or the way to the gateway, have a problem; an earlier call with the same key may have gone through.
 _NOT_ABOUT_THE_CHARGE = {401, 403, 404, 405, 407, 408, 409, 421, 425, 429}
 _PAYMENT_REQUIRED = 402
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
 
 
 class HttpGateway:
@@ -47,62 +54,68 @@ class HttpGateway:
 
     async def charge(self, key: str, order_id: UUID, amount: Money) -> Captured | Declined:
         """See PaymentGateway."""
-        response = await self._post("charges", key, order_id, amount)
-        status = response.status_code
-        if response.is_success:
-            reference = _text(response, "reference")
-            if reference is None:
+        answer = await self._ask("charges", key, order_id, amount)
+        status = answer.status
+        if httpx.codes.is_success(status):
+            if answer.reference is None:
                 raise GatewayUnavailable(f"the gateway answered {status} without a reference")
-            return Captured(reference)
+            return Captured(answer.reference)
         if status == _PAYMENT_REQUIRED:
-            return Declined(_text(response, "reason") or "the payment was declined")
-        if response.is_client_error and status not in _NOT_ABOUT_THE_CHARGE:
+            return Declined(reason_of(answer.reason, DECLINED))
+        if httpx.codes.is_client_error(status) and status not in _NOT_ABOUT_THE_CHARGE:
             return Declined(f"the payment gateway does not accept the charge (it answered {status})")
-        raise GatewayUnavailable(f"the gateway answered {status}")
+        raise GatewayUnavailable(f"the gateway answered {status}", answer.retry_after)
 
     async def refund(self, key: str, order_id: UUID, amount: Money) -> None:
         """See PaymentGateway."""
-        response = await self._post("refunds", key, order_id, amount)
-        if not response.is_success:
-            raise GatewayUnavailable(f"the gateway answered {response.status_code} to a refund")
+        answer = await self._ask("refunds", key, order_id, amount)
+        if not httpx.codes.is_success(answer.status):
+            raise GatewayUnavailable(f"the gateway answered {answer.status} to a refund", answer.retry_after)
 
-    async def _post(self, what: str, key: str, order_id: UUID, amount: Money) -> httpx.Response:
+    async def _ask(self, what: str, key: str, order_id: UUID, amount: Money) -> Answer:
+        """Ask until the gateway answers, but not for longer than all tries may take, nor before it wants to be asked
+        again."""
         body = {"orderId": str(order_id), "amount": {"amount": amount.amount, "currency": amount.currency}}
         problem = "time is up"
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(2 * self._seconds):
                 for attempt in range(TRIES):
                     if attempt:
                         await asyncio.sleep(random.uniform(0.5, 1) * _FIRST_PAUSE * 2**attempt)  # noqa: S311  jitter
-                    try:
-                        response = await self._client.post(
-                            f"{self._url}/{what}", json=body, headers={"Idempotency-Key": key}
-                        )
-                    except httpx.HTTPError as error:
-                        problem = type(error).__name__
+                    answer = await self._try(what, key, body)
+                    if isinstance(answer, str):
+                        problem = answer
                         continue
-                    if response.status_code != httpx.codes.TOO_MANY_REQUESTS and not response.is_server_error:
-                        return response
-                    problem = f"it answered {response.status_code}"
+                    if answer.status != httpx.codes.TOO_MANY_REQUESTS and not httpx.codes.is_server_error(
+                        answer.status
+                    ):
+                        return answer
+                    problem = f"it answered {answer.status}"
+                    if answer.retry_after:
+                        raise GatewayUnavailable(f"the gateway wants time: {problem}", answer.retry_after)
+        except TimeoutError:
+            problem = f"{problem}, and time is up"
         raise GatewayUnavailable(f"the gateway does not do its work: {problem}")
+
+    async def _try(self, what: str, key: str, body: object) -> Answer | str:
+        """One try: the answer, or what kept it from being one. The time is for all of the answer, however slowly it
+        comes."""
+        try:
+            async with (
+                asyncio.timeout(self._seconds),
+                self._client.stream(
+                    "POST", f"{self._url}/{what}", json=body, headers={"Idempotency-Key": key}
+                ) as response,
+            ):
+                return await read_answer(response)
+        except Exception as error:  # noqa: BLE001  a stranger's bytes: whatever the client makes of them is no answer
+            return type(error).__name__
 
 
 @asynccontextmanager
 async def open_http_gateway(url: str, *, seconds: float, at_once: int) -> AsyncIterator[HttpGateway]:
     """A gateway with connections for so many calls at once; each try has so many `seconds`."""
-    limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once)
-    async with httpx.AsyncClient(timeout=seconds, limits=limits) as client:
+    limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=0)
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    async with httpx.AsyncClient(timeout=seconds, limits=limits, headers=_HEADERS, cookies=no_cookies) as client:
         yield HttpGateway(client, url, seconds=seconds)
-
-
-def _text(response: httpx.Response, field: str) -> str | None:
-    """What the body says in this field, if it is something that we can keep."""
-    try:
-        body: Any = response.json()
-    except ValueError:
-        return None
-    text = body.get(field) if isinstance(body, dict) else None
-    if not isinstance(text, str):
-        return None
-    shortened = text[:MAX_TEXT]
-    return shortened if is_storable_text(shortened) else None

@@ -67,6 +67,10 @@ def test_a_wrong_setting_ends_every_command_with_one_sentence_and_exit_code_2(
     ("environment", "name", "what"),
     [
         ({"PAYMENT_GATEWAY": "ftp://bank"}, "PAYMENT_GATEWAY", "ftp://bank"),
+        ({"PAYMENT_GATEWAY": "http://"}, "PAYMENT_GATEWAY", "http://"),
+        ({"PAYMENT_GATEWAY": "http://bank:many"}, "PAYMENT_GATEWAY", "bank:many"),
+        ({"PAYMENT_GATEWAY": "http://bank\t"}, "PAYMENT_GATEWAY", "bank"),
+        ({"PAYMENT_GATEWAY": "https://bank/pay?account=7"}, "PAYMENT_GATEWAY", "account=7"),
         ({"SIMULATED_LIMIT": "a lot"}, "SIMULATED_LIMIT", "a lot"),
         ({"PAYMENT_DATABASE_URL": "x"}, "PAYMENT_DATABASE_URL", "must be embedded, memory or postgresql://"),
     ],

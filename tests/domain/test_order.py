@@ -29,6 +29,7 @@ from order_service.domain.order_status import (
 )
 from shared_kernel.money import CurrencyMismatch, Money
 from shared_kernel.product import ProductId
+from shared_kernel.reason import NO_REASON
 from tests.domain.orders import AT, LATER, PRICES, RESERVED, WAYS, led, line, order_in, placed_order, stepped, stored
 
 SOON = timedelta(seconds=30)
@@ -261,10 +262,25 @@ def test_an_order_that_ended_early_without_a_reason_cannot_exist(status: OrderSt
         replace(order, reason=None)
 
 
-@pytest.mark.parametrize("reason", ["", "  ", "sold\x00out", "sold\nout", "\ud800"], ids=ascii)
-def test_a_reason_is_text_that_can_be_printed(reason: str) -> None:
-    with pytest.raises(InvalidOrder, match="a reason is printable text"):
-        placed_order().reject(reason, now=LATER, event_id=uuid7())
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("sold\x00out", "sold out"), ("sold\nout", "sold out"), ("", NO_REASON), ("  ", NO_REASON), ("\ud800", NO_REASON)],
+    ids=ascii,
+)
+def test_an_order_keeps_a_reason_that_a_person_can_read_whatever_it_is_given(given: str, kept: str) -> None:
+    rejected = placed_order().reject(given, now=LATER, event_id=uuid7())
+    declined = placed_order().reserved(PRICES, now=LATER, deadline=SOON).decline(given, now=LATER, deadline=SOON)
+
+    event = rejected.events[-1]
+    assert isinstance(event, OrderRejectedEvent)
+    assert rejected.reason == rejected.timeline[-1].detail == event.reason == declined.reason == kept
+    assert declined.timeline[-1].detail == f"payment declined: {kept}"
+
+
+def test_an_order_that_was_stored_with_an_odd_reason_can_be_read() -> None:
+    rejected = placed_order().reject("sold out", now=LATER, event_id=uuid7())
+
+    assert replace(rejected, reason="an emoji of a later Unicode \U0001fadf\t").reason is not None
 
 
 def test_a_total_fits_into_63_bits_and_one_cent_more_is_none() -> None:

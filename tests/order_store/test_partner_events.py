@@ -24,6 +24,7 @@ from order_service.domain.fulfilment import Cancel
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus, PaymentStatus, StockStatus
 from order_service.infrastructure.partner_events import partner_subscriptions
+from shared_kernel.reason import MAX_REASON, NO_REASON
 from tests.domain.orders import LATER, RESERVED, led, line, moment, placed_order, stored
 from tests.order_store.conftest import StoreUnderTest
 
@@ -146,7 +147,6 @@ SPOILT: Mapping[str, Callable[[Order], Record]] = {
     "a product without a name": lambda order: reserved(order, _priced("1.00", product="")),
     "no price of what was ordered": lambda order: reserved(order, _priced("1.00", product="p2")),
     "no reason": lambda order: answer(order, "StockRejected"),
-    "a reason that cannot be stored": lambda order: answer(order, "StockRejected", {"reason": "sold\x00out"}),
     "a reason of another type": lambda order: answer(order, "PaymentDeclined", {"reason": ["no", "cover"]}),
     "another order's key": lambda order: replace(reserved(placed_order()), key=str(order.id)),
     "a key that is no order's": lambda order: replace(reserved(order), key="order"),
@@ -178,6 +178,29 @@ async def test_what_makes_no_sense_is_a_dead_letter_with_its_coordinates_and_its
     assert await partners.counts() == (0, 1)
     assert (await partners.order(neighbour)).status is OrderStatus.CONFIRMED
     assert (await partners.order(spoilt_order)).stock is StockStatus.RESERVED, "what comes behind it is handled"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("sold\x00out", "sold out"),
+        ("", NO_REASON),
+        (" \n\t", NO_REASON),
+        ("\u200b\u202e", NO_REASON),
+        ("out of 🧀", "out of 🧀"),
+        ("x" * 5000, "x" * MAX_REASON),
+    ],
+    ids=lambda text: ascii(text)[:20],
+)
+async def test_a_blank_or_odd_reason_is_no_dead_letter(partners: Partners, given: str, kept: str) -> None:
+    sold_out, declined = [await partners.store.created(placed_order()) for _ in range(2)]
+
+    await partners.say(answer(sold_out, "StockRejected", {"reason": given}), reserved(declined))
+    await partners.say(answer(declined, "PaymentDeclined", {"reason": given}), answer(declined, "StockReleased"))
+
+    assert await partners.counts() == (0, 0)
+    for order in (await partners.order(sold_out), await partners.order(declined)):
+        assert (order.status, order.reason) == (OrderStatus.REJECTED, kept)
 
 
 async def test_a_batch_of_nothing_but_spoilt_records_and_good_ones_is_told_apart(partners: Partners) -> None:

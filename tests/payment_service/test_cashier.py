@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -221,6 +222,22 @@ async def test_a_call_without_an_answer_is_made_again_with_the_same_key_after_it
 
     await desk.until_status(order, PaymentStatus.CAPTURED)
     assert desk.gateway.calls == [f"{order}:charge"] * 3
+
+
+async def test_a_gateway_that_wants_time_is_not_asked_before_that_is_over(desk: Desk) -> None:
+    order = uuid7()
+    desk.gateway.problems = [GatewayUnavailable("busy", timedelta(seconds=90))]
+    desk.gateway.open.set()
+    await desk.take.charge(order, AMOUNT, claim())
+    await until(lambda: not desk.cashier._at_hand, "nothing is at hand")
+
+    desk.clock.advance(seconds=89)
+    await desk.cashier.sweep()
+    assert desk.gateway.calls == [f"{order}:charge"]
+
+    desk.clock.advance(seconds=1)
+    await desk.cashier.sweep()
+    await desk.until_status(order, PaymentStatus.CAPTURED)
 
 
 async def test_a_call_that_fails_in_a_way_nobody_thought_of_is_made_again(desk: Desk) -> None:

@@ -182,6 +182,33 @@ def test_an_unanswered_call_is_made_again_after_a_pause_that_doubles_up_to_a_min
     assert pauses == [1, 2, 4, 32, 60, 60]
 
 
+@pytest.mark.parametrize(
+    ("wished", "pause"), [(-5, 4), (0, 4), (3.9, 4), (90, 90), (600, 600), (601, 600), (10**9, 600)]
+)
+def test_the_pause_that_the_gateway_wishes_for_is_kept_up_to_ten_minutes(wished: float, pause: int) -> None:
+    charging = a_payment(PaymentStatus.CHARGING, attempts=3)
+    step = charging.unanswered(Call.CHARGE, moment(), timedelta(seconds=wished))
+
+    assert step is not None
+    assert step.payment.next_attempt_at == NOW + timedelta(seconds=pause)
+
+
+@pytest.mark.parametrize("given", ["", "  ", "\0", "\u200b"], ids=ascii)
+def test_a_payment_that_is_declined_without_a_word_says_so(given: str) -> None:
+    step = STATES["charging"].declined(given, moment())
+
+    assert step is not None
+    assert isinstance(step.event, PaymentDeclined)
+    assert step.payment.reason == step.event.reason == "the payment was declined"
+
+
+def test_a_payment_that_was_stored_with_an_odd_reason_can_be_read_and_is_told_again() -> None:
+    step = replace(STATES["declined"], reason="an emoji of a later Unicode \U0001fadf\t").charge(AMOUNT, moment())
+
+    assert step is not None
+    assert isinstance(step.event, PaymentDeclined)
+
+
 @pytest.mark.parametrize("state", ["waiting", "charging", "voiding", "captured", "declined", "refunding", "refunded"])
 def test_another_amount_than_the_first_is_refused_in_words(state: str) -> None:
     with pytest.raises(AmountChanged, match=r"charged 29.90 EUR before, not 30.00 EUR"):
