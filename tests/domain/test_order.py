@@ -269,7 +269,7 @@ def test_an_order_that_ended_early_without_a_reason_cannot_exist(status: OrderSt
 )
 def test_an_order_keeps_a_reason_that_a_person_can_read_whatever_it_is_given(given: str, kept: str) -> None:
     rejected = placed_order().reject(given, now=LATER, event_id=uuid7())
-    declined = placed_order().reserved(PRICES, now=LATER, deadline=SOON).decline(given, now=LATER, deadline=SOON)
+    declined = placed_order().reserved(PRICES, now=LATER, patience=SOON).decline(given, now=LATER, patience=SOON)
 
     event = rejected.events[-1]
     assert isinstance(event, OrderRejectedEvent)
