@@ -3,8 +3,27 @@
 import ssl
 from typing import Any
 
+import aiokafka.admin.client
+import aiokafka.client
+import aiokafka.consumer.fetcher
+from aiokafka.protocol.metadata import MetadataRequest
+
+from messaging.kafka.batches import FetchedBatches, ReadablePartitionRecords
 from messaging.kafka.settings import KafkaSettings, SecurityProtocol
 from messaging.ports.record import Record
+
+
+class _AskAboutTopics(MetadataRequest):  # type: ignore[misc]  # aiokafka has no types
+    """Asking about a topic never creates it, whatever the broker would allow: it would have the wrong shape."""
+
+    def __init__(self, topics: list[str] | None = None) -> None:
+        super().__init__(topics, allow_auto_topic_creation=False)
+
+
+# aiokafka has no arguments for these.
+aiokafka.client.MetadataRequest = aiokafka.admin.client.MetadataRequest = _AskAboutTopics
+aiokafka.consumer.fetcher.MemoryRecords = FetchedBatches
+aiokafka.consumer.fetcher.PartitionRecords = ReadablePartitionRecords
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.errors import CommitFailedError, KafkaError
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from messaging.engine.background import running
 from messaging.kafka.client import client_options, record_of
@@ -27,7 +27,6 @@ _FINISH_LAST_BATCH_WITHIN = 3.0
 _STOP_WITHIN = 5.0
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
-_ONE_BY_ONE_PAUSE = 0.02
 _NOTICE_TOPICS_WITHIN = 5.0
 
 Polled: TypeAlias = Mapping[TopicPartition, Sequence[Any]]
@@ -62,18 +61,14 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     async def run(self) -> None:
         """Deliver until cancelled. After any failure, begin again with a consumer that reads from the committed
         offsets; what the one before had fetched is not to be trusted."""
-        unreadable = False
         while True:
             try:
                 async with _consumer(self._settings, self._group) as consumer:
                     consumer.subscribe(self._topics, listener=self)
-                    if unreadable:
-                        await self._deliver_one_by_one(consumer)
                     while True:
-                        if polled := await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH):
+                        if polled := await _poll(consumer):
                             await self._deliver(consumer, polled)
             except Exception as error:  # noqa: BLE001  whatever it is: said, and begun again
-                unreadable = isinstance(error, UnicodeDecodeError)
                 log.warning("consuming begins again", group=self._group, error=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(random.uniform(0, self._pause))  # noqa: S311  jitter, not a secret
                 self._pause = min(self._pause * 2, _LONGEST_PAUSE)
@@ -104,30 +99,35 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             await _commit(consumer, polled)
         self._pause = _FIRST_PAUSE
 
-    async def _deliver_one_by_one(self, consumer: Any) -> None:
-        """Get past a record that aiokafka cannot read because the name of a header is not UTF-8: getmany then raises,
-        and loses what it read before. Such a record is delivered without its contents, and so becomes a dead letter; as
-        does the end of a transaction right before it, which takes an offset, too, and cannot be told from it."""
-        rounds = 0
-        while rounds < BATCH:
-            polled: dict[TopicPartition, Sequence[Any]] = {}
-            for partition in consumer.assignment():
-                try:
-                    polled |= await consumer.getmany(partition, timeout_ms=0, max_records=1)
-                except UnicodeDecodeError as error:
-                    polled[partition] = [await _skip_unreadable(consumer, partition, error)]
-            if polled:
-                await self._deliver(consumer, polled)
-                rounds += 1
-            else:
-                await asyncio.sleep(_ONE_BY_ONE_PAUSE)
+
+async def _poll(consumer: Any) -> Polled:
+    """The next records. A partition whose position the broker does not have begins with the oldest record that is kept.
+    A new group's partitions have no position yet. A position that is gone is said: nobody here has seen what was
+    deleted before it was read."""
+    try:
+        polled: Polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH)
+    except NoOffsetForPartitionError as error:
+        (partition,) = error.args
+        await _begin_with_the_oldest(consumer, partition)
+    except OffsetOutOfRangeError as error:
+        ((partition, position),) = error.args[0].items()
+        oldest = await _begin_with_the_oldest(consumer, partition)
+        log.warning(
+            "records were deleted before they were read",
+            topic=partition.topic,
+            partition=partition.partition,
+            position=position,
+            oldest=oldest,
+        )
+    else:
+        return polled
+    return {}
 
 
-async def _skip_unreadable(consumer: Any, partition: TopicPartition, error: Exception) -> Any:
-    offset = await consumer.position(partition)
-    consumer.seek(partition, offset + 1)
-    headers = (("unreadable", str(error).encode()),)
-    return ConsumerRecord(partition.topic, partition.partition, offset, 0, 0, None, None, None, -1, -1, headers)
+async def _begin_with_the_oldest(consumer: Any, partition: TopicPartition) -> int:
+    (oldest,) = (await consumer.beginning_offsets([partition])).values()
+    consumer.seek(partition, oldest)
+    return int(oldest)
 
 
 async def _commit(consumer: Any, polled: Polled) -> None:
@@ -149,7 +149,7 @@ async def _consumer(settings: KafkaSettings, group: str) -> AsyncIterator[Any]:
         group_id=settings.prefix + group,
         isolation_level="read_committed",
         enable_auto_commit=False,
-        auto_offset_reset="earliest",
+        auto_offset_reset="none",  # see _poll
         max_poll_interval_ms=300_000,
         session_timeout_ms=int(settings.session_timeout_seconds * 1000),
         heartbeat_interval_ms=int(settings.session_timeout_seconds * 1000) // 5,

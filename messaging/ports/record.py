@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+UNREADABLE = "unreadable"
+"""The header of a record that stands for one whose bytes could not be read. Its value says why."""
+
 
 class Rejected(Exception):
     """This record will never be handled, whatever is tried; the text says why. It becomes a dead letter at once."""
@@ -24,6 +27,8 @@ class Record:
     @property
     def type(self) -> str:
         """The event's or command's type. Raises Rejected."""
+        if UNREADABLE in self.headers:
+            raise Rejected(self.headers[UNREADABLE])
         return self.header("ce_type")
 
     @property

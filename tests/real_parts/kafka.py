@@ -123,7 +123,7 @@ transaction.state.log.min.isr=1
 offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
-auto.create.topics.enable=false
+auto.create.topics.enable=true
 """
     )
     cluster = base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode()
