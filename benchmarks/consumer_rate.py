@@ -27,7 +27,7 @@ from inventory_service import domain as inventory
 from inventory_service.infrastructure.event_encoding import encode as encode_stock_event
 from messaging.kafka.client import client_options
 from messaging.kafka.consumer import BATCH
-from messaging.kafka.publisher import partition_of
+from messaging.kafka.packing import partition_of
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.message import Message
 from order_service.domain.commands import RefundPayment

@@ -10,24 +10,24 @@ exactly-once source, KIP-618.)
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
-from zlib import crc32
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from messaging.kafka.client import client_options
+from messaging.kafka.packing import LARGEST_BATCH, Target, find_targets, pack
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import positions_of
 from messaging.ports.event_publisher import EventPublisher
 from messaging.ports.message import Message
 from messaging.ports.outbox import Batch, Position
+from messaging.ports.record import UNREADABLE
 
-_MAX_BATCH_BYTES = 512 * 1024
 _REQUEST_TIMEOUT_MS = 10_000
 _TRANSACTION_TIMEOUT_MS = 60_000
 _PUBLISH_WITHIN = 15.0
@@ -40,18 +40,16 @@ _LOOK_BACK = 8
 log = structlog.get_logger("kafka")
 
 
-def partition_of(key: bytes, partitions: int) -> int:
-    """CRC-32 of the key, as librdkafka's `consistent` partitioner has it; aiokafka's own murmur2 in Python costs as
-    much as all the rest of sending a record."""
-    return crc32(key) % partitions
-
-
 class KafkaPublisher:
     """Publishes one shard's batches. After any exception it must be closed and a new one opened."""
 
-    def __init__(self, producer: Any, settings: KafkaSettings, service: str, shard: int) -> None:
+    def __init__(
+        self, producer: Any, settings: KafkaSettings, service: str, shard: int, partitions: dict[str, int]
+    ) -> None:
         self._producer = producer
         self._settings = settings
+        self._partitions = partitions
+        self._targets: dict[str, Target] = {}
         self._position_key = f"{service}/{shard}".encode()
         # Each shard keeps its positions on a partition of its own, so that nobody else's open transaction can hide its
         # last position from it.
@@ -63,10 +61,10 @@ class KafkaPublisher:
         producer = self._producer
         position = {"ids": list(batch.row_ids), "firstEventId": str(batch.position.first_event_id)}
         async with _within(_PUBLISH_WITHIN, f"publishing {len(batch)} messages"):
+            packed = pack(batch.messages, await self._targets_of(batch.messages))
             await producer.begin_transaction()
             acknowledged = [
-                await producer.send_batch(records, topic, partition=partition)
-                for (topic, partition), records in await self._pack(batch.messages)
+                await producer.send_batch(records, topic, partition=partition) for (topic, partition), records in packed
             ]
             acknowledged.append(
                 await producer.send(
@@ -109,49 +107,53 @@ class KafkaPublisher:
         while start < end and await consumer.position(partition) < end:
             records = await consumer.getmany(partition, timeout_ms=200)
             for record in records.get(partition, ()):
-                if record.key == self._position_key:
-                    found = json.loads(record.value)
-        return Position(tuple(found["ids"]), UUID(found["firstEventId"])) if found else None
+                found = self._position_in(record) or found
+        return found
 
-    async def _pack(self, messages: Sequence[Message]) -> Iterable[tuple[tuple[str, int], Any]]:
-        """Record batches by partition, in order: one future a batch, where `send` would make one a message."""
-        packed: list[tuple[tuple[str, int], Any]] = []
-        open_batches: dict[tuple[str, int], Any] = {}
-        topics = {message.topic: self._settings.prefix + message.topic for message in messages}
-        partitions = {topic: await self._partitions(topic) for topic in topics.values()}
-        for message in messages:
-            key, topic = message.key.encode(), topics[message.topic]
-            target = (topic, partition_of(key, partitions[topic]))
-            headers = [(name, value.encode()) for name, value in message.headers.items()]
-            records = open_batches.get(target)
-            if records is None or records.append(timestamp=None, key=key, value=message.value, headers=headers) is None:
-                records = open_batches[target] = self._producer.create_batch()
-                packed.append((target, records))
-                if records.append(timestamp=None, key=key, value=message.value, headers=headers) is None:
-                    raise KafkaError(f"message {message.event_id} is larger than a batch may be")
-        for _, records in packed:
-            records.close()
-        return packed
+    def _position_in(self, record: Any) -> Position | None:
+        """None for what nobody of ours wrote. If it was ours and has decayed since, the position before it is the last
+        that is known, and the inboxes of the consumers know what is then published once more."""
+        unreadable = dict(record.headers).get(UNREADABLE)
+        if record.key != self._position_key and unreadable is None:
+            return None
+        try:
+            found = json.loads(record.value)
+            return Position(tuple(found["ids"]), UUID(found["firstEventId"]))
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            log.warning(
+                "a position cannot be read",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                error=unreadable.decode() if unreadable else f"{type(error).__name__}: {error}",
+            )
+            return None
 
-    async def _partitions(self, topic: str) -> int:
-        return len(await self._producer.partitions_for(topic))
+    async def _targets_of(self, messages: Sequence[Message]) -> Mapping[str, Target]:
+        """Asked for once, while this publisher lasts: whatever a topic takes less by then fails, and ends it."""
+        if unknown := {message.topic for message in messages} - self._targets.keys():
+            self._targets |= await find_targets(self._settings, unknown, self._partitions)
+        return self._targets
 
 
 @asynccontextmanager
-async def open_kafka_publisher(settings: KafkaSettings, service: str, shard: int) -> AsyncIterator[EventPublisher]:
-    """A publisher that has fenced every earlier one of the same service and shard."""
+async def open_kafka_publisher(
+    settings: KafkaSettings, service: str, shard: int, *, partitions: dict[str, int] | None = None
+) -> AsyncIterator[EventPublisher]:
+    """A publisher that has fenced every earlier one of the same service and shard. Those of a process share
+    `partitions`: how many each topic had when one of them first saw it."""
     producer = AIOKafkaProducer(
         **client_options(settings),
         client_id=f"oms-relay-{service}-{shard}",
         transactional_id=f"{settings.prefix}oms-outbox-{service}-{shard}",
         transaction_timeout_ms=_TRANSACTION_TIMEOUT_MS,
-        max_batch_size=_MAX_BATCH_BYTES,
+        max_batch_size=LARGEST_BATCH,
         request_timeout_ms=_REQUEST_TIMEOUT_MS,
     )
     try:
         async with _within(_START_WITHIN, "starting the producer"):
             await producer.start()
-        yield KafkaPublisher(producer, settings, service, shard)
+        yield KafkaPublisher(producer, settings, service, shard, {} if partitions is None else partitions)
     finally:
         await _stop(producer)
 

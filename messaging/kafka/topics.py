@@ -1,16 +1,25 @@
-"""The topics on Kafka: making them, and reading them as they come."""
+"""The topics on Kafka: what they are, making them, and reading them as they come."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.admin import NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
+from messaging.kafka.admin import describe, open_admin, until_known
 from messaging.kafka.client import client_options, record_of
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.outbox import SHARDS
 from messaging.ports.record import Record
+
+RETENTION = timedelta(days=7)
+SEGMENT = timedelta(days=1)
+LARGEST_MESSAGE = 64 * 1024
+"""No message is larger: an order of 100 lines, each with the longest product id and price, is two thirds of it."""
+LARGEST_BATCH = 1024 * 1024
+_KNOWN_WITHIN = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +31,11 @@ class Topic:
     compacted: bool = False
     options: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def cleanup_policy(self) -> str:
+        """What Kafka calls cleanup.policy."""
+        return "compact" if self.compacted else "delete"
+
 
 def positions_of(service: str) -> Topic:
     """Where the relays of a service write down what they published: a partition for each shard of its outbox."""
@@ -30,38 +44,66 @@ def positions_of(service: str) -> Topic:
     )
 
 
+def in_sync_replicas(replication: int) -> int:
+    """How many copies must have a record before it counts: two where that survives the loss of one broker."""
+    return 2 if replication > 2 else 1
+
+
 async def create_topics(settings: KafkaSettings, topics: Sequence[Topic], *, replication: int = 1) -> list[str]:
-    """Make the topics that are not there yet, and name them. Raises KafkaError."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    try:
-        await admin.start()
+    """Make the topics that are not there yet, wait until the brokers know them, and name them. Raises KafkaError."""
+    async with open_admin(settings) as admin:
         response = await admin.create_topics(
             [
                 NewTopic(
                     settings.prefix + topic.name,
                     topic.partitions,
                     replication,
-                    topic_configs={"cleanup.policy": "compact" if topic.compacted else "delete"} | topic.options,
+                    topic_configs=_config(topic, replication),
                 )
                 for topic in topics
             ]
         )
-    finally:
-        await admin.close()
-    created = []
-    for name, code, *reason in response.topic_errors:
-        error = for_code(code)
-        if code == 0:
-            created.append(name.removeprefix(settings.prefix))
-        elif error is not TopicAlreadyExistsError:
-            raise error(f"topic {name}: {reason[0] if reason else ''}")
-    return created
+        created = []
+        for name, code, *reason in response.topic_errors:
+            error = for_code(code)
+            if code == 0:
+                created.append(name)
+            elif error is not TopicAlreadyExistsError:
+                raise error(f"topic {name}: {reason[0] if reason else ''}")
+        await until_known(admin, created, _KNOWN_WITHIN)
+    return [name.removeprefix(settings.prefix) for name in created]
 
 
-async def read_topic(settings: KafkaSettings, topic: str, *, from_beginning: bool) -> AsyncIterator[Record]:
-    """Every committed record of the topic from its beginning or from now on, without end."""
+def _config(topic: Topic, replication: int) -> dict[str, str]:
+    config = {
+        "cleanup.policy": topic.cleanup_policy,
+        "min.insync.replicas": str(in_sync_replicas(replication)),
+        "max.message.bytes": str(LARGEST_BATCH),
+    }
+    if not topic.compacted:
+        config |= {
+            "retention.ms": milliseconds(RETENTION),
+            "segment.ms": milliseconds(SEGMENT),
+            # The broker's clock alone decides how long a record is kept.
+            "message.timestamp.type": "LogAppendTime",
+        }
+    return config | topic.options
+
+
+def milliseconds(time: timedelta) -> str:
+    """As Kafka's settings have it."""
+    return str(time // timedelta(milliseconds=1))
+
+
+async def read_topic(settings: KafkaSettings, topic: str, *, from_beginning: bool) -> AsyncGenerator[Record, None]:
+    """Every committed record of the topic from its beginning or from now on, without end. Raises KafkaError, also when
+    there is no such topic."""
+    name = settings.prefix + topic
+    async with open_admin(settings) as admin:
+        if (await describe(admin, [name])).get(name) is None:
+            raise UnknownTopicOrPartitionError(f"there is no topic {name}, or this user may not look at it")
     consumer = AIOKafkaConsumer(
-        settings.prefix + topic,
+        name,
         **client_options(settings),
         group_id=None,
         isolation_level="read_committed",

@@ -32,10 +32,11 @@ class KafkaTransport:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
+        self._partitions: dict[str, int] = {}
 
     def publishers(self, service: str) -> OpenPublisher:
         """See Transport."""
-        return partial(open_kafka_publisher, self._settings, service)
+        return partial(open_kafka_publisher, self._settings, service, partitions=self._partitions)
 
     def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> AbstractAsyncContextManager[None]:
         """See Transport."""

@@ -61,11 +61,18 @@ async def subscribers() -> AsyncIterator[FarSide]:
 
 
 @asynccontextmanager
-async def kafka_topic(kafka: KafkaSettings) -> AsyncIterator[FarSide]:
-    """What a read_committed consumer finds on a topic of this test's own."""
+async def kafka_topic(kafka: KafkaSettings, **options: str) -> AsyncIterator[FarSide]:
+    """What a read_committed consumer finds on a topic of this test's own. `options` are the topic's, with underscores
+    for their dots."""
     topic = f"test-{uuid.uuid4().hex}"
     service = f"test-{uuid.uuid4().hex}"
-    await create_topics(kafka, [Topic(topic, partitions=2), positions_of(service)])
+    await create_topics(
+        kafka,
+        [
+            Topic(topic, 2, options={name.replace("_", "."): value for name, value in options.items()}),
+            positions_of(service),
+        ],
+    )
     try:
         async with topic_reader(kafka.bootstrap_servers, topic) as reader:
 

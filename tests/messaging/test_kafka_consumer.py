@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from structlog.testing import capture_logs
 
 from messaging.kafka import consumer as kafka_consumer
+from messaging.kafka.admin import open_admin
 from messaging.kafka.consumer import deliver_from_kafka
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import Topic, create_topics
@@ -326,6 +328,41 @@ async def test_records_of_aborted_transactions_are_not_seen(group: GroupUnderTes
         await subscriber.until(2)
 
     assert _came(subscriber) == {"a": [2, 5]}
+
+
+async def test_records_that_were_deleted_before_they_were_read_are_named_and_the_rest_is_delivered(
+    group: GroupUnderTest,
+) -> None:
+    first, second = _open(), _open()
+    await group.produce(*_numbered("a", 0, 10))
+    async with group.deliver(first):
+        await first.until(10)
+    await group.produce(*_numbered("a", 10, 10))
+    partition = TopicPartition(group.topic, ord("a") % PARTITIONS)
+    async with open_admin(group.settings) as admin:
+        await admin.delete_records({partition: RecordsToDelete(before_offset=15)})
+
+    with capture_logs() as lines:
+        async with group.deliver(second):
+            await second.until(5)
+
+    assert _came(second) == {"a": [15, 16, 17, 18, 19]}
+    (named,) = [line for line in lines if line["event"] == "records were deleted before they were read"]
+    assert (named["topic"], named["partition"], named["position"], named["oldest"]) == (*partition, 10, 15)
+
+
+async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(group: GroupUnderTest) -> None:
+    first, second = _open(), _open()
+    await group.produce(*_numbered("ab", 0, 10))
+    async with group.deliver(first):
+        await first.until(10)
+    await _delete_topic(group.settings, group.topic)
+    await create_topics(group.settings, [Topic(group.topic, partitions=PARTITIONS)])
+    await group.produce(*_numbered("ab", 10, 4))
+    async with group.deliver(second):
+        await second.until(4)
+
+    assert _came(second) == _by_key(_numbered("ab", 10, 4))
 
 
 async def test_a_topic_that_is_made_later_is_noticed(kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,17 +4,18 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from uuid_utils.compat import uuid7
 
 from messaging.engine.consumer import Consumer
 from messaging.engine.decoding import Envelope, decoder
+from messaging.kafka.codecs import LARGEST
 from messaging.kafka.consumer import deliver_from_kafka
 from messaging.kafka.settings import KafkaSettings
-from messaging.kafka.topics import Topic, create_topics
+from messaging.kafka.topics import Topic, create_topics, read_topic
 from messaging.memory.failures import MemoryFailures
 from messaging.ports.message import Message
 from messaging.ports.record import Record
@@ -22,6 +23,7 @@ from messaging.ports.subscription import Subscription
 from tests.messaging.conftest import FailuresUnderTest
 from tests.messaging.consumers import until
 from tests.messaging.messages import message
+from tests.messaging.raw_batches import CODECS, batch_of, placing, send_raw
 
 
 @pytest_asyncio.fixture
@@ -108,31 +110,53 @@ async def test_records_that_the_client_cannot_read_are_buried_without_their_cont
             async with producer.transaction():  # its end takes an offset, too
                 await _send(producer, topic, each)
             if place in (1, 2, 4):
-                unreadable += await _send_unreadable(somebody_else, topic, count=place)
+                unreadable.append(await send_raw(somebody_else, topic, batch_of([b"{}"], odd=[0])))
     async with deliver_from_kafka(kafka, topic, [topic], subscriber):
         await until(lambda: len(set(handled.ids)) == len(good), "the good ones")
 
     assert handled.ids == [str(each.event_id) for each in good]
     assert {(letter.record.topic, letter.record.partition) for letter in failures.dead} == {(topic, 0)}
-    assert {letter.record.offset for letter in failures.dead} >= set(unreadable)
+    assert [letter.record.offset for letter in failures.dead] == unreadable
     assert "utf-8" in failures.dead[0].record.headers["unreadable"]
     assert delivered == sorted(set(delivered)), "each once, and in order"
 
 
-class _NotUtf8(str):
-    __slots__ = ()
+@pytest.mark.parametrize("codec", [0, *CODECS.values()])
+async def test_batches_of_every_codec_are_handled(kafka: KafkaSettings, topic: str, codec: int) -> None:
+    good = [message(uuid7(), topic=topic) for _ in range(20)]
+    handled, failures = _Handled(), MemoryFailures()
+    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as producer:
+        await send_raw(producer, topic, batch_of(good, codec=codec))
+    async with deliver_from_kafka(kafka, topic, [topic], handled.consumer(topic, failures).handle):
+        await until(lambda: len(handled.ids) == len(good), "all of them")
 
-    def encode(self, *_: object) -> bytes:
-        """Bytes that no text has."""
-        return b"\xff\xfe"
+    assert handled.ids == [str(each.event_id) for each in good]
+    assert failures.dead == []
 
 
-async def _send_unreadable(producer: Any, topic: str, *, count: int) -> Sequence[int]:
-    """Answers their offsets."""
-    batch = producer.create_batch()
-    batch._builder = _DefaultRecordBatchBuilderPy(2, 0, False, -1, -1, -1, 10_000)
-    for _ in range(count):
-        batch.append(value=b"{}", key=b"key", timestamp=None, headers=[(_NotUtf8("name"), b"value")])
-    batch.close()
-    first = (await (await producer.send_batch(batch, topic, partition=0))).offset
-    return range(first, first + count)
+async def test_batches_that_no_program_should_make_are_buried_and_their_neighbours_are_handled(
+    kafka: KafkaSettings, topic: str
+) -> None:
+    """Each of them passes the broker."""
+    good = [message(uuid7(), topic=topic) for _ in range(11)]
+    bomb = batch_of([bytes(2 * LARGEST)], codec=CODECS["zstd"])
+    handled, failures = _Handled(), MemoryFailures()
+    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as producer:
+        await send_raw(producer, topic, batch_of(good[:3]))
+        await send_raw(producer, topic, bomb)
+        await send_raw(producer, topic, batch_of(good[3:6], codec=CODECS["lz4"], odd=[1]))
+        await send_raw(producer, topic, placing(batch_of(good[6:9]), 1, 2**31))
+        await send_raw(producer, topic, batch_of(good[9:]))
+    async with deliver_from_kafka(kafka, topic, [topic], handled.consumer(topic, failures).handle):
+        await until(lambda: str(good[-1].event_id) in handled.ids, "the last one")
+        shown = read_topic(kafka, topic, from_beginning=True)
+        offsets = [(await anext(shown)).offset for _ in range(12)]
+        await shown.aclose()
+
+    assert handled.ids == [str(each.event_id) for place, each in enumerate(good) if place not in (4, 7)]
+    assert [(letter.record.offset, letter.error.split(":")[0]) for letter in failures.dead] == [
+        (3, "the record at offset 3 cannot be read"),
+        (5, "the record at offset 5 cannot be read"),
+        (8, "the record at offset 8 cannot be read"),
+    ]
+    assert offsets == list(range(12)), "whoever looks at the topic sees them all"

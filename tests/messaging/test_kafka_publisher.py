@@ -2,21 +2,29 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
+from itertools import repeat
 from typing import Any
 from uuid import UUID
+from zlib import crc32
 
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import NewPartitions
 from aiokafka.errors import KafkaError
+from structlog.testing import capture_logs
 
-from messaging.kafka.publisher import KafkaPublisher
+from messaging.kafka.admin import open_admin
+from messaging.kafka.publisher import KafkaPublisher, open_kafka_publisher
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import positions_of
 from messaging.ports.event_publisher import EventPublisher
 from messaging.ports.message import Message
 from tests.messaging.far_sides import FarSide, kafka_topic
 from tests.messaging.messages import batch_of, key_in, message
+from tests.messaging.raw_batches import batch_of as raw_batch_of
+from tests.messaging.raw_batches import send_raw
 
 
 @pytest_asyncio.fixture
@@ -145,3 +153,76 @@ async def test_a_transaction_that_hangs_on_the_positions_is_named_and_not_waited
                 await publisher.last_position()
 
         await publisher.last_position()
+
+
+async def test_the_last_position_is_found_behind_what_cannot_be_read(far_side: FarSide, kafka: KafkaSettings) -> None:
+    batch = batch_of(_messages(far_side))
+    positions = positions_of(far_side.service).name
+    key = f"{far_side.service}/0".encode()
+    async with (
+        far_side.open_publisher(0) as publisher,
+        AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as somebody,
+    ):
+        await publisher.publish(batch)
+        await send_raw(somebody, positions, raw_batch_of([b"{}"], odd=[0]))
+        for value in (None, b"", b"[]", b"{}", b"\xff", b'{"ids":["x"],"firstEventId":"x"}'):
+            await somebody.send_and_wait(positions, value, key, partition=0)
+
+        with capture_logs() as lines:
+            assert await publisher.last_position() == batch.position
+
+    named = {line["offset"] for line in lines if line["event"] == "a position cannot be read"}
+    assert named == set(range(2, 9))
+
+
+async def test_batches_are_split_to_what_the_topic_takes(kafka: KafkaSettings) -> None:
+    async with kafka_topic(kafka, max_message_bytes="20000") as far_side:
+        keys = [key_in(0) for _ in range(3)]
+        messages = [message(keys[number % 3], number, topic=far_side.topic, data="x" * 1500) for number in range(150)]
+        async with far_side.open_publisher(0) as publisher:
+            await publisher.publish(batch_of(messages))
+
+        arrived = await far_side.arrived(len(messages))
+
+    for key in keys:
+        assert [event_id for of, event_id in arrived if of == str(key)] == [
+            each.event_id for each in messages if each.key == str(key)
+        ]
+
+
+async def test_a_message_that_is_too_large_for_its_topic_is_named_with_what_to_do(kafka: KafkaSettings) -> None:
+    async with kafka_topic(kafka, max_message_bytes="20000") as far_side:
+        large = message(key_in(0), topic=far_side.topic, data="x" * 20_000)
+        async with far_side.open_publisher(0) as publisher:
+            with pytest.raises(KafkaError, match=f"{large.event_id} .* {far_side.topic} takes 20000: its max.message"):
+                await publisher.publish(batch_of([large]))
+
+
+async def test_keys_keep_their_partitions_when_a_topic_gets_more_of_them(
+    far_side: FarSide, kafka: KafkaSettings
+) -> None:
+    partitions: dict[str, int] = {}
+    open_publisher = partial(open_kafka_publisher, kafka, far_side.service, partitions=partitions)
+    key = next(key for key in map(str, map(key_in, repeat(0))) if crc32(key.encode()) % 3 != crc32(key.encode()) % 2)
+    before, after = (message(UUID(key), number, topic=far_side.topic) for number in range(2))
+    async with open_publisher(0) as publisher:
+        await publisher.publish(batch_of([before]))
+    async with open_admin(kafka) as admin:
+        await admin.create_partitions({far_side.topic: NewPartitions(3)})
+
+    with capture_logs() as lines:
+        async with open_publisher(0) as publisher:
+            await publisher.publish(batch_of([after], first_row=2))
+
+    assert await far_side.arrived(2) == [(key, before.event_id), (key, after.event_id)]
+    assert [(line["before"], line["now"]) for line in lines if "partitions have changed" in line["event"]] == [(2, 3)]
+
+
+async def test_a_topic_that_is_not_there_is_named_and_not_made(far_side: FarSide, kafka: KafkaSettings) -> None:
+    missing = f"missing-{far_side.topic}"
+    async with far_side.open_publisher(0) as publisher:
+        with pytest.raises(KafkaError, match=f"topic {missing} is not there"):
+            await publisher.publish(batch_of([message(key_in(0), topic=missing)]))
+
+    async with open_admin(kafka) as admin:
+        assert missing not in await admin.list_topics()

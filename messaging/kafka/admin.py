@@ -1,0 +1,98 @@
+"""Asking the brokers about topics."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    LeaderNotAvailableError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+
+from messaging.kafka.client import client_options
+from messaging.kafka.settings import KafkaSettings
+
+_CONNECTED_WITHIN = 5.0
+_ANSWERED_WITHIN = 5.0
+_APPEARS_WITHIN = 2.0
+_LOOK_AGAIN = 0.05
+_NOT_THERE = UnknownTopicOrPartitionError.errno
+_NOT_OURS = TopicAuthorizationFailedError.errno
+_LATER = (_NOT_THERE, LeaderNotAvailableError.errno)
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedTopic:
+    """A topic as the broker has it. `config` is None when its settings may not be looked at."""
+
+    partitions: int
+    replicas: int
+    config: Mapping[str, str] | None
+
+    def number(self, setting: str) -> int | None:
+        """A setting that is a number. None when it may not be looked at, or when this broker does not have it."""
+        value = (self.config or {}).get(setting)
+        return None if value is None else int(value)
+
+
+@asynccontextmanager
+async def open_admin(settings: KafkaSettings) -> AsyncIterator[Any]:
+    """An admin client of aiokafka. Raises KafkaError or TimeoutError when no broker answers."""
+    admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=int(_ANSWERED_WITHIN * 1000))
+    try:
+        async with asyncio.timeout(_CONNECTED_WITHIN):
+            await admin.start()
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def describe(admin: Any, names: Sequence[str]) -> dict[str, DescribedTopic | None]:
+    """The topics by their names: None for one that is not there, and nothing for one that this user may not look at.
+    One that was made a moment ago is waited for. Raises KafkaError."""
+    metadata = await _metadata(admin, names)
+    there = [topic for topic in metadata if topic["error_code"] not in (_NOT_THERE, _NOT_OURS)]
+    configs = await _configs(admin, [topic["topic"] for topic in there])
+    described: dict[str, DescribedTopic | None] = {
+        topic["topic"]: None for topic in metadata if topic["error_code"] == _NOT_THERE
+    }
+    for topic in there:
+        replicas = min((len(partition["replicas"]) for partition in topic["partitions"]), default=0)
+        described[topic["topic"]] = DescribedTopic(len(topic["partitions"]), replicas, configs.get(topic["topic"]))
+    return described
+
+
+async def until_known(admin: Any, names: Sequence[str], within: float) -> Sequence[Mapping[str, Any]]:
+    """What the broker says of the topics when it knows them all, or after so many seconds."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within
+    while True:
+        metadata: Sequence[Mapping[str, Any]] = await admin.describe_topics(list(names)) if names else []
+        if loop.time() > deadline or not any(topic["error_code"] in _LATER for topic in metadata):
+            return metadata
+        await asyncio.sleep(_LOOK_AGAIN)
+
+
+async def _metadata(admin: Any, names: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    metadata = await until_known(admin, names, _APPEARS_WITHIN)
+    for topic in metadata:
+        if topic["error_code"] not in (0, _NOT_THERE, _NOT_OURS):
+            raise for_code(topic["error_code"])(f"topic {topic['topic']}")
+    return metadata
+
+
+async def _configs(admin: Any, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    return {
+        name: {entry[0]: entry[1] for entry in entries}
+        for error, _, _, name, entries in response.resources
+        if error == 0
+    }

@@ -1,0 +1,78 @@
+"""Messages as record batches: those of a partition together and in order, and no batch larger than its topic takes."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from messaging.kafka.admin import describe, open_admin
+from messaging.kafka.settings import KafkaSettings
+from messaging.ports.message import Message
+
+LARGEST_BATCH = 512 * 1024
+_NOT_COMPRESSED = 0
+
+log = structlog.get_logger("kafka")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A topic as its producer must know it."""
+
+    name: str
+    partitions: int
+    largest_batch: int
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """CRC-32 of the key, as librdkafka's `consistent` partitioner has it; aiokafka's own murmur2 in Python costs as
+    much as all the rest of sending a record."""
+    return crc32(key) % partitions
+
+
+def pack(messages: Sequence[Message], targets: Mapping[str, Target]) -> list[tuple[TopicPartition, Any]]:
+    """Record batches by partition, in order: one future a batch, where `send` would make one a message. Raises
+    KafkaError for a message that is too large for its topic."""
+    packed: list[tuple[TopicPartition, Any]] = []
+    open_batches: dict[TopicPartition, Any] = {}
+    for message in messages:
+        target = targets[message.topic]
+        key = message.key.encode()
+        partition = TopicPartition(target.name, partition_of(key, target.partitions))
+        headers = [(name, value.encode()) for name, value in message.headers.items()]
+        records = open_batches.get(partition)
+        if records is None or records.append(timestamp=None, key=key, value=message.value, headers=headers) is None:
+            records = open_batches[partition] = BatchBuilder(target.largest_batch, _NOT_COMPRESSED, is_transactional=1)
+            packed.append((partition, records))
+            records.append(timestamp=None, key=key, value=message.value, headers=headers)
+            if records.size() > target.largest_batch:
+                raise KafkaError(
+                    f"message {message.event_id} makes a batch of {records.size()} bytes, and topic {target.name} "
+                    f"takes {target.largest_batch}: its max.message.bytes must be raised"
+                )
+    for _, records in packed:
+        records.close()
+    return packed
+
+
+async def find_targets(settings: KafkaSettings, topics: Collection[str], known: dict[str, int]) -> dict[str, Target]:
+    """What the broker says of the topics. `known` are the numbers of partitions that topics had when this process first
+    saw them: keys keep their partitions, and so their order, until it ends. Raises KafkaError."""
+    async with open_admin(settings) as admin:
+        found = await describe(admin, [settings.prefix + topic for topic in topics])
+    targets: dict[str, Target] = {}
+    for topic in topics:
+        described = found.get(name := settings.prefix + topic)
+        if described is None:
+            raise KafkaError(f"topic {name} is not there, or this user may not look at it: oms topics create")
+        partitions = known.setdefault(topic, described.partitions)
+        if partitions != described.partitions:
+            log.warning("a topic's partitions have changed", topic=name, before=partitions, now=described.partitions)
+        largest = min(LARGEST_BATCH, described.number("max.message.bytes") or LARGEST_BATCH)
+        targets[topic] = Target(name, partitions, largest)
+    return targets
