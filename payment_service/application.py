@@ -1,12 +1,13 @@
 """Take commands, call the gateway, record what it said: intent, call, outcome, in that order and never in one
 transaction.
 
-Each of the three can be the last thing that a process does. What it leaves is a payment whose `next_attempt_at` comes,
+Each of the three can be the last thing that a process does. What it leaves is a payment whose call comes to be due,
 and then whoever sweeps makes the call again with the same key.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -49,7 +50,8 @@ def claimed_event(changes: PaymentChanges) -> UUID | None:
 
 
 class PaymentStore(Protocol):
-    """Where payments live. Every method raises StoreUnavailable when the store does not answer."""
+    """Where payments live. When a call is due is set and compared by the store's own clock, which is one for all
+    instances. Every method raises StoreUnavailable when the store does not answer."""
 
     async def commit(self, changes: PaymentChanges) -> CommitOutcome:
         """Store a payment, its event and its claim, or nothing of them. Raises StoreOverloaded."""
@@ -59,7 +61,7 @@ class PaymentStore(Protocol):
         """The payment as last committed. Raises StoreOverloaded."""
         ...
 
-    async def claim_due(self, now: datetime, limit: int, until: datetime) -> Sequence[Payment]:
+    async def claim_due(self, limit: int, lease: timedelta) -> Sequence[Payment]:
         """Payments whose call is due, the longest due first, each with that call begun (`Payment.claimed`). No two
         callers get the same one."""
         ...
@@ -142,6 +144,21 @@ class Steps:
         return step if step is not None and after is step.payment else None
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """For how long a call is left to this process. It is measured here from before it is given, so that it is over here
+    before it is over in the store, whatever the clocks say."""
+
+    length: timedelta
+    seconds: Callable[[], float]
+    began: float
+
+    @property
+    def is_over(self) -> bool:
+        """True when somebody else may be making the call by now."""
+        return self.seconds() - self.began >= self.length.total_seconds()
+
+
 class Cashier:
     """Calls the gateway for payments whose intent is on disk, and records what it said.
 
@@ -150,30 +167,39 @@ class Cashier:
     after that anybody makes it again.
     """
 
-    def __init__(self, steps: Steps, gateway: PaymentGateway, *, at_once: int, lease: timedelta) -> None:
+    def __init__(
+        self,
+        steps: Steps,
+        gateway: PaymentGateway,
+        *,
+        at_once: int,
+        lease: timedelta,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._steps = steps
         self._gateway = gateway
         self._lease = lease
+        self._seconds = seconds
         self._turn = asyncio.Semaphore(at_once)
         self._room = at_once * (1 + _WAITING_FOR_EACH_CALL)
         self._at_hand: set[asyncio.Task[None]] = set()
         self._stopping = False
 
-    def reserve(self) -> timedelta | None:
+    def reserve(self) -> Lease | None:
         """Keep room for one call, and answer for how long it will be left to us; None when there is no room.
         What was reserved is to be used by `call`, or given back by `release`."""
         if self._stopping or self._room <= 0:
             return None
         self._room -= 1
-        return self._lease
+        return self._new_lease()
 
     def release(self) -> None:
         """Give back what was reserved."""
         self._room += 1
 
-    def call(self, payment: Payment) -> None:
+    def call(self, payment: Payment, lease: Lease) -> None:
         """Make the payment's next call in the background, in the room that was reserved for it."""
-        task = asyncio.create_task(self._call_until_done(payment))
+        task = asyncio.create_task(self._call_until_done(payment, lease))
         self._at_hand.add(task)
         task.add_done_callback(self._done)
 
@@ -182,10 +208,10 @@ class Cashier:
         if self._stopping or self._room <= 0:
             return
         # Commands may reserve room while this waits; for a moment there are then more calls than room.
-        now = self._steps.clock()
-        for payment in await self._steps.payments.claim_due(now, self._room, now + self._lease):
+        lease = self._new_lease()
+        for payment in await self._steps.payments.claim_due(self._room, lease.length):
             self._room -= 1
-            self.call(payment)
+            self.call(payment, lease)
 
     async def close(self) -> None:
         """Begin nothing new and wait two seconds for the calls at hand. What is then unfinished will be swept."""
@@ -196,15 +222,18 @@ class Cashier:
                 task.cancel()
             await asyncio.gather(*hanging, return_exceptions=True)
 
+    def _new_lease(self) -> Lease:
+        return Lease(self._lease, self._seconds, self._seconds())
+
     def _done(self, task: asyncio.Task[None]) -> None:
         self._at_hand.discard(task)
         self.release()
 
-    async def _call_until_done(self, payment: Payment) -> None:
+    async def _call_until_done(self, payment: Payment, lease: Lease) -> None:
         step: Step | None = Step(payment, call=True)
         try:
             while step is not None and step.call and not self._stopping:
-                step = await self._call(step.payment)
+                step, lease = await self._call(step.payment, lease)
         except (StoreUnavailable, StoreOverloaded, Contention) as error:
             log.warning(
                 "the gateway's answer for %s is not recorded, and will be asked for again: %s", payment.order_id, error
@@ -212,16 +241,19 @@ class Cashier:
         except Exception:
             log.exception("a call for %s failed, and will be made again", payment.order_id)
 
-    async def _call(self, payment: Payment) -> Step | None:
+    async def _call(self, payment: Payment, lease: Lease) -> tuple[Step | None, Lease]:
+        """Answer the step that the call led to, and the lease of the next call."""
         async with self._turn:
-            if self._stopping or not payment.is_leased(self._steps.clock()):
-                return None  # whoever sweeps makes the call
+            if self._stopping or lease.is_over:
+                return None, lease  # whoever sweeps makes the call
             outcome = await self._ask(payment)
-        return await self._steps.take(
+        next_lease = self._new_lease()
+        step = await self._steps.take(
             self._steps.expecting(payment, payment.order_id),
             lambda current, moment: outcome(current, moment) if current else None,
-            lease=self._lease,
+            lease=next_lease.length,
         )
+        return step, next_lease
 
     async def _ask(self, payment: Payment) -> Outcome:
         """Make the call, and answer what it makes of the payment."""
@@ -273,10 +305,10 @@ class TakeCommands:
         lease = self.cashier.reserve()
         step = None
         try:
-            step = await self.steps.take(load, decide, lease=lease, claim=claim)
+            step = await self.steps.take(load, decide, lease=lease.length if lease else None, claim=claim)
         finally:
-            if step is not None and step.call:
-                self.cashier.call(step.payment)
+            if lease is not None and step is not None and step.call:
+                self.cashier.call(step.payment, lease)
             elif lease is not None:
                 self.cashier.release()
 

@@ -10,6 +10,9 @@
 
 In CHARGING, VOIDING and REFUNDING a call to the gateway is under way or due. It is made again, with the same key, until
 the gateway has said what became of it.
+
+Versions order what happens to a payment. Its times are for people, and never step back, though the clocks of the
+machines that they come from do. When a call is due is for the store to say, by its one clock.
 """
 
 from dataclasses import dataclass, replace
@@ -121,8 +124,8 @@ class Payment:
     """A payment as it was last committed.
 
     `attempts` counts the calls that were begun for the charge, or then for the refund; 0 in CHARGING means that nobody
-    can have charged anything. From `next_attempt_at` on, anybody may make the next call; None means that there is none
-    to make. A REFUNDED payment without an amount is one that never was charged. Raises InvalidPayment.
+    can have charged anything. `call_after` is how long after the commit anybody may make the next call; None leaves
+    that as it is. A REFUNDED payment without an amount is one that never was charged. Raises InvalidPayment.
     """
 
     order_id: UUID
@@ -132,9 +135,9 @@ class Payment:
     reference: str | None = None
     version: int
     attempts: int
-    next_attempt_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    call_after: timedelta | None = None
 
     def __post_init__(self) -> None:
         status = self.status
@@ -147,7 +150,7 @@ class Payment:
             ((self.reference is not None) == was_charged, "has a reference exactly when it was charged"),
             ((self.reason is not None) == (status is PaymentStatus.DECLINED), "has a reason exactly when declined"),
             (self.reference is None or _is_storable(self.reference), "has a reference of 1 to 500 characters"),
-            ((self.next_attempt_at is None) == (status not in _CALLS), "is called for exactly while in doubt"),
+            (self.call_after is None or status in _CALLS, "is called for only while in doubt"),
             (self.attempts >= (status is PaymentStatus.VOIDING), "was called before it is voided"),
             (self.version >= 1 and self.updated_at >= self.created_at, "has a version, and changes after it began"),
         ):
@@ -162,7 +165,7 @@ class Payment:
     @classmethod
     def tombstone(cls, order_id: UUID, moment: Moment) -> Step:
         """The order is to be refunded and never was charged: a charge that comes later will be refused."""
-        tombstone = _new(order_id, None, PaymentStatus.REFUNDED, moment, attempts=0, next_attempt_at=None)
+        tombstone = _new(order_id, None, PaymentStatus.REFUNDED, moment, attempts=0)
         return Step(tombstone, _refunded(tombstone, moment))
 
     @property
@@ -170,23 +173,20 @@ class Payment:
         """What the gateway is to be asked for."""
         return _CALLS.get(self.status)
 
-    def is_leased(self, now: datetime) -> bool:
-        """True when the call at hand is still left to whoever began it."""
-        return self.next_attempt_at is not None and now < self.next_attempt_at
-
     def charge(self, amount: Money, moment: Moment) -> Step | None:
         """The order is to be charged. None when the answer is on its way. Raises AmountChanged."""
         if self.amount not in (None, amount):
             raise AmountChanged(f"the order was to be charged {_words(self.amount)} before, not {_words(amount)}")
+        again = self._to(self.status, moment)
         match self.status:
             case PaymentStatus.CHARGING:
                 return None
             case PaymentStatus.CAPTURED:
-                return Step(self._to(self.status, moment), _captured(self, moment))
+                return Step(again, _captured(again, moment))
             case PaymentStatus.DECLINED:
-                return Step(self._to(self.status, moment), _declined(self, self.reason or DECLINED, moment))
+                return Step(again, _declined(again, self.reason or DECLINED, moment))
             case _:
-                return Step(self._to(self.status, moment), _declined(self, TAKEN_BACK, moment))
+                return Step(again, _declined(again, TAKEN_BACK, moment))
 
     def refund(self, moment: Moment) -> Step | None:
         """What was charged, or may have been, is to be given back. None when that is under way."""
@@ -198,7 +198,8 @@ class Payment:
             case PaymentStatus.CAPTURED:
                 return self._to_refunding(moment, self.reference)
             case PaymentStatus.DECLINED | PaymentStatus.REFUNDED:
-                return Step(self._to(self.status, moment), _refunded(self, moment))
+                again = self._to(self.status, moment)
+                return Step(again, _refunded(again, moment))
             case _:
                 return None
 
@@ -206,7 +207,7 @@ class Payment:
         """The gateway took the money. None when that is known already."""
         match self.status:
             case PaymentStatus.CHARGING:
-                captured = self._to(PaymentStatus.CAPTURED, moment, reference=reference, next_attempt_at=None)
+                captured = self._to(PaymentStatus.CAPTURED, moment, reference=reference)
                 return Step(captured, _captured(captured, moment))
             case PaymentStatus.VOIDING:
                 return self._to_refunding(moment, reference)
@@ -218,8 +219,8 @@ class Payment:
         match self.status:
             case PaymentStatus.CHARGING:
                 reason = reason_of(reason, DECLINED)
-                declined = self._to(PaymentStatus.DECLINED, moment, reason=reason, next_attempt_at=None)
-                return Step(declined, _declined(self, reason, moment))
+                declined = self._to(PaymentStatus.DECLINED, moment, reason=reason)
+                return Step(declined, _declined(declined, reason, moment))
             case PaymentStatus.VOIDING:
                 return self._to_nothing_charged(moment)
             case _:
@@ -229,7 +230,7 @@ class Payment:
         """The gateway gave the money back. None when that is known already."""
         if self.status is not PaymentStatus.REFUNDING:
             return None
-        refunded = self._to(PaymentStatus.REFUNDED, moment, next_attempt_at=None)
+        refunded = self._to(PaymentStatus.REFUNDED, moment)
         return Step(refunded, _refunded(refunded, moment))
 
     def unanswered(self, call: Call, moment: Moment, wished: timedelta = timedelta()) -> Step | None:
@@ -239,30 +240,25 @@ class Payment:
             return None
         pause = min(_FIRST_PAUSE * 2 ** min(max(self.attempts - 1, 0), 16), _LONGEST_PAUSE)
         pause = max(pause, min(wished, _LONGEST_WISH))
-        return Step(self._to(self.status, moment, next_attempt_at=moment.now + pause))
+        return Step(self._to(self.status, moment, call_after=pause))
 
-    def claimed(self, now: datetime, until: datetime) -> Self:
-        """The payment with one more call begun, which nobody else makes until `until`."""
-        return replace(
-            self,
-            version=self.version + 1,
-            attempts=self.attempts + 1,
-            next_attempt_at=until,
-            updated_at=max(now, self.updated_at),
-        )
+    def claimed(self, now: datetime, lease: timedelta) -> Self:
+        """The payment with one more call begun, which nobody else makes during the `lease`."""
+        at = max(now, self.updated_at)
+        return replace(self, version=self.version + 1, attempts=self.attempts + 1, call_after=lease, updated_at=at)
 
     def _to_refunding(self, moment: Moment, reference: str | None) -> Step:
         begun = _begun(moment)
         return Step(self._to(PaymentStatus.REFUNDING, moment, reference=reference, **begun), call=bool(moment.lease))
 
     def _to_nothing_charged(self, moment: Moment) -> Step:
-        void = self._to(PaymentStatus.REFUNDED, moment, amount=None, next_attempt_at=None)
+        void = self._to(PaymentStatus.REFUNDED, moment, amount=None)
         return Step(void, _refunded(void, moment))
 
     def _to(self, status: PaymentStatus, moment: Moment, **changes: Any) -> Self:
-        # Clocks of two machines differ: what was changed later may be later by an earlier clock.
         at = max(moment.now, self.updated_at)
-        return replace(self, status=status, version=self.version + 1, updated_at=at, **changes)
+        still = {"call_after": self.call_after if status in _CALLS else None}
+        return replace(self, status=status, version=self.version + 1, updated_at=at, **still | changes)
 
 
 def _is_storable(reference: str) -> bool:
@@ -286,7 +282,7 @@ def _refunded(payment: Payment, moment: Moment) -> PaymentRefunded:
 
 
 def _of(payment: Payment, moment: Moment) -> dict[str, Any]:
-    return {"event_id": moment.event_id, "order_id": payment.order_id, "occurred_at": moment.now}
+    return {"event_id": moment.event_id, "order_id": payment.order_id, "occurred_at": payment.updated_at}
 
 
 def _words(amount: Money | None) -> str:
@@ -296,8 +292,8 @@ def _words(amount: Money | None) -> str:
 def _begun(moment: Moment) -> dict[str, Any]:
     """A call that its maker begins at once, or one that waits for whoever has room."""
     if moment.lease is None:
-        return {"attempts": 0, "next_attempt_at": moment.now}
-    return {"attempts": 1, "next_attempt_at": moment.now + moment.lease}
+        return {"attempts": 0, "call_after": timedelta(0)}
+    return {"attempts": 1, "call_after": moment.lease}
 
 
 def _new(order_id: UUID, amount: Money | None, status: PaymentStatus, moment: Moment, **call: Any) -> Payment:

@@ -1,8 +1,9 @@
 """Payments in memory: `PAYMENT_DATABASE_URL=memory`. The same contract as PostgreSQL's, gone when the process ends."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from operator import itemgetter
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 from messaging.memory.outbox import MemoryOutbox
@@ -17,8 +18,10 @@ class MemoryPayments:
 
     is_full = False
 
-    def __init__(self, outbox: MemoryOutbox) -> None:
+    def __init__(self, outbox: MemoryOutbox, seconds: Callable[[], float] = time.monotonic) -> None:
         self._outbox = outbox
+        self._seconds = seconds
+        self._due: dict[UUID, float] = {}
         self._payments: dict[UUID, Payment] = {}
         self._inbox: set[UUID] = set()
 
@@ -33,7 +36,7 @@ class MemoryPayments:
         messages = [encode(event) for event in changes.outgoing]
         if claimed is not None:
             self._inbox.add(claimed)
-        self._payments[payment.order_id] = payment
+        self._put(payment)
         self._outbox.add(messages)
         return Committed()
 
@@ -41,20 +44,26 @@ class MemoryPayments:
         """See PaymentStore."""
         return self._payments.get(order_id)
 
-    async def claim_due(self, now: datetime, limit: int, until: datetime) -> Sequence[Payment]:
+    async def claim_due(self, limit: int, lease: timedelta) -> Sequence[Payment]:
         """See PaymentStore."""
-        due = sorted(((at, payment) for at, payment in self._calls() if at <= now), key=itemgetter(0))
-        claimed = [payment.claimed(now, until) for _, payment in due[:limit]]
-        self._payments.update((payment.order_id, payment) for payment in claimed)
-        return claimed
+        now = self._seconds()
+        due = sorted((at, order_id) for order_id, at in self._due.items() if at <= now)
+        return [
+            self._put(self._payments[order_id].claimed(self._payments[order_id].updated_at, lease))
+            for _, order_id in due[:limit]
+        ]
 
     async def in_doubt(self) -> tuple[int, float]:
         """See PostgresPayments."""
-        calls = [at for at, _ in self._calls()]
-        return len(calls), (datetime.now(UTC) - min(calls)).total_seconds() if calls else 0.0
+        return len(self._due), self._seconds() - min(self._due.values()) if self._due else 0.0
 
     async def close(self) -> None:
         """Nothing to close."""
 
-    def _calls(self) -> Sequence[tuple[datetime, Payment]]:
-        return [(p.next_attempt_at, p) for p in self._payments.values() if p.next_attempt_at is not None]
+    def _put(self, payment: Payment) -> Payment:
+        if payment.next_call is None:
+            self._due.pop(payment.order_id, None)
+        elif payment.call_after is not None:
+            self._due[payment.order_id] = self._seconds() + payment.call_after.total_seconds()
+        self._payments[payment.order_id] = replace(payment, call_after=None)
+        return self._payments[payment.order_id]

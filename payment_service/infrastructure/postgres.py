@@ -5,7 +5,7 @@ or none. A claim never stands without its payment's step, so a message whose ste
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,18 +20,15 @@ from payment_service.domain import Payment, PaymentStatus
 from payment_service.infrastructure.event_encoding import encode
 from shared_kernel.money import Money
 
-_COLUMNS = (
-    "order_id, amount_minor, currency, status, reason, reference, version, attempts, next_attempt_at, "
-    "created_at, updated_at"
-)
+_COLUMNS = "order_id, amount_minor, currency, status, reason, reference, version, attempts, created_at, updated_at"
 
 _WANTED = """
     with wanted as (
         select * from unnest($8::uuid[], $9::uuid[], $10::integer[], $11::bigint[], $12::text[], $13::text[],
                              $14::text[], $15::text[], $16::integer[], $17::integer[], $18::timestamptz[],
-                             $19::timestamptz[], $20::timestamptz[])
+                             $19::timestamptz[], $20::interval[])
              as w(order_id, claim, expected, amount_minor, currency, status, reason, reference, version, attempts,
-                  next_attempt_at, created_at, updated_at)
+                  created_at, updated_at, call_after)
     )
 """
 
@@ -47,8 +44,8 @@ _FINISH = f"""
 _CREATE = f"""
     {_WANTED}
     , stored as (
-        insert into payments ({_COLUMNS})
-        select {_COLUMNS} from wanted order by order_id on conflict do nothing
+        insert into payments ({_COLUMNS}, next_attempt_at)
+        select {_COLUMNS}, clock_timestamp() + call_after from wanted order by order_id on conflict do nothing
         returning order_id as id
     )
     , claimed as (
@@ -73,7 +70,9 @@ _UPDATE = f"""
         update payments p
         set amount_minor = h.amount_minor, currency = h.currency, status = h.status, reason = h.reason,
             reference = h.reference, version = h.version, attempts = h.attempts,
-            next_attempt_at = h.next_attempt_at, updated_at = h.updated_at
+            updated_at = h.updated_at,
+            next_attempt_at = case when h.status in ('CHARGING', 'VOIDING', 'REFUNDING')
+                                   then coalesce(clock_timestamp() + h.call_after, p.next_attempt_at) end
         from held h
         where p.order_id = h.order_id and p.version = h.expected
           and (h.claim is null or h.claim in (select event_id from claimed))
@@ -86,11 +85,12 @@ _CLAIMED_BEFORE = "select event_id from inbox where event_id = any($1::uuid[])"
 _FIND = f"select {_COLUMNS} from payments where order_id = any($1::uuid[])"
 _CLAIM_DUE = f"""
     with due as (
-        select order_id as id from payments where next_attempt_at <= $1
-        order by next_attempt_at limit $2 for update skip locked
+        select order_id as id from payments where next_attempt_at <= clock_timestamp()
+        order by next_attempt_at limit $1 for update skip locked
     )
     update payments
-    set version = version + 1, attempts = attempts + 1, next_attempt_at = $3, updated_at = greatest(updated_at, $1)
+    set version = version + 1, attempts = attempts + 1, next_attempt_at = clock_timestamp() + $2::interval,
+        updated_at = greatest(updated_at, clock_timestamp())
     from due where order_id = due.id
     returning {_COLUMNS}
 """
@@ -132,10 +132,10 @@ class PostgresPayments:
         """See PaymentStore."""
         return await self._loads.commit(order_id)
 
-    async def claim_due(self, now: datetime, limit: int, until: datetime) -> Sequence[Payment]:
+    async def claim_due(self, limit: int, lease: timedelta) -> Sequence[Payment]:
         """See PaymentStore. Payments that somebody else is about to change are left out: they will be due again."""
         with unavailable_when_away():
-            rows = await self._pool.fetch(_CLAIM_DUE, now, limit, until)
+            rows = await self._pool.fetch(_CLAIM_DUE, limit, lease)
         return [_payment_of(row) for row in rows]
 
     async def in_doubt(self) -> tuple[int, float]:
@@ -216,9 +216,9 @@ def _row(changes: PaymentChanges) -> tuple[Any, ...]:
         payment.reference,
         payment.version,
         payment.attempts,
-        payment.next_attempt_at,
         payment.created_at,
         payment.updated_at,
+        payment.call_after,
     )
 
 
@@ -232,7 +232,6 @@ def _payment_of(row: Any) -> Payment:
         reference=row["reference"],
         version=row["version"],
         attempts=row["attempts"],
-        next_attempt_at=row["next_attempt_at"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )

@@ -1,6 +1,6 @@
 """Payments in every state, and what it takes to decide on them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -26,6 +26,10 @@ class ManualClock:
     def __call__(self) -> datetime:
         return self.now
 
+    def seconds(self) -> float:
+        """The same as a stopwatch."""
+        return (self.now - NOW).total_seconds()
+
     def advance(self, **by: float) -> None:
         """Let so much time pass: `seconds=`, `minutes=`."""
         self.now += timedelta(**by)
@@ -44,7 +48,6 @@ def claim() -> InboxClaim:
 def a_payment(status: PaymentStatus, order_id: UUID | None = None, **changes: Any) -> Payment:
     """A payment in this state."""
     charged = status in (PaymentStatus.CAPTURED, PaymentStatus.REFUNDING, PaymentStatus.REFUNDED)
-    in_doubt = status in (PaymentStatus.CHARGING, PaymentStatus.VOIDING, PaymentStatus.REFUNDING)
     fields: dict[str, Any] = {
         "order_id": order_id or uuid7(),
         "amount": AMOUNT,
@@ -53,7 +56,6 @@ def a_payment(status: PaymentStatus, order_id: UUID | None = None, **changes: An
         "reference": "ch_1" if charged else None,
         "version": 3,
         "attempts": 1,
-        "next_attempt_at": NOW if in_doubt else None,
         "created_at": NOW,
         "updated_at": NOW,
     }
@@ -63,6 +65,11 @@ def a_payment(status: PaymentStatus, order_id: UUID | None = None, **changes: An
 def intent(order_id: UUID | None = None, amount: Money = AMOUNT, *, lease: timedelta | None = LEASE) -> Step:
     """The first step of a payment: it is to be charged."""
     return Payment.intent(order_id or uuid7(), amount, moment(lease=lease))
+
+
+def stored(payment: Payment) -> Payment:
+    """The payment as a store gives it back: the store knows when its call is due."""
+    return replace(payment, call_after=None)
 
 
 def changes_of(step: Step, expected_version: int = 0, event_claim: InboxClaim | None = None) -> PaymentChanges:

@@ -2,9 +2,11 @@
 charged once or not at all."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -12,15 +14,16 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from payment_service import application
-from payment_service.application import Cashier, Steps, TakeCommands
+from payment_service.application import Cashier, Clock, Steps, TakeCommands
 from payment_service.domain import Payment, PaymentStatus
 from payment_service.infrastructure.http_gateway import open_http_gateway
 from payment_service.infrastructure.postgres import PostgresPayments
 from tests.payment_service.conftest import DEADLINE, postgres_payments
 from tests.payment_service.far_gateway import until
-from tests.payment_service.payments import AMOUNT, LEASE, ManualClock, claim
+from tests.payment_service.payments import AMOUNT, LEASE, claim
 from tests.real_parts.payment_gateway import RealGateway
 
+_LATER = "update payments set next_attempt_at = next_attempt_at - interval '2 minutes'"
 PAID = Decimal(AMOUNT.amount)
 
 
@@ -46,18 +49,22 @@ class Instance:
         assert payment is not None
         return payment
 
-    async def settle(self, order_id: UUID, status: PaymentStatus, clock: ManualClock) -> Payment:
+    async def later(self) -> None:
+        """Let two minutes pass, for the database: what others were left to is due."""
+        await self.payments._pool.execute(_LATER)
+
+    async def settle(self, order_id: UUID, status: PaymentStatus) -> Payment:
         """Sweep, each time long after, until the payment has come to this."""
         async with asyncio.timeout(DEADLINE):
             while (payment := await self.payment(order_id)).status is not status:
-                clock.advance(minutes=2)
+                await self.later()
                 await self.cashier.sweep()
                 await self.idle()
         return payment
 
 
 @asynccontextmanager
-async def instance(dsn: str, gateway: RealGateway, clock: ManualClock) -> AsyncIterator[Instance]:
+async def instance(dsn: str, gateway: RealGateway, clock: Clock) -> AsyncIterator[Instance]:
     """An instance that sweeps when the test says so."""
     async with (
         postgres_payments(dsn) as payments,
@@ -70,14 +77,15 @@ async def instance(dsn: str, gateway: RealGateway, clock: ManualClock) -> AsyncI
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
-    """One clock for all instances. Stopping is not waited for."""
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What the clocks of instances say, each time something else. Stopping is not waited for."""
     monkeypatch.setattr(application, "_FINISH_WITHIN", 0.05)
-    return ManualClock()
+    wrong_by = itertools.cycle([5, -5, 3600, -3600, 0])
+    return lambda: datetime.now(UTC) + timedelta(seconds=next(wrong_by))
 
 
 async def test_while_the_gateway_is_away_payments_wait_and_when_it_is_back_they_settle(
-    payments_database: str, gateway: RealGateway, clock: ManualClock
+    payments_database: str, gateway: RealGateway, clock: Clock
 ) -> None:
     orders = [uuid7() for _ in range(20)]
     async with instance(payments_database, gateway, clock) as service:
@@ -86,20 +94,20 @@ async def test_while_the_gateway_is_away_payments_wait_and_when_it_is_back_they_
             await service.take.charge(order, AMOUNT, claim())
         await service.idle()
         for _ in range(3):
-            clock.advance(minutes=2)
+            await service.later()
             await service.cashier.sweep()
             await service.idle()
         assert {(await service.payment(order)).status for order in orders} == {PaymentStatus.CHARGING}
 
         gateway.start()
         for order in orders:
-            await service.settle(order, PaymentStatus.CAPTURED, clock)
+            await service.settle(order, PaymentStatus.CAPTURED)
 
     assert gateway.ledger.balance() == dict.fromkeys(orders, PAID)
 
 
 async def test_a_charge_whose_answers_are_all_lost_is_one_charge(
-    payments_database: str, gateway: RealGateway, clock: ManualClock
+    payments_database: str, gateway: RealGateway, clock: Clock
 ) -> None:
     order = uuid7()
     async with instance(payments_database, gateway, clock) as service:
@@ -109,7 +117,7 @@ async def test_a_charge_whose_answers_are_all_lost_is_one_charge(
         assert (await service.payment(order)).status is PaymentStatus.CHARGING
         assert gateway.ledger.balance() == {order: PAID}, "the gateway did it, and we do not know"
 
-        payment = await service.settle(order, PaymentStatus.CAPTURED, clock)
+        payment = await service.settle(order, PaymentStatus.CAPTURED)
 
     assert payment.reference == "ch_1"
     assert len(gateway.ledger.charges) == 1
@@ -117,7 +125,7 @@ async def test_a_charge_whose_answers_are_all_lost_is_one_charge(
 
 
 async def test_an_instance_that_dies_during_the_call_leaves_it_to_another_with_the_same_key(
-    payments_database: str, gateway: RealGateway, clock: ManualClock
+    payments_database: str, gateway: RealGateway, clock: Clock
 ) -> None:
     order = uuid7()
     with gateway.slow():
@@ -131,7 +139,7 @@ async def test_an_instance_that_dies_during_the_call_leaves_it_to_another_with_t
         await service.idle()
         assert gateway.ledger.calls == [f"{order}:charge"], "for a while it is left to whoever began it"
 
-        await service.settle(order, PaymentStatus.CAPTURED, clock)
+        await service.settle(order, PaymentStatus.CAPTURED)
 
     assert gateway.ledger.calls == [f"{order}:charge"] * 2
     assert gateway.ledger.balance() == {order: PAID}
@@ -139,7 +147,7 @@ async def test_an_instance_that_dies_during_the_call_leaves_it_to_another_with_t
 
 
 async def test_an_instance_that_dies_before_the_call_leaves_it_to_another(
-    payments_database: str, gateway: RealGateway, clock: ManualClock
+    payments_database: str, gateway: RealGateway, clock: Clock
 ) -> None:
     order = uuid7()
     async with instance(payments_database, gateway, clock) as dying:
@@ -148,24 +156,24 @@ async def test_an_instance_that_dies_before_the_call_leaves_it_to_another(
     assert gateway.ledger.calls == []
 
     async with instance(payments_database, gateway, clock) as service:
-        await service.settle(order, PaymentStatus.CAPTURED, clock)
+        await service.settle(order, PaymentStatus.CAPTURED)
 
     assert gateway.ledger.balance() == {order: PAID}
 
 
 async def test_an_instance_that_dies_during_the_refund_gives_the_money_back_once(
-    payments_database: str, gateway: RealGateway, clock: ManualClock
+    payments_database: str, gateway: RealGateway, clock: Clock
 ) -> None:
     order = uuid7()
     async with instance(payments_database, gateway, clock) as dying:
         await dying.take.charge(order, AMOUNT, claim())
-        await dying.settle(order, PaymentStatus.CAPTURED, clock)
+        await dying.settle(order, PaymentStatus.CAPTURED)
         with gateway.slow():
             await dying.take.refund(order, claim())
             await gateway.until(lambda ledger: f"{order}:refund" in ledger.calls, "the refund")
             dying.kill()
     async with instance(payments_database, gateway, clock) as service:
-        payment = await service.settle(order, PaymentStatus.REFUNDED, clock)
+        payment = await service.settle(order, PaymentStatus.REFUNDED)
 
     assert payment.amount == AMOUNT
     assert gateway.ledger.balance() == {}
@@ -173,7 +181,7 @@ async def test_an_instance_that_dies_during_the_refund_gives_the_money_back_once
 
 
 async def test_a_refund_that_races_with_a_slow_charge_leaves_nothing_charged(
-    payments_database: str, gateway: RealGateway, clock: ManualClock
+    payments_database: str, gateway: RealGateway, clock: Clock
 ) -> None:
     orders = [uuid7() for _ in range(20)]
     async with instance(payments_database, gateway, clock) as service:
@@ -185,14 +193,14 @@ async def test_a_refund_that_races_with_a_slow_charge_leaves_nothing_charged(
             assert {(await service.payment(order)).status for order in orders} == {PaymentStatus.VOIDING}
         await service.idle()
         for order in orders:
-            await service.settle(order, PaymentStatus.REFUNDED, clock)
+            await service.settle(order, PaymentStatus.REFUNDED)
 
     assert (len(gateway.ledger.charges), len(gateway.ledger.refunds)) == (20, 20)
     assert gateway.ledger.balance() == {}
 
 
 async def test_a_charge_that_reaches_the_gateway_after_its_refund_moves_no_money(
-    payments_database: str, gateway: RealGateway, clock: ManualClock
+    payments_database: str, gateway: RealGateway, clock: Clock
 ) -> None:
     order = uuid7()
     async with instance(payments_database, gateway, clock) as service:
@@ -201,14 +209,14 @@ async def test_a_charge_that_reaches_the_gateway_after_its_refund_moves_no_money
         await service.idle()
         await service.take.refund(order, claim())
 
-        await service.settle(order, PaymentStatus.REFUNDED, clock)
+        await service.settle(order, PaymentStatus.REFUNDED)
         gateway.ledger.handle("/charges", f"{order}:charge", {})
 
     assert gateway.ledger.balance() == {}
 
 
 async def test_two_instances_share_what_is_due_and_charge_each_order_once(
-    payments_database: str, gateway: RealGateway, clock: ManualClock
+    payments_database: str, gateway: RealGateway, clock: Clock
 ) -> None:
     orders = [uuid7() for _ in range(50)]
     async with (
@@ -219,7 +227,7 @@ async def test_two_instances_share_what_is_due_and_charge_each_order_once(
             await one.take.charge(order, AMOUNT, claim())
         one.kill()
         await one.idle()
-        clock.advance(minutes=1)
+        await one.later()
         calls = len(gateway.ledger.calls)
 
         await asyncio.gather(one.cashier.sweep(), other.cashier.sweep())

@@ -19,7 +19,7 @@ from payment_service.infrastructure.memory import MemoryPayments
 from shared_kernel.money import Money
 from tests.payment_service.conftest import DEADLINE
 from tests.payment_service.far_gateway import FarGateway, until
-from tests.payment_service.payments import AMOUNT, LEASE, ManualClock, changes_of, claim, intent, moment
+from tests.payment_service.payments import AMOUNT, LEASE, ManualClock, changes_of, claim, intent, moment, stored
 
 AT_ONCE = 2
 ROOM = AT_ONCE * 16
@@ -67,9 +67,10 @@ class Desk:
 async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
     """An instance whose gateway holds every call until it is opened."""
     monkeypatch.setattr(application, "_FINISH_WITHIN", 0.05)
-    payments, gateway, clock = FaultyPayments(MemoryOutbox()), FarGateway(), ManualClock()
+    clock, gateway = ManualClock(), FarGateway()
+    payments = FaultyPayments(MemoryOutbox(), clock.seconds)
     steps = Steps(payments, clock, uuid7)
-    cashier = Cashier(steps, gateway, at_once=AT_ONCE, lease=LEASE)
+    cashier = Cashier(steps, gateway, at_once=AT_ONCE, lease=LEASE, seconds=clock.seconds)
     yield Desk(payments, gateway, clock, cashier, TakeCommands(steps, cashier))
     await cashier.close()
 
@@ -105,7 +106,7 @@ async def test_a_command_that_another_instance_takes_at_the_same_moment_is_not_c
     await desk.take.charge(step.payment.order_id, AMOUNT, taken)
 
     assert not desk.cashier._at_hand
-    assert await desk.payment(step.payment.order_id) == step.payment
+    assert await desk.payment(step.payment.order_id) == stored(step.payment)
 
 
 async def test_an_order_that_another_instance_takes_back_at_the_same_moment_is_not_charged(desk: Desk) -> None:

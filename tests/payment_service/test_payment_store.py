@@ -1,6 +1,7 @@
 """What every payment store promises: a step, its claim and its event are stored together, or none of them."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 from uuid_utils.compat import uuid7
@@ -9,7 +10,7 @@ from messaging.ports.changes import Committed, Conflict, Duplicate
 from payment_service.domain import Payment, PaymentStatus, Step
 from shared_kernel.money import Money
 from tests.payment_service.conftest import DEADLINE, StoreUnderTest
-from tests.payment_service.payments import LEASE, NOW, claim, intent, moment
+from tests.payment_service.payments import LEASE, claim, intent, moment, stored
 
 
 def _charged(payment: Payment) -> Step:
@@ -30,7 +31,7 @@ async def test_a_step_its_claim_and_its_event_are_stored_together(store: StoreUn
 
     assert await store.commit(first, 0, taken) == Committed()
 
-    assert await store.another.find(first.payment.order_id) == first.payment
+    assert await store.another.find(first.payment.order_id) == stored(first.payment)
     assert await store.claims() == {taken.event_id}
     assert await store.messages() == [(str(first.payment.order_id), "PaymentRefunded")]
 
@@ -43,14 +44,14 @@ async def test_every_state_is_read_as_it_was_stored(store: StoreUnderTest) -> No
     declined = intent()
     for expected, step in enumerate(path):
         assert await store.commit(step, expected) == Committed()
-        assert await store.payments.find(step.payment.order_id) == step.payment
+        assert await store.payments.find(step.payment.order_id) == stored(step.payment)
     assert path[-1].payment.status is PaymentStatus.REFUNDED
     await store.commit(declined)
     refused = declined.payment.declined("Guthaben fehlt: 5 € zu wenig", moment())
     assert refused is not None
     await store.commit(refused, 1)
 
-    assert await store.payments.find(declined.payment.order_id) == refused.payment
+    assert await store.payments.find(declined.payment.order_id) == stored(refused.payment)
 
 
 async def test_what_nobody_asked_for_is_not_there(store: StoreUnderTest) -> None:
@@ -68,7 +69,7 @@ async def test_a_step_on_a_version_that_is_no_longer_stored_is_a_conflict_and_le
 
     assert await store.commit(_taken_back(first.payment), 1, taken) == Conflict()
 
-    assert await store.payments.find(first.payment.order_id) == captured.payment
+    assert await store.payments.find(first.payment.order_id) == stored(captured.payment)
     assert await store.claims() == set()
     assert [kind for _, kind in await store.messages()] == ["PaymentCaptured"]
 
@@ -82,7 +83,7 @@ async def test_a_first_step_of_a_payment_that_is_there_is_a_conflict_and_its_cla
 
     assert await store.commit(Payment.tombstone(first.payment.order_id, moment()), 0, taken) == Conflict()
 
-    assert await store.payments.find(first.payment.order_id) == first.payment
+    assert await store.payments.find(first.payment.order_id) == stored(first.payment)
     assert await store.claims() == set()
     assert await store.messages() == []
 
@@ -95,7 +96,7 @@ async def test_a_claim_that_was_taken_makes_any_later_step_a_duplicate(store: St
     assert await store.commit(_taken_back(first.payment), 1, taken) == Duplicate(order_id)
     assert await store.commit(Payment.tombstone(order_id, moment()), 0, taken) == Duplicate(order_id)
 
-    assert await store.payments.find(order_id) == first.payment
+    assert await store.payments.find(order_id) == stored(first.payment)
     assert await store.messages() == []
 
 
@@ -147,29 +148,44 @@ async def test_two_steps_of_one_version_have_one_winner_and_the_loser_keeps_no_c
 
 async def test_only_calls_that_are_due_are_claimed_the_longest_due_first(store: StoreUnderTest) -> None:
     order = [uuid7() for _ in range(4)]
-    for number, order_id in enumerate(order):
-        step = Payment.intent(order_id, Money.of("1.00", "EUR"), moment(NOW + timedelta(seconds=number), lease=None))
-        await store.commit(step)
+    for due_for, order_id in zip((30, 20, 10, -60), order, strict=True):
+        step = Payment.intent(order_id, Money.of("1.00", "EUR"), moment(lease=None))
+        await store.commit(replace(step, payment=replace(step.payment, call_after=timedelta(seconds=-due_for))))
     settled = Payment.tombstone(uuid7(), moment())
     await store.commit(settled)
 
-    due = await store.payments.claim_due(NOW + timedelta(seconds=2), 2, NOW + LEASE)
+    due = await store.payments.claim_due(2, LEASE)
 
     assert {payment.order_id for payment in due} == set(order[:2])
-    rest = await store.payments.claim_due(NOW + timedelta(seconds=2), 10, NOW + LEASE)
+    rest = await store.payments.claim_due(10, LEASE)
     assert {payment.order_id for payment in rest} == {order[2]}
 
 
 async def test_a_claimed_payment_is_due_again_when_its_time_is_over_and_never_before(store: StoreUnderTest) -> None:
     step = intent(lease=None)
     await store.commit(step)
+    over = timedelta(0)
 
-    (claimed,) = await store.payments.claim_due(NOW, 10, NOW + LEASE)
+    (claimed,) = await store.payments.claim_due(10, over)
 
-    assert claimed == step.payment.claimed(NOW, NOW + LEASE)
+    assert claimed == stored(step.payment.claimed(claimed.updated_at, over))
     assert await store.payments.find(claimed.order_id) == claimed
-    assert await store.another.claim_due(NOW + LEASE - timedelta(microseconds=1), 10, NOW + 2 * LEASE) == []
-    assert [again.attempts for again in await store.another.claim_due(NOW + LEASE, 10, NOW + 2 * LEASE)] == [2]
+    assert [again.attempts for again in await store.another.claim_due(10, LEASE)] == [2]
+    assert await store.another.claim_due(10, LEASE) == []
+
+
+async def test_a_step_that_does_not_concern_the_call_leaves_it_when_it_was_due(store: StoreUnderTest) -> None:
+    calling = intent()
+    await store.commit(calling)
+    voiding = calling.payment.refund(moment())
+    assert voiding is not None
+
+    await store.commit(replace(voiding, payment=stored(voiding.payment)), 1)
+    assert await store.payments.claim_due(10, LEASE) == [], "it is left to whoever began it"
+
+    due_now = intent(lease=None)
+    await store.commit(due_now)
+    assert [payment.order_id for payment in await store.payments.claim_due(10, LEASE)] == [due_now.payment.order_id]
 
 
 async def test_no_payment_is_claimed_by_two(store: StoreUnderTest) -> None:
@@ -178,7 +194,7 @@ async def test_no_payment_is_claimed_by_two(store: StoreUnderTest) -> None:
 
     async with asyncio.timeout(DEADLINE):
         hauls = await asyncio.gather(
-            *(sweeper.claim_due(NOW, 20, NOW + LEASE) for _ in range(4) for sweeper in (store.payments, store.another))
+            *(sweeper.claim_due(20, LEASE) for _ in range(4) for sweeper in (store.payments, store.another))
         )
 
     claimed = [payment.order_id for haul in hauls for payment in haul]
@@ -190,6 +206,6 @@ async def test_a_step_that_was_decided_before_the_payment_was_claimed_is_a_confl
     waiting = intent(lease=None)
     await store.commit(waiting)
     nothing_was_charged = _taken_back(waiting.payment)
-    await store.another.claim_due(NOW, 1, NOW + LEASE)
+    await store.another.claim_due(1, LEASE)
 
     assert await store.commit(nothing_was_charged, 1) == Conflict(), "by now the gateway may have been called"

@@ -16,7 +16,7 @@ from payment_service.domain import Payment
 from payment_service.infrastructure.postgres import PostgresPayments
 from shared_kernel.money import Money
 from tests.payment_service.conftest import DEADLINE, postgres_payments
-from tests.payment_service.payments import changes_of, claim, intent, moment
+from tests.payment_service.payments import LEASE, changes_of, claim, intent, moment, stored
 from tests.real_parts.kafka import free_port
 
 _WAITING = """
@@ -81,7 +81,7 @@ async def test_loads_that_wait_together_are_one_query(
 
     found = await asyncio.gather(*(payments.find(step.payment.order_id) for step in [*steps, intent()]))
 
-    assert found == [*(step.payment for step in steps), None]
+    assert found == [*(stored(step.payment) for step in steps), None]
     assert len(queries) == 1
 
 
@@ -157,7 +157,7 @@ async def test_without_a_server_every_method_says_that_the_store_is_unavailable(
             payments.commit(changes_of(step)),
             payments.commit(changes_of(step, 1)),
             payments.find(uuid7()),
-            payments.claim_due(step.payment.created_at, 1, step.payment.created_at),
+            payments.claim_due(1, LEASE),
             payments.in_doubt(),
         ):
             with pytest.raises(StoreUnavailable):
@@ -274,4 +274,4 @@ async def test_money_of_63_bits_is_kept_exactly(payments: PostgresPayments) -> N
     step = intent(amount=Money(2**63 - 1, "EUR"))
 
     assert await payments.commit(changes_of(step)) == Committed()
-    assert await payments.find(step.payment.order_id) == step.payment
+    assert await payments.find(step.payment.order_id) == stored(step.payment)
