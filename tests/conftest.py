@@ -11,7 +11,15 @@ from messaging.kafka.topics import create_topics
 from oms.services import TOPICS
 from tests.order_store.databases import empty_database
 from tests.real_parts.kafka import Broker, NoBroker, kafka_broker
+from tests.real_parts.leftovers import nothing_left_running
 from tests.real_parts.postgres import PostgresServer, cloned_database, postgres_server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tidy() -> Iterator[None]:
+    """Set up before everything else and so looked at last: no test leaves a process behind."""
+    with nothing_left_running():
+        yield
 
 
 @pytest.fixture(scope="session")

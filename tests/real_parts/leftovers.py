@@ -1,0 +1,39 @@
+"""Processes that a test run started and did not end."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+
+_MARK = "OMS_TEST_RUN"
+_GONE_WITHIN = 20.0
+# They belong to this interpreter and end with it.
+_OURS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker")
+
+
+@contextmanager
+def nothing_left_running() -> Iterator[None]:
+    """Mark every process that is started meanwhile, however it is detached; raise AssertionError when one outlives us.
+
+    What is found is killed, so that it cannot disturb the next run.
+    """
+    mark = os.environ[_MARK] = uuid.uuid4().hex
+    yield
+    _, left = psutil.wait_procs(_marked(mark), timeout=_GONE_WITHIN)
+    named = [f"{process.pid}: {' '.join(process.cmdline())[:200]}" for process in left if process.is_running()]
+    for process in left:
+        process.kill()
+    assert not named, "the tests left these processes running:\n" + "\n".join(named)
+
+
+def _marked(mark: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(_MARK) == mark:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return [process for process in found if not any(ours in " ".join(process.cmdline()) for ours in _OURS)]
