@@ -2,16 +2,20 @@
 
 A failure is judged once. What can never be handled becomes a dead letter. Anything else is tried a few times in place;
 then its key is parked: this record and every later one of the key wait in the database, the other keys go on, and a
-sweep tries again. When the database itself is away nothing is judged: the batch waits.
+sweep tries again. When it is the whole service that fails nothing is judged: the batch waits. The database may be away
+or lack what we need; or every key fails, and alike.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections import deque
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
 
+from messaging.engine.breaker import Breaker, Suspicion
 from messaging.engine.correlation import ORDER_ID
 from messaging.engine.metrics import CONSUMED
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable
@@ -24,10 +28,23 @@ _FIRST_PAUSE = 0.05
 _STORE_PAUSE = 0.5
 _SWEEP_AT_ONCE = 100
 _LONGEST_SWEEP_PAUSE = 60.0
+_LONGEST_DOUBT = 60.0
 
 Answer = TypeVar("Answer")
 
 log = structlog.get_logger("consumer")
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """What is left of a key's records, from the one on that failed."""
+
+    records: Sequence[Record]
+    error: Exception
+
+    @property
+    def key(self) -> str:
+        return self.records[0].key
 
 
 class Consumer:
@@ -36,6 +53,9 @@ class Consumer:
     def __init__(self, service: str, subscriptions: Sequence[Subscription], failures: Failures) -> None:
         self._subscriptions = {subscription.topic: subscription for subscription in subscriptions}
         self._failures = failures
+        self._breaker = Breaker(service, pause=_STORE_PAUSE)
+        self._suspicion = Suspicion()
+        self._went_well = 0
         self._handled = CONSUMED.labels(service, "handled")
         self._ignored = CONSUMED.labels(service, "ignored")
         self._parked = CONSUMED.labels(service, "parked")
@@ -47,40 +67,88 @@ class Consumer:
         return list(self._subscriptions)
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Return once every record is handled, parked or a dead letter. Waits for as long as the database is away."""
+        """Return once every record is handled, parked or a dead letter. Waits for as long as the service fails."""
         by_key: dict[str, list[Record]] = {}
         for record in records:
             by_key.setdefault(record.key, []).append(record)
-        parked = await _patiently(lambda: self._failures.parked_among(list(by_key)))
-        await _all(
-            self._park(waiting, "an earlier record of its key is parked", 0)
-            if key in parked
-            else self._handle_in_order(waiting)
-            for key, waiting in by_key.items()
-        )
+        parked = await self._breaker.patiently(lambda: self._failures.parked_among(list(by_key)))
+        await _all(self._park(by_key[key], "an earlier record of its key is parked", 0) for key in parked)
+        await self._handle_keys([waiting for key, waiting in by_key.items() if key not in parked])
 
     async def sweep(self) -> None:
-        """Try the parked keys that are due, each from its oldest record for as long as that goes well.
+        """Try every parked key that is due, once, each from its oldest record for as long as that goes well. Stops when
+        the store answers none of them.
 
         A parked record is forgotten only after it was handled, so that what comes in the meantime parks behind it. What
         parks just after a sweep's last look waits for the next sweep, and so does whatever comes after that.
         """
-        await _all(self._resume_key(key) for key in await self._failures.due(_SWEEP_AT_ONCE))
+        tried: set[str] = set()
+        while True:
+            due = set(await self._breaker.patiently(lambda: self._failures.due(_SWEEP_AT_ONCE))) - tried
+            if not due or not any(await _all(self._resume_key(key) for key in due)):
+                return
+            tried |= due
 
-    async def _handle_in_order(self, records: Sequence[Record]) -> None:
+    async def _handle_keys(self, waiting: Sequence[Sequence[Record]]) -> None:
+        """Handle keys at the same time. What fails is parked, unless it is the service that fails."""
+        while waiting:
+            went_well = self._went_well
+            together = self._suspicion.may_fall_on_the_service(records[0].key for records in waiting)
+            outcomes = await _all(self._handle_in_order(records, park=not together) for records in waiting)
+            failed = [outcome for outcome in outcomes if outcome is not None]
+            if together and self._is_the_service(failed, went_well):
+                waiting = await self._wait_for_the_service(failed)
+            else:
+                await _all(self._park(each.records, _sentence(each.error), ATTEMPTS) for each in failed)
+                return
+
+    def _is_the_service(self, failed: Sequence[_Failed], went_well: int) -> bool:
+        return self._suspicion.falls_on_the_service(
+            [(each.key, each.error) for each in failed], some_went_well=self._went_well != went_well
+        )
+
+    async def _wait_for_the_service(self, failed: Sequence[_Failed]) -> Sequence[Sequence[Record]]:
+        """Try one key after the other, until one goes well, and answer what is left.
+
+        Keys may all the same fail each for itself, with nothing else at hand. So this lasts a minute at most: then they
+        park, and hold up nobody else."""
+        doubtful = deque(failed)
+        until = asyncio.get_running_loop().time() + _LONGEST_DOUBT
+        with self._breaker.doubting() as pauses:
+            while doubtful and asyncio.get_running_loop().time() < until:
+                probe = doubtful.popleft()
+                log.warning("waiting, because every key fails alike", error=_sentence(probe.error))
+                await asyncio.sleep(next(pauses))
+                went_well = self._went_well
+                again = await self._handle_in_order(probe.records, park=False)
+                if again is not None:
+                    doubtful.append(again)
+                if self._went_well != went_well:
+                    return [each.records for each in doubtful]
+        self._suspicion.clear()
+        await _all(self._park(each.records, _sentence(each.error), ATTEMPTS) for each in doubtful)
+        return []
+
+    async def _handle_in_order(self, records: Sequence[Record], *, park: bool) -> _Failed | None:
+        """Handle the records of a key until one fails: then park what is left, or answer it."""
         for place, record in enumerate(records):
             try:
                 await self._try(record)
             except Rejected as rejection:
                 await self._bury(record, rejection)
             except Exception as error:  # noqa: BLE001  whatever it is: the key waits with it
-                await self._park(records[place:], _sentence(error), ATTEMPTS)
-                return
+                failed = _Failed(records[place:], error)
+                if not park:
+                    return failed
+                self._is_the_service([failed], self._went_well)
+                await self._park(failed.records, _sentence(error), ATTEMPTS)
+                return None
+        return None
 
     async def _try(self, record: Record) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                await _patiently(lambda: self._handle_one(record))
+                await self._breaker.patiently(lambda: self._handle_one(record))
             except Rejected:
                 raise
             except Exception as error:
@@ -98,6 +166,8 @@ class Consumer:
             self._ignored.inc()
         else:
             await handler(record)
+            self._went_well += 1
+            self._suspicion.clear()
             self._handled.inc()
 
     def _handler_of(self, record: Record) -> Handler | None:
@@ -108,12 +178,15 @@ class Consumer:
             raise Rejected(f"nobody here knows the type {record.type!r}")
         return handler
 
-    async def _resume_key(self, key: str) -> None:
+    async def _resume_key(self, key: str) -> bool:
+        """False when the store did not answer."""
         try:
             while (parked := await self._failures.oldest_of(key)) and await self._resume(parked):
                 pass
         except (StoreUnavailable, StoreOverloaded) as error:
             log.warning("waiting for the store", error=str(error))
+            return False
+        return True
 
     async def _resume(self, parked: Parked) -> bool:
         """True when the key can go on with its next record. Raises StoreUnavailable and StoreOverloaded: as in a batch,
@@ -136,35 +209,30 @@ class Consumer:
 
     async def _park(self, records: Sequence[Record], error: str, attempts: int) -> None:
         failures = [Failure(record, error, attempts if record is records[0] else 0) for record in records]
-        await _patiently(lambda: self._failures.park(failures))
+        await self._breaker.patiently(lambda: self._failures.park(failures))
         self._parked.inc(len(records))
         log.warning("key parked", records=len(records), error=error, **_coordinates(records[0]))
 
     async def _bury(self, record: Record, rejection: Rejected, attempts: int = 1, parked_id: int | None = None) -> None:
         failure = Failure(record, str(rejection), attempts)
-        await _patiently(lambda: self._failures.bury(failure, parked_id))
+        await self._breaker.patiently(lambda: self._failures.bury(failure, parked_id))
         self._dead.inc()
         log.error("dead letter", error=str(rejection), **_coordinates(record))
 
 
-async def _all(keys: Iterable[Coroutine[Any, Any, None]]) -> None:
+async def _all(keys: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer]:
     """Let every key come to its end, and then raise what went wrong with the first of those that failed. A key that was
     cancelled while we were not, as happens when its store is closed, has failed, too: a TaskGroup takes it for done."""
+    answers: list[Answer] = []
     for outcome in await asyncio.gather(*keys, return_exceptions=True):
-        if isinstance(outcome, Exception):
-            raise outcome
-        if outcome is not None:
-            raise RuntimeError("a handler was cancelled in the middle of its batch") from outcome
-
-
-async def _patiently(action: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Ask again for as long as the store is away or overloaded: that is nobody's failure."""
-    while True:
-        try:
-            return await action()
-        except (StoreUnavailable, StoreOverloaded) as error:
-            log.warning("waiting for the store", error=str(error))
-            await asyncio.sleep(random.uniform(0.1, 1) * _STORE_PAUSE)  # noqa: S311  jitter, not a secret
+        match outcome:
+            case Exception():
+                raise outcome
+            case BaseException():
+                raise RuntimeError("a handler was cancelled in the middle of its batch") from outcome
+            case answer:
+                answers.append(answer)
+    return answers
 
 
 def _sentence(error: Exception) -> str:

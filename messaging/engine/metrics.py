@@ -26,6 +26,11 @@ CONSUMED = Counter(
     "Records taken from topics, by what became of them: handled, ignored, parked, dead_letter",
     ["service", "outcome"],
 )
+WAITING = Gauge(
+    "oms_consumer_waiting",
+    "1 while records wait because the whole service fails, its store or every key alike",
+    ["service"],
+)
 PARKED = Gauge("oms_parked_records", "Records that wait behind a key that could not be handled", ["service"])
 PARKED_AGE = Gauge("oms_parked_oldest_age_seconds", "Age of the oldest parked record", ["service"])
 DEAD_LETTERS = Gauge("oms_dead_letters", "Records that will never be handled as they are", ["service"])

@@ -11,7 +11,7 @@ from messaging.ports.changes import StoreUnavailable
 from messaging.ports.failures import Failure
 from messaging.ports.record import Record, Rejected
 from tests.messaging.conftest import FailuresUnderTest
-from tests.messaging.consumers import COMMANDS, Effects, until
+from tests.messaging.consumers import COMMANDS, DEADLINE, Effects, until
 from tests.messaging.records import failure, kept_records, record, records, with_headers
 
 BROKEN = RuntimeError("it is broken")
@@ -98,8 +98,9 @@ async def test_a_record_that_comes_while_its_key_is_resumed_does_not_overtake(ke
 
     await kept.make_due()
     sweep = asyncio.create_task(consumer.sweep())
-    await effects.begun["a"].wait()
-    await another.handle([newer])
+    async with asyncio.timeout(DEADLINE):
+        await effects.begun["a"].wait()
+        await another.handle([newer])  # handled at once, behind a gate, if the parked one were forgotten already
     assert kept_records(await kept.parked()) == [parked, newer]
     gate.set()
     await sweep
@@ -272,3 +273,29 @@ async def test_a_batch_that_comes_again_after_a_crash_is_neither_done_nor_parked
     assert effects.of == [batch[2]]
     assert kept_records(await kept.parked()) == [batch[0], batch[3]]
     assert kept_records(await kept.dead()) == [batch[1]]
+
+
+async def test_a_thousand_parked_keys_are_handled_by_one_sweep(kept: FailuresUnderTest) -> None:
+    keys = [f"key {number}" for number in range(1000)]
+    effects = Effects()
+    await kept.failures.park([failure(each) for each in records(*keys)])
+    await kept.make_due()
+
+    await effects.consumer(kept.failures).sweep()
+
+    assert sorted(each.key for each in effects.of) == sorted(keys)
+    assert await kept.parked() == []
+
+
+async def test_five_hundred_keys_that_fail_again_do_not_starve_those_behind_them(kept: FailuresUnderTest) -> None:
+    failing = [f"failing {number}" for number in range(500)]
+    effects = Effects(failing=dict.fromkeys(failing, BROKEN))
+    batch = records(*failing, "good", "good", "another")
+    await kept.failures.park([failure(each) for each in batch])
+    await kept.make_due()
+
+    await effects.consumer(kept.failures).sweep()
+
+    assert sorted(effects.of, key=batch.index) == batch[500:]
+    assert await kept.failures.parked_among([*failing, "good", "another"]) == set(failing)
+    assert set(effects.tries.values()) == {1}, "each was tried once"
