@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from messaging.engine.background import how_it_ended
+from oms.http_protocol import GuardedHttp
 
 DRAIN_SECONDS = 4
 STOP_WITHIN_SECONDS = 10.0
@@ -50,6 +51,23 @@ def listen(host: str, port: int) -> socket.socket:
         raise CannotListen(f"cannot listen on {host}:{port}: {reason}; choose another with --host and --port") from None
 
 
+def server_config(app: ASGIApp, keep_alive_seconds: int) -> uvicorn.Config:
+    """How we run uvicorn."""
+    return uvicorn.Config(
+        app,
+        http=GuardedHttp,
+        ws="none",
+        loop="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=keep_alive_seconds,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+
+
 async def serve_until_told(
     app: ASGIApp,
     listening: socket.socket,
@@ -62,19 +80,7 @@ async def serve_until_told(
     more, requests in flight are answered (for at most four seconds), and this returns. From then on the process has ten
     seconds: whatever still hangs then is shown, and the process ends with status 1. That loses nothing, as kill -9
     does not. Raises WorkEnded when the server ends before it was told to."""
-    server = _Server(
-        uvicorn.Config(
-            app,
-            loop="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=keep_alive_seconds,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-        )
-    )
+    server = _Server(server_config(app, keep_alive_seconds))
 
     told = asyncio.Event()
     loop = asyncio.get_running_loop()

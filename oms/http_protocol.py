@@ -1,0 +1,175 @@
+"""HTTP/1.1 on one connection: uvicorn's protocol on httptools, and a guard in front of it.
+
+The parser stops at an offer to upgrade and takes the request to have no body; what follows is then parsed as a request
+of its own. So a request that offers an upgrade is parsed again without the offer: HTTP/1.1 is all that is spoken here,
+and RFC 9110 lets a server ignore the rest. The guard also bounds how large a head may be and how long a request may
+take to come, and answers what is not HTTP in the one shape of errors, after the requests before it.
+"""
+
+import asyncio
+from enum import Enum
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from http_api.errors import error_response
+
+MAX_HEAD = 64 * 1024
+REQUEST_SECONDS = 30.0
+
+
+class _Part(Enum):
+    """What of a request is to come next."""
+
+    NOTHING = "nothing"
+    HEAD = "head"
+    BODY = "body"
+
+
+class _TooLargeHead(Exception):
+    """The request line and the headers are larger than MAX_HEAD."""
+
+
+class GuardedHttp(HttpToolsProtocol):
+    """`uvicorn.Config(http=GuardedHttp)`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._part = _Part.NOTHING
+        self._head_bytes = 0  # of the head at hand, without the segment that it began in
+        self._segment_bytes = 0
+        self._refused = False
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client that connects and says nothing is idle."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """No timer outlives the connection."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        self._forget_deadline()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, and the requests that offer an upgrade once more."""
+        if self._refused:
+            return
+        self._unset_keepalive_if_required()
+        head_goes_on = self._part is _Part.HEAD
+        self._segment_bytes = len(data)
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, _TooLargeHead):
+                self._refuse_head()
+            else:
+                self._refuse(400, "Malformed HTTP", {"request": "the request is not HTTP/1.1"})
+            return
+        if self._part is _Part.NOTHING:
+            self._forget_deadline()
+            return
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(REQUEST_SECONDS, self._deadline_passed)
+        if head_goes_on and self._part is _Part.HEAD:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD:
+                self._refuse_head()
+
+    def _feed(self, data: bytes) -> None:
+        while not self._refused:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                # The old one may take the connection to be at its end, as after `Connection: close, upgrade`.
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":  # which is an upgrade by itself
+            self._refuse(501, "Not implemented", {"method": "CONNECT is for proxies, and this is none"})
+            return b""
+        headers = (b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade")
+        return b"".join([b"%b %b HTTP/%b\r\n" % (method, self.url, version), *headers, b"\r\n"])
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._part = _Part.HEAD
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """The request is handled from here on, unless it is parsed again."""
+        self._part = _Part.BODY
+        if self._head_bytes + self._segment_bytes > MAX_HEAD and self._size_of_head() > MAX_HEAD:
+            raise _TooLargeHead
+        if self.parser.should_upgrade():
+            return
+        super().on_headers_complete()
+        self.headers = []  # trailers come after the body, and are not headers
+        if self.expect_100_continue:
+            # Told not to send its body, a client may send another request or the body all the same: nobody can tell.
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._part = _Part.NOTHING
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what cannot be parsed."""
+        self._refuse(400, "Malformed HTTP", {"request": msg})
+
+    def _size_of_head(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _refuse_head(self) -> None:
+        sentence = f"the request line and the headers must be at most {MAX_HEAD} bytes"
+        self._refuse(431, "Request header fields too large", {"headers": sentence})
+
+    def _deadline_passed(self) -> None:
+        self._deadline = None
+        if self._part is _Part.NOTHING:
+            return
+        if self.flow.read_paused:  # we are not listening, so the client is not late
+            self._deadline = self.loop.call_later(REQUEST_SECONDS, self._deadline_passed)
+            return
+        self._refuse(
+            408, "Request timeout", {"request": f"the whole request must come within {REQUEST_SECONDS:.0f} seconds"}
+        )
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _refuse(self, status: int, message: str, errors: dict[str, str]) -> None:
+        """Read no more. An answer belongs to the first request that has none, so those before are answered first, and
+        then the connection is closed without a word."""
+        self._refused = True
+        self._forget_deadline()
+        cycle, in_body = self.cycle, self._part is _Part.BODY and self.cycle is not None
+        if cycle is not None and not in_body and not cycle.response_complete:
+            cycle.keep_alive = False
+        elif in_body and cycle.response_started:
+            self.transport.close()
+        elif in_body and self.pipeline:
+            cycle.keep_alive = False
+            cycle.body, cycle.more_body = bytearray(), False
+            cycle.message_event.set()
+        else:
+            self._answer_last(status, message, errors)
+
+    def _answer_last(self, status: int, message: str, errors: dict[str, str]) -> None:
+        response = error_response(status, message, errors, {"Connection": "close"})
+        headers = [*self.server_state.default_headers, *response.raw_headers]
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", bytes(response.body)]))
+        self.transport.close()
