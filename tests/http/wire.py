@@ -119,9 +119,8 @@ class Wire:
         config = server_config(application, 75)
         config.load()
         config.timeout_keep_alive = keep_alive_seconds  # type: ignore[assignment]  # tests do not wait for a second
-        protocol = config.http_protocol_class(config=config, server_state=ServerState(), app_state={})
-        assert isinstance(protocol, GuardedHttp)
-        self._protocol = protocol
+        assert config.http_protocol_class is GuardedHttp
+        protocol = self._protocol = GuardedHttp(config=config, server_state=ServerState(), app_state={})
         self._transport = _Transport(protocol)
         protocol.connection_made(self._transport)
 
