@@ -1,6 +1,6 @@
 """The whole order service, wired top to bottom. Nothing else constructs an adapter."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 
 from http_api.running_service import RunningService, health_of
 from messaging.kafka.topics import Topic
+from messaging.ports.subscription import CaughtUp
 from messaging.runtime.clock import now
 from messaging.runtime.roles import Sweep, run_roles
 from messaging.runtime.service import Service
@@ -51,14 +52,18 @@ async def order_service(
         step_timeout = timedelta(seconds=settings.step_timeout_seconds)
         moments = Moments(now, uuid7, step_timeout)
         fulfil = FulfilOrder(orders, moments)
-        sweep = SweepDeadlines(orders, fulfil, step_timeout)
+
+        def sweeps(caught_up: CaughtUp) -> Sequence[Sweep]:
+            sweep = SweepDeadlines(orders, fulfil, step_timeout, caught_up)
+            return [Sweep("deadlines", min(1.0, settings.step_timeout_seconds / 4), sweep)]
+
         async with run_roles(
             roles,
             SERVICE.name,
             storage,
             transport,
             subscriptions=partner_subscriptions(fulfil),
-            sweeps=[Sweep("deadlines", min(1.0, settings.step_timeout_seconds / 4), sweep)],
+            sweeps=sweeps,
         ) as relay:
             stuck = StuckOrders(orders, fulfil)
             checks = health_of(

@@ -53,7 +53,7 @@ async def payment_service(
                 storage,
                 transport,
                 subscriptions=[payment_commands(TakeCommands(steps, cashier))],
-                sweeps=[Sweep("payments in doubt", _SWEEP_EVERY, cashier.sweep)],
+                sweeps=lambda _: [Sweep("payments in doubt", _SWEEP_EVERY, cashier.sweep)],
             )
         )
         checks = health_of(

@@ -6,23 +6,33 @@ order of its key, also across a kill -9.
 """
 
 import asyncio
+import math
+import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from messaging.ports.event_publisher import EventPublisher, OpenPublisher
 from messaging.ports.outbox import Batch, Position
 from messaging.ports.record import Record
-from messaging.ports.subscription import Subscriber
+from messaging.ports.subscription import CaughtUp, Subscriber
+
+_QUIET = 1.0
+_LONGEST_CATCHING_UP = 10.0
+_ASKED_ANEW_AFTER = 15.0
 
 
 class InProcessBroker:
     """Topics with their subscribers. What nobody subscribed to is acknowledged at once, as a topic nobody reads is;
     so nothing is taken before `delivering`, which is to be entered when everyone has subscribed."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
         self._subscribers: dict[str, list[Subscriber]] = defaultdict(list)
         self._open = asyncio.Event()
+        self._publishing = 0
+        self._published_at = 0.0
+        self._asked_at = -math.inf
 
     @asynccontextmanager
     async def delivering(self) -> AsyncIterator[None]:
@@ -34,15 +44,23 @@ class InProcessBroker:
             self._open.clear()
 
     @asynccontextmanager
-    async def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> AsyncIterator[None]:  # noqa: ARG002
+    async def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> AsyncIterator[CaughtUp]:  # noqa: ARG002
         """See Deliver. A subscription outlives its service: what came after it would be acknowledged by nobody."""
         for topic in topics:
             self._subscribers[topic].append(subscriber)
-        yield
+        yield self._caught_up
 
     async def publish(self, batch: Batch) -> None:
         """See EventPublisher."""
         await self._open.wait()
+        self._publishing += 1
+        try:
+            await self._hand_over(batch)
+        finally:
+            self._publishing -= 1
+            self._published_at = self._seconds()
+
+    async def _hand_over(self, batch: Batch) -> None:
         by_topic: dict[str, list[Record]] = defaultdict(list)
         for row, message in zip(batch.row_ids, batch.messages, strict=True):
             record = Record(message.topic, 0, row, message.key, message.headers, message.value)
@@ -50,6 +68,15 @@ class InProcessBroker:
         for topic, records in by_topic.items():
             for subscriber in self._subscribers[topic]:
                 await subscriber(records)
+
+    def _caught_up(self) -> bool:
+        """What waits is in outboxes that this does not see, and one message leads to the next. So they are empty when
+        nothing was published for a while since the question; under load, ten seconds are enough for what waited."""
+        now = self._seconds()
+        if now - self._asked_at > _ASKED_ANEW_AFTER:
+            self._asked_at = now
+        last = now if self._publishing or not self._open.is_set() else max(self._asked_at, self._published_at)
+        return now - last >= _QUIET or (self._open.is_set() and now - self._asked_at >= _LONGEST_CATCHING_UP)
 
     async def last_position(self) -> Position | None:
         """Unknown: after a crash the subscribers get the last batch again."""

@@ -5,6 +5,7 @@ hand, so that its next owner begins behind it; one that cannot wait is harmless 
 """
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -17,7 +18,7 @@ from aiokafka.errors import CommitFailedError, KafkaError, NoOffsetForPartitionE
 from messaging.engine.background import running
 from messaging.kafka.client import client_options, record_of
 from messaging.kafka.settings import KafkaSettings
-from messaging.ports.subscription import Subscriber
+from messaging.ports.subscription import CaughtUp, Subscriber
 
 BATCH = 500
 _POLL_MS = 1000
@@ -28,6 +29,8 @@ _STOP_WITHIN = 5.0
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _NOTICE_TOPICS_WITHIN = 5.0
+_CAUGHT_UP_FOR = 5.0
+_LOOK_WITHIN = 2.0
 
 Polled: TypeAlias = Mapping[TopicPartition, Sequence[Any]]
 
@@ -37,12 +40,12 @@ log = structlog.get_logger("kafka-consumer")
 @asynccontextmanager
 async def deliver_from_kafka(
     settings: KafkaSettings, group: str, topics: Sequence[str], subscriber: Subscriber
-) -> AsyncIterator[None]:
+) -> AsyncIterator[CaughtUp]:
     """See `Deliver`. While the broker is away this tries again, for ever. Leaving lets the batch at hand be finished,
     for three seconds."""
     deliveries = _Deliveries(settings, group, topics, subscriber)
     async with running({f"the deliveries to {group}": deliveries.run()}):
-        yield
+        yield deliveries.caught_up
         await deliveries.finish()
 
 
@@ -57,21 +60,51 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._subscriber = subscriber
         self._batch_at_hand = asyncio.Lock()
         self._pause = _FIRST_PAUSE
+        self._assigned = False
+        self._asked = False
+        self._ends: dict[TopicPartition, int] | None = None
+        self._caught_up_at = -math.inf
 
     async def run(self) -> None:
         """Deliver until cancelled. After any failure, begin again with a consumer that reads from the committed
         offsets; what the one before had fetched is not to be trusted."""
         while True:
             try:
+                self._assigned, self._ends = False, None
                 async with _consumer(self._settings, self._group) as consumer:
                     consumer.subscribe(self._topics, listener=self)
                     while True:
                         if polled := await _poll(consumer):
                             await self._deliver(consumer, polled)
+                        if self._asked and self._assigned:
+                            await self._look_whether_caught_up(consumer)
             except Exception as error:  # noqa: BLE001  whatever it is: said, and begun again
                 log.warning("consuming begins again", group=self._group, error=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(random.uniform(0, self._pause))  # noqa: S311  jitter, not a secret
                 self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+    def caught_up(self) -> bool:
+        """See `CaughtUp`: the ends of our partitions are looked up when this is asked, and reaching them counts for
+        five seconds."""
+        if asyncio.get_running_loop().time() - self._caught_up_at < _CAUGHT_UP_FOR:
+            return True
+        self._asked = True
+        return False
+
+    async def _look_whether_caught_up(self, consumer: Any) -> None:
+        """Between two batches: what is behind a position is handled. A position may lack for a moment, and is then
+        waited for no longer than that."""
+        mine = consumer.assignment()
+        try:
+            async with asyncio.timeout(_LOOK_WITHIN):
+                if self._ends is None:
+                    self._ends = await consumer.end_offsets(mine) if mine else {}
+                waiting = [at for at, end in self._ends.items() if at in mine and await consumer.position(at) < end]
+        except (TimeoutError, KafkaError):
+            return
+        if not waiting:
+            self._asked, self._ends = False, None
+            self._caught_up_at = asyncio.get_running_loop().time()
 
     async def finish(self) -> None:
         """Return when no batch is at hand; whoever cancels us then comes before the next one, for a lock is fair. Gives
@@ -90,6 +123,7 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Called by aiokafka."""
+        self._assigned, self._ends = True, None
         log.info("partitions assigned", partitions=sorted(f"{at.topic}/{at.partition}" for at in assigned))
 
     async def _deliver(self, consumer: Any, polled: Polled) -> None:

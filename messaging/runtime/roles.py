@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from messaging.engine.background import every, running
 from messaging.engine.consumer import Consumer
 from messaging.engine.relay import Relay
-from messaging.ports.subscription import Subscription
+from messaging.ports.subscription import CaughtUp, Subscription
 from messaging.runtime.settings import Role
 from messaging.runtime.storage import ServiceStorage
 from messaging.runtime.transport import Transport
@@ -33,7 +33,7 @@ async def run_roles(
     transport: Transport,
     *,
     subscriptions: Sequence[Subscription],
-    sweeps: Sequence[Sweep] = (),
+    sweeps: Callable[[CaughtUp], Sequence[Sweep]] = lambda _: (),
 ) -> AsyncIterator[Relay | None]:
     """Run the roles while this lasts, and answer the relay if there is one. Leaving stops the consumer first, then
     the relay after its batches. Raises WorkEnded, and cancels the body, when one of them does not go on."""
@@ -49,10 +49,12 @@ async def run_roles(
                 Sweep("inbox partitions", _KEEP_HOUSE_EVERY, storage.keep_house),
                 Sweep("parked records", _SWEEP_PARKED_EVERY, consumer.sweep),
             )
+            caught_up = await stack.enter_async_context(
+                transport.deliver(f"{service}-service", consumer.topics, consumer.handle)
+            )
             works = {
                 f"the {service} sweep of {sweep.name}": every(sweep.seconds, sweep.action, sweep.name)
-                for sweep in (*own, *sweeps)
+                for sweep in (*own, *sweeps(caught_up))
             }
             await stack.enter_async_context(running(works))
-            await stack.enter_async_context(transport.deliver(f"{service}-service", consumer.topics, consumer.handle))
         yield relay

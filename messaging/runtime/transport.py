@@ -1,7 +1,7 @@
 """EVENT_PUBLISHER chooses how messages travel: through Kafka, within this process, or only into the log."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from messaging.kafka.consumer import deliver_from_kafka
 from messaging.kafka.publisher import open_kafka_publisher
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.event_publisher import OpenPublisher
-from messaging.ports.subscription import Subscriber
+from messaging.ports.subscription import CaughtUp, Delivering, Subscriber
 from messaging.runtime.settings import PublisherKind
 
 
@@ -22,7 +22,7 @@ class Transport(Protocol):
         """The publishers of a service's shards."""
         ...
 
-    def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> AbstractAsyncContextManager[None]:
+    def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> Delivering:
         """See `Deliver`."""
         ...
 
@@ -38,7 +38,7 @@ class KafkaTransport:
         """See Transport."""
         return partial(open_kafka_publisher, self._settings, service, partitions=self._partitions)
 
-    def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> AbstractAsyncContextManager[None]:
+    def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> Delivering:
         """See Transport."""
         return deliver_from_kafka(self._settings, group, topics, subscriber)
 
@@ -51,9 +51,9 @@ class LoggingTransport:
         return open_logging_publisher
 
     @asynccontextmanager
-    async def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> AsyncIterator[None]:  # noqa: ARG002
+    async def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> AsyncIterator[CaughtUp]:  # noqa: ARG002
         """See Transport."""
-        yield
+        yield lambda: True
 
 
 def transport_of(kind: PublisherKind, kafka: KafkaSettings, broker: InProcessBroker) -> Transport:

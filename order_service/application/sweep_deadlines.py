@@ -1,19 +1,22 @@
 """See to the orders whose answer is overdue: a deadline is one more thing that happens to an order.
 
-A command that waits in our own outbox has reached nobody, so that time does not count: deadlines are later by what
-messages had to wait lately.
+Not every minute counts. A command that waits in our own outbox has reached nobody, so deadlines are later by what
+messages had to wait lately. And an answer that waits to be read is there: before an order is called overdue, what is
+waiting is read.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from messaging.ports.subscription import CaughtUp
 from order_service.application.fulfil_order import FulfilOrder
-from order_service.application.ports import OrderStore
+from order_service.application.ports import OrderStore, Overdue
 from order_service.domain.fulfilment import DeadlinePassed
 
 AT_ONCE = 500
+CATCH_UP_WITHIN = 600.0
 LONGEST_GRACE = timedelta(days=1)
 _NAMED_FAILURES = 10
 
@@ -37,33 +40,53 @@ class Grace:
 
 
 class SweepDeadlines:
-    """The use case with its ports. Two sweeps at the same time are harmless: each order is decided on its version."""
+    """The use case with its ports. Two sweeps at the same time are harmless: each order is decided on its version.
+
+    `caught_up` says whether the answers that were waiting are handled. A topic that cannot be read holds up deadlines
+    for ten minutes, not for ever.
+    """
 
     def __init__(
         self,
         orders: OrderStore,
         fulfil: FulfilOrder,
         step_timeout: timedelta,
+        caught_up: CaughtUp,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._orders = orders
         self._fulfil = fulfil
         self._seconds = seconds
+        self._caught_up = caught_up
         self._grace = Grace(step_timeout.total_seconds())
+        self._behind_since: float | None = None
 
     async def __call__(self) -> int:
         """Say how many orders were overdue. An order that cannot be seen to holds up none of the others; what was
         wrong with such orders is raised as an ExceptionGroup."""
         grace = self._grace.after_waiting(await self._orders.unpublished_for(), self._seconds())
-        count, failed, failures, last = 0, 0, list[Exception](), None
-        while overdue := await self._orders.overdue(AT_ONCE, grace=grace, after=last):
+        overdue = await self._orders.overdue(AT_ONCE, grace=grace)
+        if not self._may_judge(overdue):
+            return 0
+        count, failed, failures = 0, 0, list[Exception]()
+        while overdue:
             seen_to = (self._fulfil(order.order_id, DeadlinePassed(order.version)) for order in overdue)
             outcomes = await asyncio.gather(*seen_to, return_exceptions=True)
             wrong = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
-            count, failed, last = count + len(overdue), failed + len(wrong), overdue[-1]
+            count, failed = count + len(overdue), failed + len(wrong)
             failures = (failures + wrong)[:_NAMED_FAILURES]
             if len(overdue) < AT_ONCE:
                 break
+            overdue = await self._orders.overdue(AT_ONCE, grace=grace, after=overdue[-1])
         if failures:
             raise ExceptionGroup(f"{failed} of {count} overdue orders: {failures[0]}", failures)
         return count
+
+    def _may_judge(self, overdue: Sequence[Overdue]) -> bool:
+        """Those that look overdue are so when there is no answer that waits to be read, or that cannot be known."""
+        if not overdue or self._caught_up():
+            self._behind_since = None
+            return True
+        if self._behind_since is None:
+            self._behind_since = self._seconds()
+        return self._seconds() - self._behind_since >= CATCH_UP_WITHIN

@@ -8,7 +8,7 @@ from messaging.ports.changes import Outcome, StoreUnavailable
 from order_service.application import sweep_deadlines
 from order_service.application.ports import OrderChanges
 from order_service.application.stuck_orders import StuckOrders
-from order_service.application.sweep_deadlines import LONGEST_GRACE, SweepDeadlines
+from order_service.application.sweep_deadlines import CATCH_UP_WITHIN, LONGEST_GRACE, SweepDeadlines
 from order_service.domain.fulfilment import DeadlinePassed
 from order_service.domain.order import OrderId
 from order_service.domain.order_status import ON_THE_WAY, OrderStatus
@@ -26,6 +26,7 @@ class _Orders(OrdersInMemory):
         self.clock = At(LATER)
         self.waited = NOBODY
         self.poisoned: set[OrderId] = set()
+        self.everything_is_read = True
         super().__init__(self.clock)
 
     async def unpublished_for(self) -> timedelta:
@@ -45,7 +46,8 @@ class _Orders(OrdersInMemory):
     def sweep(self) -> SweepDeadlines:
         """A sweep of a process that has just started. The clock of its machine is wrong."""
         fulfil = fulfil_on(self, lambda: LATER - timedelta(hours=1))
-        return SweepDeadlines(self, fulfil, STEP_TIMEOUT, lambda: (self.clock.now - LATER).total_seconds())
+        seconds = lambda: (self.clock.now - LATER).total_seconds()  # noqa: E731
+        return SweepDeadlines(self, fulfil, STEP_TIMEOUT, lambda: self.everything_is_read, seconds)
 
 
 async def test_an_order_that_is_overdue_is_taken_back() -> None:
@@ -185,3 +187,47 @@ async def test_an_outbox_that_is_never_emptied_does_not_keep_orders_for_ever() -
     assert await sweep() == 0
     orders.go_on(LONGEST_GRACE + STEP_TIMEOUT)
     assert await sweep() == 1
+
+
+async def test_an_answer_that_waits_to_be_read_is_read_before_its_order_is_called_overdue() -> None:
+    """The consumer was down for longer than a step may take."""
+    orders = _Orders()
+    order_id = await orders.put(placed_order())
+    orders.go_on(10 * STEP_TIMEOUT)
+    orders.everything_is_read, sweep = False, orders.sweep()
+
+    assert await sweep() == 0
+    await fulfil_on(orders)(order_id, RESERVED)
+    orders.everything_is_read = True
+
+    assert await sweep() == 0
+    assert (await orders.get(order_id)).status is OrderStatus.PENDING
+
+
+async def test_a_topic_that_cannot_be_read_does_not_keep_orders_for_ever() -> None:
+    orders, sweep_every = _Orders(), timedelta(seconds=1)
+    order_id = await orders.put(placed_order())
+    orders.go_on(STEP_TIMEOUT)
+    orders.everything_is_read, sweep = False, orders.sweep()
+    began = orders.clock.now
+
+    while (await orders.get(order_id)).status is OrderStatus.PENDING:
+        await sweep()
+        orders.go_on(sweep_every)
+
+    assert orders.clock.now - began == timedelta(seconds=CATCH_UP_WITHIN) + sweep_every
+
+
+async def test_a_topic_that_could_not_be_read_once_gives_the_next_delay_its_whole_time() -> None:
+    orders = _Orders()
+    await orders.put(placed_order())
+    orders.go_on(STEP_TIMEOUT)
+    orders.everything_is_read, sweep = False, orders.sweep()
+    assert await sweep() == 0
+    orders.everything_is_read = True
+    assert await sweep() == 1
+
+    orders.go_on(timedelta(seconds=CATCH_UP_WITHIN))
+    orders.everything_is_read = False
+
+    assert await sweep() == 0

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -18,6 +18,7 @@ from messaging.kafka.consumer import deliver_from_kafka
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import Topic, create_topics
 from messaging.ports.record import Record
+from messaging.ports.subscription import Delivering
 from tests.messaging.consumers import until
 from tests.real_parts.kafka import Broker
 
@@ -60,7 +61,7 @@ class GroupUnderTest:
     topic: str
     group: str
 
-    def deliver(self, subscriber: Callable[[Sequence[Record]], Awaitable[None]]) -> AbstractAsyncContextManager[None]:
+    def deliver(self, subscriber: Callable[[Sequence[Record]], Awaitable[None]]) -> Delivering:
         """One more member of the group."""
         return deliver_from_kafka(self.settings, self.group, [self.topic], subscriber)
 
@@ -100,7 +101,7 @@ async def _delete_topic(settings: KafkaSettings, topic: str) -> None:
 
 
 @asynccontextmanager
-async def _to_be_killed(delivering: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
+async def _to_be_killed(delivering: Delivering) -> AsyncIterator[None]:
     """Deliveries that end as those of a killed process do, but for the broker's knowing of it."""
     begun = asyncio.Event()
 

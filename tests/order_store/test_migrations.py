@@ -94,7 +94,7 @@ async def test_an_order_that_was_pending_is_due_and_is_taken_back(
 ) -> None:
     pending = OrderId(old_orders[OrderStatus.PENDING])
     fulfil = FulfilOrder(orders, Moments(lambda: datetime.now(UTC), uuid7, timedelta(minutes=1)))
-    sweep = SweepDeadlines(orders, fulfil, timedelta(minutes=1))
+    sweep = SweepDeadlines(orders, fulfil, timedelta(minutes=1), lambda: True)
     await _everything_is_published(old_database)
 
     assert await sweep() == 1
