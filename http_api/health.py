@@ -4,11 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Generic, TypeVar
 
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
+
+from messaging.ports.store_health import StoreHealth
+
+Answer = TypeVar("Answer")
 
 CHECK_WITHIN_SECONDS = 2.0
 
@@ -32,36 +36,69 @@ class HealthView(BaseModel):
     """`status` is what counts; `checks` say why."""
 
     status: Health
-    checks: dict[str, Health] = Field(examples=[{"database": "UP", "commitQueue": "UP", "broker": "UP"}])
+    checks: dict[str, Health] = Field(
+        examples=[{"database": "UP", "schema": "UP", "commitQueue": "UP", "broker": "UP"}]
+    )
+
+
+class Shared(Generic[Answer]):
+    """One call at a time, whose answer is everybody's who asked before it began: however many ask, it costs two."""
+
+    def __init__(self, action: Callable[[], Awaitable[Answer]]) -> None:
+        self._action = action
+        self._turn = asyncio.Lock()
+        self._began = -1.0
+        self._last: Answer
+
+    async def __call__(self) -> Answer:
+        """The answer of a call that began after this one."""
+        clock = asyncio.get_running_loop().time
+        asked = clock()
+        async with self._turn:
+            if self._began <= asked:
+                began = clock()
+                self._last = await self._action()
+                self._began = began
+            return self._last
 
 
 @dataclass(slots=True)
 class HealthChecks:
     """What one service's readiness rests on. The broker is reported and refuses nothing: the outbox takes it all."""
 
-    database: Callable[[], Awaitable[Any]]
+    database: Callable[[], Awaitable[StoreHealth]]
     queue_is_full: Callable[[], bool]
     broker: Callable[[], Health]
     refresh_metrics: Callable[[], Awaitable[None]]
     stopping: bool = False
 
+    def __post_init__(self) -> None:
+        self.database = Shared(self.database)
+        self.refresh_metrics = Shared(self.refresh_metrics)
+
     async def ready(self) -> HealthView:
         """UP when changes can be stored and the process is not on its way out."""
+        database, schema = await self._database()
         checks = {
-            "database": await self._database(),
+            "database": database,
+            "schema": schema,
             "commitQueue": Health.DOWN if self.queue_is_full() else Health.UP,
             "broker": self.broker(),
         }
-        refusing = self.stopping or Health.DOWN in (checks["database"], checks["commitQueue"])
+        refusing = self.stopping or Health.DOWN in (database, schema, checks["commitQueue"])
         return HealthView(status=Health.DOWN if refusing else Health.UP, checks=checks)
 
-    async def _database(self) -> Health:
+    async def _database(self) -> tuple[Health, Health]:
         try:
             async with asyncio.timeout(CHECK_WITHIN_SECONDS):
-                await self.database()
+                store = await self.database()
         except Exception:  # noqa: BLE001  whatever it is, the answer is DOWN; the log has it from those who work there
-            return Health.DOWN
-        return Health.UP
+            return Health.DOWN, Health.UNKNOWN
+        return _up(store.is_writable), _up(store.has_schema)
+
+
+def _up(is_up: bool) -> Health:
+    return Health.UP if is_up else Health.DOWN
 
 
 async def _all_ready(services: Sequence[HealthChecks]) -> HealthView:

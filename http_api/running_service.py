@@ -43,7 +43,7 @@ def health_of(
             await refresh_metrics()
 
     return HealthChecks(
-        database=storage.ping,
+        database=storage.health,
         queue_is_full=queue_is_full,
         broker=lambda: broker_health(relay.is_publishing if relay else None),
         refresh_metrics=refresh,

@@ -16,10 +16,10 @@ from rich.table import Column, Table
 
 from messaging.brokerless.in_process import InProcessBroker
 from messaging.postgres.failures import Kept, PostgresFailures
+from messaging.postgres.pool import open_pool
 from messaging.runtime import database as service_database
 from messaging.runtime.service import Service
 from messaging.runtime.settings import Role
-from messaging.runtime.storage import open_pool
 from oms.environment import CannotDo, LogLevel, read_settings, run
 from oms.services import SERVICES, service_named
 from order_service.application.find_orders import OrderNotFound

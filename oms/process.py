@@ -98,6 +98,7 @@ async def serve_until_told(
         raise
     finally:
         faulthandler.dump_traceback_later(STOP_WITHIN_SECONDS, exit=True, file=2)
+        loop.call_later(STOP_WITHIN_SECONDS * 0.9, _say_what_hangs)
         on_stop()
         server.should_exit = True
         await asyncio.wait({serving}, timeout=DRAIN_SECONDS + 1)
@@ -113,6 +114,11 @@ async def _until_started(server: uvicorn.Server, serving: asyncio.Task[None], on
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         on_started()
+
+
+def _say_what_hangs() -> None:
+    names = sorted(task.get_name() for task in asyncio.all_tasks())
+    log.error("does not stop, and is about to be ended by force", tasks=names)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from messaging.brokerless.in_process import InProcessBroker
 from messaging.engine.background import every, running
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
+from messaging.kafka.unstable import unstable_records_counted
 from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role, ServiceSettings
 from messaging.runtime.transport import transport_of
@@ -39,6 +40,9 @@ async def run_service(
         running_service: RunningService = await stack.enter_async_context(
             service.start(settings, transport, roles, **options)
         )
+        if Role.RELAY in roles and settings.event_publisher is PublisherKind.KAFKA:
+            topics = [topic.name for topic in service.topics]
+            await stack.enter_async_context(unstable_records_counted(kafka, topics))
         await serve_until_told(
             http_application([running_service.http]),
             listening,
@@ -70,6 +74,7 @@ async def run_all(
         stack.enter_context(stopping_within_bounds())
         if kind is PublisherKind.KAFKA:
             await create_topics(kafka, TOPICS)
+            await stack.enter_async_context(unstable_records_counted(kafka, [topic.name for topic in TOPICS]))
         if not quiet and kind is PublisherKind.KAFKA:
             await stack.enter_async_context(
                 running({f"the tail of {topic}": _shown(kafka, topic) for topic in EVENT_TOPICS})

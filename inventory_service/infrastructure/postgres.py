@@ -10,6 +10,7 @@ So instances wait for one another and cannot deadlock. (Ordering resources again
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -18,11 +19,13 @@ from pydantic_core import to_json
 from inventory_service.application import StockWrite
 from inventory_service.domain import Product, Reservation, ReservationStatus, ReservedLine
 from inventory_service.infrastructure.event_encoding import encode
+from messaging.engine.again import again_when_busy
 from messaging.engine.group_commit import GroupCommitter
-from messaging.ports.changes import Committed, Duplicate
+from messaging.ports.changes import Committed, Duplicate, StoreBusy
 from messaging.ports.message import Message
-from messaging.postgres.connection import CommitConnection, unavailable_when_away
+from messaging.postgres.connection import CommitConnection
 from messaging.postgres.outbox import message_columns, notify
+from messaging.postgres.pool import Pools
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 
@@ -79,10 +82,10 @@ _CHANGE_PRODUCT = """
 
 
 class PostgresStock:
-    """The StockStore of production. `pool` is an asyncpg pool of the same database, for reads and for the catalogue."""
+    """The StockStore of production. `pools` are of the same database."""
 
-    def __init__(self, dsn: str, pool: Any, *, connections: int, max_batch: int, max_waiting: int) -> None:
-        self._pool = pool
+    def __init__(self, dsn: str, pools: Pools, *, connections: int, max_batch: int, max_waiting: int) -> None:
+        self._pools = pools
         self._connections = [CommitConnection(dsn) for _ in range(connections)]
         self._committer = GroupCommitter[StockWrite, Outcome](
             [_StockCommits(connection) for connection in self._connections],
@@ -102,36 +105,31 @@ class PostgresStock:
 
     async def change_product(self, product_id: ProductId, decide: Callable[[Product | None], Product]) -> Product:
         """See StockStore. It locks one row and waits for no other while it does."""
-        while True:
-            with unavailable_when_away():
-                async with self._pool.acquire() as connection, connection.transaction():
-                    row = await connection.fetchrow(f"{_FIND} for update", product_id.value)
-                    product = decide(_product_of(row) if row else None)
-                    # A product that was added by somebody else a moment ago is decided upon again.
-                    if await connection.fetchrow(_CHANGE_PRODUCT if row else _ADD_PRODUCT, *_row_of(product)):
-                        return product
+        return await again_when_busy(partial(self._change_product, product_id, decide))
+
+    async def _change_product(self, product_id: ProductId, decide: Callable[[Product | None], Product]) -> Product:
+        async with self._pools.clients.transaction() as session:
+            row = await session.fetchrow(f"{_FIND} for update", product_id.value)
+            product = decide(_product_of(row) if row else None)
+            if not await session.fetchrow(_CHANGE_PRODUCT if row else _ADD_PRODUCT, *_row_of(product)):
+                raise StoreBusy("the product was added by somebody else a moment ago")
+        return product
 
     async def find(self, product_id: ProductId) -> Product | None:
         """See StockStore."""
-        with unavailable_when_away():
-            row = await self._pool.fetchrow(_FIND, product_id.value)
+        row = await self._pools.clients.fetchrow(_FIND, product_id.value)
         return _product_of(row) if row else None
 
     async def page(self, *, after: ProductId | None, limit: int) -> Sequence[Product]:
         """See StockStore."""
-        with unavailable_when_away():
-            rows = await self._pool.fetch(_PAGE, after.value if after else None, limit)
+        rows = await self._pools.clients.fetch(_PAGE, after.value if after else None, limit)
         return [_product_of(row) for row in rows]
 
     async def close(self) -> None:
         """Answer every write that was taken, then close the connections."""
         await self._committer.close()
         for connection in self._connections:
-            connection.close()
-
-
-class _MadeByOthers(Exception):
-    """A reservation that was not there to be locked is there by now."""
+            await connection.close()
 
 
 class _StockCommits:
@@ -141,12 +139,8 @@ class _StockCommits:
         self._connection = connection
 
     async def __call__(self, batch: Sequence[StockWrite]) -> Sequence[Outcome]:
-        while True:
-            try:
-                async with self._connection.transaction():
-                    return await self._commit(batch)
-            except _MadeByOthers:
-                continue
+        async with self._connection.transaction():
+            return await self._commit(batch)
 
     async def _commit(self, batch: Sequence[StockWrite]) -> Sequence[Outcome]:
         there = await self._claim(batch)
@@ -217,7 +211,7 @@ class _StockCommits:
             *message_arrays,
         )
         if row["added"] < len(added):
-            raise _MadeByOthers
+            raise StoreBusy("a reservation that was not there to be locked is there by now")
 
 
 def _encode_lines(reservation: Reservation) -> str:

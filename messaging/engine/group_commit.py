@@ -13,6 +13,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 import structlog
 
+from messaging.engine.again import again_when_busy
 from messaging.engine.metrics import COMMIT_BATCH_SIZE, COMMIT_SECONDS, COMMIT_WAITING
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable
 
@@ -31,8 +32,9 @@ CommitBatch: TypeAlias = Callable[[Sequence[Write]], Awaitable[Sequence[Result]]
 class GroupCommitter(Generic[Write, Result]):
     """Commits writes in batches over `connections`, each a function that commits a batch in one transaction.
 
-    Such a function answers one result a write, raises StoreUnavailable when the store is not there, and anything else
-    when a write of the batch cannot be stored; it must then have stored nothing.
+    Such a function answers one result a write, raises StoreUnavailable when the store is not there, StoreBusy when the
+    same may be done again at once, and anything else when a write of the batch cannot be stored; it must then have
+    stored nothing.
     """
 
     def __init__(
@@ -129,10 +131,10 @@ class GroupCommitter(Generic[Write, Result]):
     ) -> None:
         started = time.perf_counter()
         try:
-            results = await connection([write for write, _ in batch])
+            results = await again_when_busy(lambda: connection([write for write, _ in batch]))
         except StoreUnavailable as error:
             for _, answer in batch:
-                _fail(answer, StoreUnavailable(str(error)))
+                _fail(answer, type(error)(str(error)))
         except Exception as error:  # noqa: BLE001  it is handed to the write that caused it
             # One write poisoned the batch: halving finds it in a few more statements, and it fails alone.
             if len(batch) == 1:

@@ -20,6 +20,17 @@ PUBLISHED = Counter("oms_events_published_total", "Messages acknowledged by the 
 PUBLISH_FAILURES = Counter(
     "oms_publish_failures_total", "Times a relay had to start a shard over; nothing is lost", ["service"]
 )
+UNANSWERED = Counter(
+    "oms_publisher_unanswered_total",
+    "Times a shard was taken over from its own producer because a request to the broker got no answer",
+    ["service", "request"],
+)
+UNSTABLE = Gauge(
+    "oms_kafka_unstable_records",
+    "Records that read_committed consumers do not see, although they were there some seconds ago: "
+    "high watermark minus last stable offset",
+    ["topic", "partition"],
+)
 
 CONSUMED = Counter(
     "oms_records_consumed_total",

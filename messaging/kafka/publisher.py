@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from messaging.kafka.client import client_options
+from messaging.kafka.epoch import Epoch
 from messaging.kafka.packing import LARGEST_BATCH, Target, find_targets, pack
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import positions_of
@@ -44,9 +45,16 @@ class KafkaPublisher:
     """Publishes one shard's batches. After any exception it must be closed and a new one opened."""
 
     def __init__(
-        self, producer: Any, settings: KafkaSettings, service: str, shard: int, partitions: dict[str, int]
+        self,
+        producer: Any,
+        epoch: Epoch,
+        settings: KafkaSettings,
+        service: str,
+        shard: int,
+        partitions: dict[str, int],
     ) -> None:
         self._producer = producer
+        self._epoch = epoch
         self._settings = settings
         self._partitions = partitions
         self._targets: dict[str, Target] = {}
@@ -60,7 +68,7 @@ class KafkaPublisher:
         unknown."""
         producer = self._producer
         position = {"ids": list(batch.row_ids), "firstEventId": str(batch.position.first_event_id)}
-        async with _within(_PUBLISH_WITHIN, f"publishing {len(batch)} messages"):
+        async with self._epoch.transaction(), _within(_PUBLISH_WITHIN, f"publishing {len(batch)} messages"):
             packed = pack(batch.messages, await self._targets_of(batch.messages))
             await producer.begin_transaction()
             acknowledged = [
@@ -150,10 +158,11 @@ async def open_kafka_publisher(
         max_batch_size=LARGEST_BATCH,
         request_timeout_ms=_REQUEST_TIMEOUT_MS,
     )
+    epoch = Epoch(producer.client, service, shard)
     try:
         async with _within(_START_WITHIN, "starting the producer"):
             await producer.start()
-        yield KafkaPublisher(producer, settings, service, shard, {} if partitions is None else partitions)
+        yield KafkaPublisher(producer, epoch, settings, service, shard, {} if partitions is None else partitions)
     finally:
         await _stop(producer)
 

@@ -63,5 +63,14 @@ class StoreUnavailable(Exception):
     """The store did not answer. What was being committed may or may not be stored; a claim makes asking again safe."""
 
 
+class StoreBusy(StoreUnavailable):
+    """Other transactions were in the way. Nothing was stored, and the same may be done again at once."""
+
+
+class StoreUnfit(StoreUnavailable):
+    """The store lacks what this release needs: tables, columns or permissions. Nothing was stored, and nothing will be
+    until an operator acts. It is no fault of what was asked."""
+
+
 class StoreOverloaded(Exception):
     """Too many writes wait already; this one was not taken and nothing of it is stored."""

@@ -1,80 +1,46 @@
-"""Connections to PostgreSQL: one that opens itself again after it broke, and the line between "not there" and
-"refused"."""
+"""A connection that opens itself again after it broke."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-import asyncpg
+from messaging.ports.changes import StoreBusy, StoreUnavailable
+from messaging.postgres.errors import store_errors
+from messaging.postgres.session import connect
 
-from messaging.ports.changes import StoreUnavailable
-
-# Every hot statement is set-based with the same shape for any batch size, so planning it once is right; and it finds
-# its rows by their keys, also when it was planned while the table was still empty.
-SETTINGS = {
-    "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",
-    "jit": "off",
-    "application_name": "oms",
-}
-TIMEOUT = 10.0
-
-# The database is away, restarting, full or refusing sessions: asking again later can succeed.
-_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InternalClientError,
-)
-
-
-@contextmanager
-def unavailable_when_away() -> Iterator[None]:
-    """Turn "the database is not there" into StoreUnavailable; what the database says of our statement passes
-    through."""
-    try:
-        yield
-    except _AWAY as error:
-        raise StoreUnavailable(f"the database does not answer ({type(error).__name__})") from error
-    except asyncpg.InterfaceError as error:
-        # asyncpg says this for both a dead connection and an argument it cannot encode; the latter is also a
-        # ValueError.
-        if isinstance(error, ValueError):
-            raise
-        raise StoreUnavailable(f"the database does not answer ({error})") from error
+_GIVE_UP_WITHIN = 2.0
 
 
 class CommitConnection:
     """One connection for one task's statements, each its own transaction unless `transaction` holds them together. It
-    is opened by the first statement and after any failure to answer, so a restarted database is found again without
-    anyone's help."""
+    is opened by the first statement, after any failure to answer, and when it was closed while it lay idle. So a
+    restarted database is found again without anyone's help."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._connection: Any = None
+        self._in_transaction = False
 
     async def fetch(self, statement: str, *arguments: object) -> list[Any]:
-        """Run one statement in one transaction. Raises StoreUnavailable; the outcome is then unknown."""
+        """Run one statement in one transaction. Raises StoreBusy and StoreUnfit when nothing was done, and
+        StoreUnavailable, whose outcome is unknown."""
         try:
-            with unavailable_when_away():
-                if self._connection is None:
-                    self._connection = await asyncpg.connect(
-                        self._dsn, server_settings=SETTINGS, command_timeout=TIMEOUT, timeout=TIMEOUT
-                    )
-                rows: list[Any] = await self._connection.fetch(statement, *arguments)
+            with store_errors():
+                connection = await self._open()
+                rows: list[Any] = await connection.fetch(statement, *arguments)
                 return rows
-        except (StoreUnavailable, asyncio.CancelledError):
-            self.close()
+        except (StoreUnavailable, asyncio.CancelledError) as error:
+            if not isinstance(error, StoreBusy):
+                await self.close()
             raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         """What is fetched in here is one transaction: committed on leaving, taken back by whatever is raised in here.
-        Raises StoreUnavailable; the outcome is then unknown."""
+        Raises as `fetch`."""
         await self.fetch("begin")
+        self._in_transaction = True
         try:
             yield
             await self.fetch("commit")
@@ -82,9 +48,22 @@ class CommitConnection:
             if self._connection is not None:  # a connection that was let go has taken everything back
                 await self.fetch("rollback")
             raise
+        finally:
+            self._in_transaction = False
 
-    def close(self) -> None:
-        """Let the connection go, if there is one."""
+    async def close(self) -> None:
+        """Let the connection go, if there is one. A statement that is under way is cancelled, and this waits (for at
+        most two seconds) until it is: what was given up is not done later."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.terminate()
+            with suppress(Exception):  # it is aborted then
+                await connection.close(timeout=_GIVE_UP_WITHIN)
+
+    async def _open(self) -> Any:
+        if self._connection is not None and self._connection.is_closed() and not self._in_transaction:
+            self._connection = None  # nothing was sent over it
+        if self._connection is None:
+            if self._in_transaction:
+                raise StoreUnavailable("the connection of the transaction broke")
+            self._connection = await connect(self._dsn)
+        return self._connection

@@ -8,7 +8,7 @@ from typing import Any
 
 from messaging.ports.failures import Failure, Parked
 from messaging.ports.record import Record
-from messaging.postgres.connection import unavailable_when_away
+from messaging.postgres.pool import Pool
 
 _LONGEST_KEY = 200
 
@@ -66,48 +66,41 @@ class Kept:
 
 
 class PostgresFailures:
-    """See `Failures`. `pool` is an asyncpg pool of the service's database."""
+    """See `Failures`. `pool` is of the service's database."""
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def parked_among(self, keys: Sequence[str]) -> set[str]:
         """See Failures."""
         kept_as = {key: _storable_key(key) for key in keys}
-        with unavailable_when_away():
-            parked = {row["key"] for row in await self._pool.fetch(_PARKED_AMONG, list(kept_as.values()))}
+        parked = {row["key"] for row in await self._pool.fetch(_PARKED_AMONG, list(kept_as.values()))}
         return {key for key, kept in kept_as.items() if kept in parked}
 
     async def park(self, failures: Sequence[Failure]) -> None:
         """See Failures."""
-        with unavailable_when_away():
-            await self._pool.execute(_PARK, *(list(column) for column in zip(*map(_row, failures), strict=True)))
+        await self._pool.execute(_PARK, *(list(column) for column in zip(*map(_row, failures), strict=True)))
 
     async def bury(self, failure: Failure, parked_id: int | None = None) -> None:
         """See Failures."""
-        with unavailable_when_away():
-            await self._pool.execute(_BURY, *_row(failure), parked_id)
+        await self._pool.execute(_BURY, *_row(failure), parked_id)
 
     async def due(self, limit: int) -> Sequence[str]:
         """See Failures."""
-        with unavailable_when_away():
-            return [row["key"] for row in await self._pool.fetch(_DUE, limit)]
+        return [row["key"] for row in await self._pool.fetch(_DUE, limit)]
 
     async def oldest_of(self, key: str) -> Parked | None:
         """See Failures."""
-        with unavailable_when_away():
-            row = await self._pool.fetchrow(_OLDEST_OF, _storable_key(key))
+        row = await self._pool.fetchrow(_OLDEST_OF, _storable_key(key))
         return Parked(row["id"], _record(row), row["attempts"]) if row else None
 
     async def postpone(self, parked_id: int, error: str, seconds: float) -> None:
         """See Failures."""
-        with unavailable_when_away():
-            await self._pool.execute(_POSTPONE, parked_id, _storable(error), seconds)
+        await self._pool.execute(_POSTPONE, parked_id, _storable(error), seconds)
 
     async def forget(self, parked_id: int) -> None:
         """See Failures."""
-        with unavailable_when_away():
-            await self._pool.execute(_FORGET, parked_id)
+        await self._pool.execute(_FORGET, parked_id)
 
     async def dead_letters(self, key: str | None = None, limit: int = 100) -> Sequence[Kept]:
         """The oldest dead letters, of one key if that is given."""
@@ -125,23 +118,19 @@ class PostgresFailures:
     async def replay(self, letter_ids: Sequence[int]) -> None:
         """Make dead letters parked records that are due: the sweep hands them to their handler, event id and all, each
         behind what is parked of its key."""
-        with unavailable_when_away():
-            await self._pool.execute(_REPLAY, letter_ids)
+        await self._pool.execute(_REPLAY, letter_ids)
 
     async def retry(self, key: str | None = None) -> None:
         """Let the sweep try a parked key, or all of them, now."""
-        with unavailable_when_away():
-            await self._pool.execute(_RETRY, key)
+        await self._pool.execute(_RETRY, key)
 
     async def counts(self) -> tuple[int, float, int]:
         """How many records are parked, the age of the oldest in seconds, and how many are dead."""
-        with unavailable_when_away():
-            row = await self._pool.fetchrow(_COUNTS)
+        row = await self._pool.fetchrow(_COUNTS)
         return int(row[0]), float(row[1]), int(row[2])
 
     async def _list(self, query: str, *arguments: object) -> Sequence[Kept]:
-        with unavailable_when_away():
-            rows = await self._pool.fetch(query, *arguments)
+        rows = await self._pool.fetch(query, *arguments)
         return [Kept(row["id"], _record(row), row["error"], row["attempts"], row["since"]) for row in rows]
 
 

@@ -13,13 +13,12 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
 from pydantic_core import from_json, to_json
 
 from messaging.engine.background import running
 from messaging.ports.message import Message
 from messaging.ports.outbox import SHARDS, Batch, OwnedShard, Position, shard_of
-from messaging.postgres.connection import SETTINGS
+from messaging.postgres.session import connect
 
 CHANNEL = "outbox"
 _LOCK = 0x6F75_7462  # advisory lock space "outb": (space, shard) for ownership, (space, SHARDS) for being a relay
@@ -29,7 +28,7 @@ _SHORTEST_POLL = 0.2
 
 # An empty queue looks tiny to the planner and a full one was empty a moment ago: a sort would then read all of it for
 # every batch. The primary key (shard, id) is always the right way in, so the others are closed.
-_RELAY_SETTINGS = SETTINGS | {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_sort": "off"}
+_RELAY_SETTINGS = {"enable_bitmapscan": "off", "enable_sort": "off"}
 
 # To be part of a commit: `with stored as (… returning id as aggregate_id) , sent as (INSERT_MESSAGES)`.
 # Arguments $1 to $7 are message_columns(…). Rows of aggregates that were not stored are left out.
@@ -155,12 +154,14 @@ class PostgresOutbox:
             membership.terminate()
 
     async def _connect(self) -> Any:
-        settings = _RELAY_SETTINGS | {
-            "application_name": "oms-relay",
-            "idle_session_timeout": str(int(self._idle_timeout * 1000)),
-        }
-        return await asyncpg.connect(
-            self._dsn, server_settings=settings, timeout=self._idle_timeout, command_timeout=self._idle_timeout * 3
+        milliseconds = int(self._idle_timeout * 1000)
+        return await connect(
+            self._dsn,
+            suffix="-relay",
+            settings=_RELAY_SETTINGS
+            | {"idle_session_timeout": str(milliseconds), "statement_timeout": str(int(milliseconds * 2.5))},
+            within=self._idle_timeout,
+            command_timeout=self._idle_timeout * 3,
         )
 
     def _wake(self, _connection: object, _pid: int, _channel: str, shards: str) -> None:

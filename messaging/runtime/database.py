@@ -3,13 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from messaging.ports.changes import StoreUnavailable
+from messaging.postgres.pinned import MIGRATING
+from messaging.postgres.pooler import PooledByTransaction
+from messaging.postgres.probe import Revisions
+from messaging.postgres.session import connect
 from messaging.runtime import embedded_postgres
 
 _MIGRATION_LOCK = 0x6F6D_73
@@ -17,20 +22,37 @@ _ENVIRONMENT = Path(__file__).parent / "alembic"
 
 
 async def resolve(database_url: str, data_dir: Path, name: str) -> str:
-    """A DSN to connect to; `embedded` starts the embedded PostgreSQL first, and makes the database `name`."""
-    if database_url != "embedded":
+    """A DSN to connect to; `embedded` starts the embedded PostgreSQL first, and makes the database `name`. Raises
+    PooledByTransaction."""
+    if database_url == "embedded":
+        return await embedded_postgres.open_database(data_dir, name)
+    try:
+        connection = await connect(database_url)
+    except PooledByTransaction:
+        raise
+    except StoreUnavailable:  # a database that is away does not stop the start; every later session looks again
         return database_url
-    return await embedded_postgres.open_database(data_dir, name)
+    connection.terminate()
+    return database_url
+
+
+def revisions_in(migrations: Path) -> Revisions:
+    """The revisions of a folder of Alembic migrations."""
+    scripts = ScriptDirectory(str(_ENVIRONMENT), version_locations=[str(migrations)])
+    newest = scripts.get_current_head()
+    if newest is None:
+        raise ValueError(f"there are no migrations in {migrations}")
+    return Revisions(frozenset(script.revision for script in scripts.walk_revisions()), newest)
 
 
 async def migrate(dsn: str, migrations: Path) -> None:
     """Bring the schema up to date with a folder of Alembic revisions. Safe to run from several processes at once: they
     take turns."""
 
-    async def connect() -> Any:
-        return await asyncpg.connect(dsn)
+    async def session() -> Any:
+        return await connect(dsn, suffix="-migrate", settings=MIGRATING, command_timeout=None)
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=session, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_upgrade, migrations)

@@ -14,6 +14,10 @@ from typing import Any
 
 import asyncpg
 
+from messaging.ports.changes import StoreUnavailable
+from messaging.postgres.pinned import MIGRATING
+from messaging.postgres.session import connect
+
 _STARTS_WITHIN = 20.0
 
 
@@ -33,7 +37,7 @@ async def open_database(data_dir: Path, name: str) -> str:
         try:
             server = await asyncio.to_thread(_start, data_dir)
             await _create_database(server.get_uri(), name)
-        except (OSError, asyncpg.CannotConnectNowError, subprocess.SubprocessError):
+        except (OSError, StoreUnavailable, subprocess.SubprocessError):
             if asyncio.get_running_loop().time() > deadline:
                 raise
             await asyncio.sleep(0.2)
@@ -59,7 +63,7 @@ def _start(data_dir: Path) -> Any:
 
 
 async def _create_database(server_dsn: str, name: str) -> None:
-    connection = await asyncpg.connect(server_dsn)
+    connection = await connect(server_dsn, settings=MIGRATING, command_timeout=None)
     try:
         # Another process may be creating it at this moment, which PostgreSQL says in either of two ways.
         with suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):

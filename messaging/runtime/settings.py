@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from messaging.postgres.address import FORM, address_of
+
 
 class PublisherKind(StrEnum):
     """EVENT_PUBLISHER: which adapter of the EventPublisher port is used."""
@@ -25,9 +27,12 @@ class Role(StrEnum):
 
 
 def _database_url(value: str) -> str:
-    if value in ("embedded", "memory") or value.startswith(("postgresql://", "postgres://")):
+    if value in ("embedded", "memory"):
         return value
-    raise ValueError("must be embedded, memory or postgresql://user:password@host:port/database")
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError(f"must be embedded, memory or {FORM}")
+    address_of(value)
+    return value
 
 
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]

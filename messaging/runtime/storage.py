@@ -5,10 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-import asyncpg
 import structlog
 
 from messaging.engine.metrics import DEAD_LETTERS, OUTBOX_AGE, OUTBOX_DEPTH, PARKED, PARKED_AGE
@@ -16,11 +14,13 @@ from messaging.memory.failures import MemoryFailures
 from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.changes import StoreUnavailable
 from messaging.ports.outbox import Outbox
-from messaging.postgres.connection import unavailable_when_away
+from messaging.ports.store_health import HEALTHY, StoreHealth
 from messaging.postgres.failures import PostgresFailures
 from messaging.postgres.inbox import keep_inbox
 from messaging.postgres.outbox import PostgresOutbox, depth_and_age
-from messaging.runtime.database import migrate, resolve
+from messaging.postgres.pool import Pools, open_pools
+from messaging.postgres.probe import DatabaseProbe, Revisions
+from messaging.runtime.database import migrate, resolve, revisions_in
 from messaging.runtime.service import Service
 from messaging.runtime.settings import ServiceSettings
 
@@ -33,51 +33,34 @@ class ServiceStorage:
 
     outbox: Outbox
     failures: PostgresFailures | MemoryFailures
-    ping: Callable[[], Awaitable[Any]]
+    health: Callable[[], Awaitable[StoreHealth]]
     refresh_metrics: Callable[[], Awaitable[None]]
     keep_house: Callable[[], Awaitable[None]]
 
 
-async def _leave_as_it_is(_connection: Any) -> None:
-    """Nobody here leaves anything in a session, and asyncpg's own reset is a round trip for each use of the pool."""
-
-
-@asynccontextmanager
-async def open_pool(dsn: str) -> AsyncIterator[Any]:
-    """A pool for reading and for rare writes. It connects when it is first used, so that a database that is away does
-    not stop the start."""
-    pool = await asyncpg.create_pool(
-        dsn, min_size=0, max_size=4, command_timeout=10.0, timeout=5.0, reset=_leave_as_it_is
-    )
-    try:
-        yield pool
-    finally:
-        pool.terminate()
-
-
 @asynccontextmanager
 async def postgres_storage(
-    service: str, dsn: str, pool: Any, *, relay_idle_timeout: float
+    service: str, dsn: str, pools: Pools, revisions: Revisions, *, relay_idle_timeout: float
 ) -> AsyncIterator[ServiceStorage]:
-    """The storage of `service` in the database `dsn`, which `pool` connects to."""
+    """The storage of `service` in the database `dsn`, which `pools` connect to."""
     outbox = PostgresOutbox(dsn, idle_timeout=relay_idle_timeout)
-    failures = PostgresFailures(pool)
+    failures = PostgresFailures(pools.engine)
+    probe = DatabaseProbe(dsn, revisions)
 
     async def refresh() -> None:
         try:
-            with unavailable_when_away():
-                depth_and_age_now = await depth_and_age(pool)
-            _set_metrics(service, *depth_and_age_now, *await failures.counts())
+            _set_metrics(service, *await depth_and_age(pools.engine), *await failures.counts())
         except StoreUnavailable:  # the other metrics are needed most when the database is away
             _set_metrics(service, math.nan, math.nan, math.nan, math.nan, math.nan)
 
     async def keep_house() -> None:
-        async with pool.acquire() as connection:
-            await keep_inbox(connection, datetime.now(UTC).date())
+        async with pools.engine.session() as session:
+            await keep_inbox(session, datetime.now(UTC).date())
 
     try:
-        yield ServiceStorage(outbox, failures, partial(pool.fetchval, "select 1"), refresh, keep_house)
+        yield ServiceStorage(outbox, failures, probe, refresh, keep_house)
     finally:
+        probe.close()
         await outbox.close()
 
 
@@ -103,7 +86,7 @@ async def open_store(
 ) -> AsyncIterator[tuple[InMemory | InPostgres, ServiceStorage]]:
     """A service's aggregates, and what it keeps beside them, where its *_DATABASE_URL says.
 
-    `in_memory` makes the store for `memory`. `in_postgres` makes it from a DSN, a pool, and how many connections,
+    `in_memory` makes the store for `memory`. `in_postgres` makes it from a DSN, its pools, and how many connections,
     writes a batch and waiting writes it may have.
     """
     database_url = service.database_url(settings)
@@ -115,12 +98,18 @@ async def open_store(
     if database_url == "embedded":
         await migrate(dsn, service.migrations)
     async with (
-        open_pool(dsn) as pool,
-        postgres_storage(service.name, dsn, pool, relay_idle_timeout=settings.relay_idle_timeout_seconds) as storage,
+        open_pools(dsn) as pools,
+        postgres_storage(
+            service.name,
+            dsn,
+            pools,
+            revisions_in(service.migrations),
+            relay_idle_timeout=settings.relay_idle_timeout_seconds,
+        ) as storage,
     ):
         store = in_postgres(
             dsn,
-            pool,
+            pools,
             connections=settings.commit_connections,
             max_batch=settings.commit_batch_max,
             max_waiting=settings.commit_queue_max,
@@ -138,10 +127,13 @@ def memory_storage(service: str, outbox: MemoryOutbox) -> ServiceStorage:
 
     async def nothing() -> None: ...
 
+    async def health() -> StoreHealth:
+        return HEALTHY
+
     async def refresh() -> None:
         _set_metrics(service, *outbox.depth_and_age(), *await failures.counts())
 
-    return ServiceStorage(outbox, failures, nothing, refresh, nothing)
+    return ServiceStorage(outbox, failures, health, refresh, nothing)
 
 
 def _set_metrics(service: str, depth: float, age: float, parked: float, parked_age: float, dead: float) -> None:

@@ -7,14 +7,14 @@ Deadlines are set and compared by the clock of the database, because those of ou
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from messaging.engine.group_commit import GroupCommitter
 from messaging.ports.changes import Committed, Conflict, Duplicate, IdempotencyKey, InboxClaim, Outcome
 from messaging.ports.message import Message
-from messaging.postgres.connection import CommitConnection, unavailable_when_away
+from messaging.postgres.connection import CommitConnection
 from messaging.postgres.outbox import INSERT_MESSAGES, NOTIFY, age_of_oldest, message_columns
+from messaging.postgres.pool import Pools
 from order_service.application.ports import NOT_LATER, OrderChanges, Overdue
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus
@@ -73,10 +73,10 @@ _FIRST_OF_KEYS = """
 """
 
 _FIND = f"select {COLUMNS} from orders where id = any($1::uuid[])"
-_NEWEST = f"""
-    select {COLUMNS} from orders
-    where ($1::text is null or status = $1) and ($2::uuid is null or id < $2) order by id desc limit $3
-"""
+# Two statements, each with an index that has its order: one that served both would read all orders of any status.
+_NEWEST = f"select {COLUMNS} from orders where id < $1 order by id desc limit $2"
+_NEWEST_IN = f"select {COLUMNS} from orders where status = $3 and id < $1 order by id desc limit $2"
+_ABOVE_ALL = UUID(int=(1 << 128) - 1)
 _OVERDUE = """
     select id, version, deadline from orders
     where deadline <= clock_timestamp() - $1::interval
@@ -88,8 +88,8 @@ _OVERDUE = """
 class PostgresOrders:
     """The OrderStore of production. `connections` commit creations; other changes have a connection of their own."""
 
-    def __init__(self, dsn: str, reads: Any, *, connections: int, max_batch: int, max_waiting: int) -> None:
-        self._reads = reads
+    def __init__(self, dsn: str, pools: Pools, *, connections: int, max_batch: int, max_waiting: int) -> None:
+        self._pools = pools
         self._creating = [CommitConnection(dsn) for _ in range(connections)]
         self._updating = CommitConnection(dsn)
         self._finding = CommitConnection(dsn)
@@ -123,35 +123,36 @@ class PostgresOrders:
 
     async def newest(self, *, status: OrderStatus | None, before: OrderId | None, limit: int) -> Sequence[Order]:
         """See OrderStore."""
-        with unavailable_when_away():
-            rows = await self._reads.fetch(_NEWEST, status, before.value if before else None, limit)
+        below = before.value if before else _ABOVE_ALL
+        rows = await (
+            self._pools.clients.fetch(_NEWEST_IN, below, limit, status)
+            if status
+            else self._pools.clients.fetch(_NEWEST, below, limit)
+        )
         return [order_of(row) for row in rows]
 
     async def count(self, status: OrderStatus) -> int:
         """See OrderStore."""
-        with unavailable_when_away():
-            return int(await self._reads.fetchval("select count(*) from orders where status = $1", status))
+        return int(await self._pools.engine.fetchval("select count(*) from orders where status = $1", status))
 
     async def overdue(
         self, limit: int, *, grace: timedelta = NOT_LATER, after: Overdue | None = None
     ) -> Sequence[Overdue]:
         """See OrderStore."""
         place = (after.deadline, after.order_id.value) if after else (None, None)
-        with unavailable_when_away():
-            rows = await self._reads.fetch(_OVERDUE, grace, *place, limit)
+        rows = await self._pools.engine.fetch(_OVERDUE, grace, *place, limit)
         return [Overdue(OrderId(row["id"]), row["version"], row["deadline"]) for row in rows]
 
     async def unpublished_for(self) -> timedelta:
         """See OrderStore."""
-        with unavailable_when_away():
-            return await age_of_oldest(self._reads)
+        return await age_of_oldest(self._pools.engine)
 
     async def close(self) -> None:
         """Answer everything that was taken, then close the connections."""
         for committer in (self._creations, self._updates, self._finds):
             await committer.close()
         for connection in (*self._creating, self._updating, self._finding):
-            connection.close()
+            await connection.close()
 
 
 class _Creations:

@@ -13,8 +13,9 @@ import asyncpg
 
 from messaging.engine.group_commit import GroupCommitter
 from messaging.ports.changes import Committed, Conflict, Duplicate, Outcome
-from messaging.postgres.connection import CommitConnection, unavailable_when_away
+from messaging.postgres.connection import CommitConnection
 from messaging.postgres.outbox import INSERT_MESSAGES, NOTIFY, message_columns
+from messaging.postgres.pool import Pools
 from payment_service.application import PaymentChanges, claimed_event
 from payment_service.domain import Payment, PaymentStatus
 from payment_service.infrastructure.event_encoding import encode
@@ -102,10 +103,10 @@ _IN_DOUBT = """
 
 class PostgresPayments:
     """The PaymentStore of production. `connections` commit new payments; steps of others, and loads, have a connection
-    of their own each. `pool` serves what is rare."""
+    of their own each."""
 
-    def __init__(self, dsn: str, pool: Any, *, connections: int, max_batch: int, max_waiting: int) -> None:
-        self._pool = pool
+    def __init__(self, dsn: str, pools: Pools, *, connections: int, max_batch: int, max_waiting: int) -> None:
+        self._pools = pools
         self._connections = [CommitConnection(dsn) for _ in range(connections + 2)]
         loading, updating, *creating = self._connections
         limits = {"max_batch": max_batch, "max_waiting": max_waiting}
@@ -134,15 +135,13 @@ class PostgresPayments:
 
     async def claim_due(self, limit: int, lease: timedelta) -> Sequence[Payment]:
         """See PaymentStore. Payments that somebody else is about to change are left out: they will be due again."""
-        with unavailable_when_away():
-            rows = await self._pool.fetch(_CLAIM_DUE, limit, lease)
+        rows = await self._pools.engine.fetch(_CLAIM_DUE, limit, lease)
         return [_payment_of(row) for row in rows]
 
     async def in_doubt(self) -> tuple[int, float]:
         """How many payments wait for their gateway's answer, and for how many seconds the call that is due longest has
         been due (negative when none is)."""
-        with unavailable_when_away():
-            row = await self._pool.fetchrow(_IN_DOUBT)
+        row = await self._pools.engine.fetchrow(_IN_DOUBT)
         return int(row[0]), float(row[1])
 
     async def close(self) -> None:
@@ -150,7 +149,7 @@ class PostgresPayments:
         for committer in (self._creations, self._updates, self._loads):
             await committer.close()
         for connection in self._connections:
-            connection.close()
+            await connection.close()
 
 
 class _Commits:

@@ -11,6 +11,7 @@ from tests.real_parts.order_process import Load, OrderProcess
 from tests.real_parts.topic_reader import topic_reader
 
 AWAY_SECONDS = 20
+NOTHING_HANGS = 'oms_kafka_unstable_records{partition="0",topic="order-events"} 0.0'
 
 
 async def test_orders_are_taken_while_the_broker_is_away_and_their_events_follow_when_it_is_back(
@@ -45,6 +46,9 @@ async def test_orders_are_taken_while_the_broker_is_away_and_their_events_follow
             await topic.read_orders(load.accepted)
             async with httpx.AsyncClient(base_url=service.url) as client:
                 ready_again = await client.get("/health/ready")
+                async with asyncio.timeout(60):
+                    while NOTHING_HANGS not in (await client.get("/metrics")).text:
+                        await asyncio.sleep(0.1)
 
     assert taken_meanwhile > 100
     assert (load.refused, load.unexpected, load.unanswered) == ([], [], 0)

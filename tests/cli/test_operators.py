@@ -9,7 +9,7 @@ import httpx
 from messaging.ports.failures import Failure
 from messaging.ports.record import Record
 from messaging.postgres.failures import PostgresFailures
-from messaging.runtime.storage import open_pool
+from messaging.postgres.pool import open_pool
 from tests.cli.commands import oms
 from tests.real_parts.order_process import ORDER, OrderProcess
 

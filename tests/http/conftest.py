@@ -14,6 +14,7 @@ from http_api.application import http_application
 from http_api.health import Health, HealthChecks
 from messaging.brokerless.in_process import InProcessBroker
 from messaging.kafka.settings import KafkaSettings
+from messaging.ports.store_health import HEALTHY, StoreHealth
 from messaging.runtime.settings import PublisherKind, Role
 from messaging.runtime.transport import transport_of
 from order_service.api.http_part import OrderUseCases, orders_http
@@ -74,9 +75,12 @@ _MOMENTS = Moments(lambda: datetime.now(UTC), uuid7, timedelta(seconds=30))
 def app_on(store: OrderStore) -> ASGIApp:
     """The API on a store of the test's own."""
 
+    async def health() -> StoreHealth:
+        return HEALTHY
+
     async def nothing() -> None: ...
 
-    checks = HealthChecks(nothing, lambda: False, lambda: Health.UNKNOWN, nothing)
+    checks = HealthChecks(health, lambda: False, lambda: Health.UNKNOWN, nothing)
     fulfil = fulfil_on(store)
     use_cases = OrderUseCases(
         PlaceOrder(store, _MOMENTS, uuid7), FindOrders(store), CancelOrder(fulfil), CompleteOrder(fulfil)

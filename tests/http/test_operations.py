@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from http_api.health import Health, HealthChecks
 from messaging.kafka.settings import KafkaSettings
+from messaging.ports.store_health import HEALTHY, StoreHealth
 from messaging.runtime.settings import PublisherKind, Role
 from messaging.runtime.transport import LoggingTransport
 from order_service.bootstrap import order_service
@@ -33,7 +34,7 @@ async def test_a_service_that_can_store_orders_is_ready(api: httpx.AsyncClient) 
     assert answer.status_code == 200
     assert answer.json() == {
         "status": "UP",
-        "checks": {"database": "UP", "commitQueue": "UP", "broker": "UNKNOWN"},
+        "checks": {"database": "UP", "schema": "UP", "commitQueue": "UP", "broker": "UNKNOWN"},
     }, "a process that does not relay knows nothing of the broker"
 
 
@@ -56,12 +57,15 @@ async def test_readiness_is_what_orders_need(
 ) -> None:
     monkeypatch.setattr("http_api.health.CHECK_WITHIN_SECONDS", 0.01)
 
-    async def database() -> None:
+    async def database() -> StoreHealth:
         if database_hangs:
             await asyncio.Event().wait()
+        return HEALTHY
+
+    async def nothing() -> None: ...
 
     async with asyncio.timeout(DEADLINE):
-        ready = await HealthChecks(database, lambda: queue_is_full, lambda: Health.DOWN, database).ready()
+        ready = await HealthChecks(database, lambda: queue_is_full, lambda: Health.DOWN, nothing).ready()
 
     assert (ready.status, ready.checks["database"], ready.checks["commitQueue"]) == expected
 

@@ -20,8 +20,8 @@ from inventory_service.infrastructure.memory import MemoryStock
 from inventory_service.infrastructure.postgres import PostgresStock
 from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.changes import Committed, Duplicate
+from messaging.postgres.pool import open_pools
 from messaging.runtime.database import migrate
-from messaging.runtime.storage import open_pool
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 from tests.real_parts.postgres import PostgresServer
@@ -97,8 +97,8 @@ class StockUnderTest:
 @asynccontextmanager
 async def instance(dsn: str, *, max_batch: int = 64) -> AsyncIterator[PostgresStock]:
     """The store of one instance of the service."""
-    async with open_pool(dsn) as pool:
-        store = PostgresStock(dsn, pool, connections=2, max_batch=max_batch, max_waiting=10_000)
+    async with open_pools(dsn) as pools:
+        store = PostgresStock(dsn, pools, connections=2, max_batch=max_batch, max_waiting=10_000)
         try:
             yield store
         finally:

@@ -17,6 +17,7 @@ from inventory_service.application import FindProducts, PutProduct, StockStore
 from inventory_service.infrastructure.memory import MemoryStock
 from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.changes import StoreUnavailable
+from messaging.ports.store_health import HEALTHY, StoreHealth
 from shared_kernel.product import ProductId
 from tests.http.answers import assert_error
 from tests.inventory_service.conftest import StockUnderTest
@@ -28,9 +29,12 @@ DECIMAL = "must be a decimal number such as 12.50"
 
 
 def _client(store: StockStore) -> httpx.AsyncClient:
+    async def health() -> StoreHealth:
+        return HEALTHY
+
     async def nothing() -> None: ...
 
-    checks = HealthChecks(nothing, lambda: False, lambda: Health.UNKNOWN, nothing)
+    checks = HealthChecks(health, lambda: False, lambda: Health.UNKNOWN, nothing)
     app = http_application([inventory_http(checks, InventoryUseCases(PutProduct(store), FindProducts(store)))])
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://inventory")

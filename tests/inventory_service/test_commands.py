@@ -16,7 +16,7 @@ from messaging.engine.consumer import Consumer
 from messaging.memory.failures import MemoryFailures
 from messaging.ports.record import Record
 from messaging.postgres.failures import PostgresFailures
-from messaging.runtime.storage import open_pool
+from messaging.postgres.pool import open_pool
 from tests.inventory_service.commands import items, message, record
 from tests.inventory_service.conftest import DEADLINE, StockUnderTest
 from tests.inventory_service.stock import product

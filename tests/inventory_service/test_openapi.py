@@ -18,6 +18,7 @@ from inventory_service.api import InventoryUseCases, inventory_http
 from inventory_service.application import FindProducts, PutProduct
 from inventory_service.infrastructure.memory import MemoryStock
 from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.store_health import HEALTHY, StoreHealth
 
 CHECKS: list[Any] = [
     not_a_server_error,
@@ -28,10 +29,13 @@ CHECKS: list[Any] = [
 
 
 def _app() -> Any:
+    async def health() -> StoreHealth:
+        return HEALTHY
+
     async def nothing() -> None: ...
 
     store = MemoryStock(MemoryOutbox())
-    checks = HealthChecks(nothing, lambda: False, lambda: Health.UNKNOWN, nothing)
+    checks = HealthChecks(health, lambda: False, lambda: Health.UNKNOWN, nothing)
     return http_application([inventory_http(checks, InventoryUseCases(PutProduct(store), FindProducts(store)))])
 
 

@@ -15,7 +15,7 @@ from inventory_service.domain import AlreadyShipped, Decision
 from inventory_service.infrastructure.postgres import PostgresStock
 from messaging.ports.changes import Committed, InboxClaim, StoreUnavailable
 from messaging.postgres.outbox import CHANNEL
-from messaging.runtime.storage import open_pool
+from messaging.postgres.pool import open_pools
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 from tests.inventory_service.conftest import DEADLINE, fetch, postgres_stock, until, waiting_for_locks
@@ -197,8 +197,8 @@ async def test_a_commit_whose_connection_breaks_stores_nothing_and_the_next_one_
 
 
 async def test_without_a_database_every_question_says_that_it_is_away() -> None:
-    async with open_pool("postgresql://nobody@127.0.0.1:1/none") as pool:
-        store = PostgresStock("postgresql://nobody@127.0.0.1:1/none", pool, connections=1, max_batch=1, max_waiting=9)
+    async with open_pools("postgresql://nobody@127.0.0.1:1/none") as pools:
+        store = PostgresStock("postgresql://nobody@127.0.0.1:1/none", pools, connections=1, max_batch=1, max_waiting=9)
         asked: list[Awaitable[object]] = [
             store.commit(releasing(uuid7())),
             store.find(product("p1").id),

@@ -14,7 +14,7 @@ from messaging.ports.message import Message
 from messaging.ports.outbox import Outbox
 from messaging.postgres.failures import PostgresFailures
 from messaging.postgres.outbox import INSERT_MESSAGES, NOTIFY, PostgresOutbox, message_columns
-from messaging.runtime.storage import open_pool
+from messaging.postgres.pool import open_pool
 from tests.real_parts.postgres import PostgresServer, cloned_database
 
 _COMMIT = f"""

@@ -79,7 +79,7 @@ async def test_of_works_within_works_the_innermost_is_named() -> None:
             await _for_ever()
 
     with pytest.raises(WorkEnded, match=r"^a part ended: ZeroDivisionError: a mistake$"):
-        async with running({"the whole": whole()}):
+        async with asyncio.timeout(DEADLINE), running({"the whole": whole()}):
             await _for_ever()
 
 
@@ -195,5 +195,8 @@ async def test_an_action_that_fails_is_logged_and_done_again() -> None:
 
 async def test_an_action_that_somebody_cancels_ends_with_its_loop() -> None:
     with pytest.raises(WorkEnded, match="the sweep was cancelled"):
-        async with running({"the sweep": every(3600, _waits_for_what_is_cancelled, "sweep")}):
+        async with (
+            asyncio.timeout(DEADLINE),
+            running({"the sweep": every(3600, _waits_for_what_is_cancelled, "sweep")}),
+        ):
             await _for_ever()

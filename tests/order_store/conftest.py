@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.changes import Changes, Committed, InboxClaim, Outcome
-from messaging.runtime.storage import open_pool
+from messaging.postgres.pool import open_pools
 from order_service.application.ports import OrderChanges, OrderStore
 from order_service.domain.fulfilment import Happening
 from order_service.domain.order import Order
@@ -80,8 +80,8 @@ async def postgres_orders(
     dsn: str, *, connections: int = 1, max_batch: int = 1000, max_waiting: int = 1000
 ) -> AsyncIterator[PostgresOrders]:
     """A store in a database."""
-    async with open_pool(dsn) as pool:
-        orders = PostgresOrders(dsn, pool, connections=connections, max_batch=max_batch, max_waiting=max_waiting)
+    async with open_pools(dsn) as pools:
+        orders = PostgresOrders(dsn, pools, connections=connections, max_batch=max_batch, max_waiting=max_waiting)
         try:
             yield orders
         finally:

@@ -18,7 +18,7 @@ from messaging.ports.failures import Failure
 from messaging.ports.message import cloud_event
 from messaging.ports.record import Record
 from messaging.postgres.failures import PostgresFailures
-from messaging.runtime.storage import open_pool
+from messaging.postgres.pool import open_pool
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.domain.fulfilment import Cancel
 from order_service.domain.order import Order, OrderId

@@ -13,8 +13,8 @@ import pytest_asyncio
 
 from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.changes import InboxClaim, Outcome
+from messaging.postgres.pool import open_pools
 from messaging.runtime.database import migrate
-from messaging.runtime.storage import open_pool
 from payment_service.application import PaymentStore
 from payment_service.domain import Step
 from payment_service.infrastructure.database import MIGRATIONS
@@ -65,8 +65,8 @@ def payments_database(postgres: PostgresServer, payments_template: str) -> Itera
 @asynccontextmanager
 async def postgres_payments(dsn: str) -> AsyncIterator[PostgresPayments]:
     """The store as one instance of the service has it."""
-    async with open_pool(dsn) as pool:
-        payments = PostgresPayments(dsn, pool, connections=1, max_batch=500, max_waiting=1000)
+    async with open_pools(dsn) as pools:
+        payments = PostgresPayments(dsn, pools, connections=1, max_batch=500, max_waiting=1000)
         yield payments
         await payments.close()
 

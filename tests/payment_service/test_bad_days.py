@@ -51,7 +51,7 @@ class Instance:
 
     async def later(self) -> None:
         """Let two minutes pass, for the database: what others were left to is due."""
-        await self.payments._pool.execute(_LATER)
+        await self.payments._pools.engine.execute(_LATER)
 
     async def settle(self, order_id: UUID, status: PaymentStatus) -> Payment:
         """Sweep, each time long after, until the payment has come to this."""

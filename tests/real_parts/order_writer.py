@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from uuid_utils.compat import uuid7
 
-from messaging.runtime.storage import open_pool
+from messaging.postgres.pool import open_pools
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.application.moments import Moments
 from order_service.application.place_order import OrderRequest, PlaceOrder
@@ -47,8 +47,8 @@ class OrderWriter:
 @asynccontextmanager
 async def order_writer(dsn: str) -> AsyncIterator[OrderWriter]:
     """A writer with connections of its own."""
-    async with open_pool(dsn) as pool:
-        orders = PostgresOrders(dsn, pool, connections=1, max_batch=100, max_waiting=1000)
+    async with open_pools(dsn) as pools:
+        orders = PostgresOrders(dsn, pools, connections=1, max_batch=100, max_waiting=1000)
         try:
             moments = Moments(lambda: datetime.now(UTC), uuid7, timedelta(minutes=1))
             yield OrderWriter(PlaceOrder(orders, moments, uuid7), FulfilOrder(orders, moments))

@@ -166,7 +166,7 @@ async def three_services(
     prefix = f"{uuid.uuid4().hex[:8]}."
     kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, prefix=prefix)
     await create_topics(kafka, TOPICS)
-    async with _databases(postgres) as databases:
+    async with service_databases(postgres) as databases:
         whole = _environment(databases) | {
             "EVENT_PUBLISHER": "kafka",
             "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
@@ -182,7 +182,7 @@ async def three_services(
 @asynccontextmanager
 async def all_in_one(postgres: PostgresServer, folder: Path, **environment: str) -> AsyncIterator[ThreeServices]:
     """The same as one process without a broker, which stands for all three services."""
-    async with _databases(postgres) as databases:
+    async with service_databases(postgres) as databases:
         whole = _environment(databases) | environment
         services = ThreeServices(
             databases, None, lambda _: OrderProcess(folder, whole, "up", "--quiet", "--no-samples")
@@ -197,7 +197,7 @@ def _environment(databases: Mapping[str, str]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _databases(postgres: PostgresServer) -> AsyncIterator[dict[str, str]]:
+async def service_databases(postgres: PostgresServer) -> AsyncIterator[dict[str, str]]:
     run = uuid.uuid4().hex[:8]
     databases: dict[str, str] = {}
     for name, service in SERVICES.items():

@@ -1,0 +1,172 @@
+"""A database's address: what a `postgresql://` URL means, checked before anything connects.
+
+libpq has more options than asyncpg. Those that asyncpg lacks are done here, or have the one value that asyncpg stands
+for. Every other one is named and refused: an option such as `require_auth` was written for a reason, and must not be
+left out in silence.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
+
+from messaging.postgres.pinned import FREE, PINNED
+
+FORM = "postgresql://user:password@host:port/database"
+
+# What asyncpg takes from a URL as libpq does.
+_ASYNCPGS = {
+    *("host", "port", "dbname", "database", "user", "password", "passfile", "service", "target_session_attrs"),
+    *("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation"),
+    *("ssl_min_protocol_version", "ssl_max_protocol_version", "krbsrvname", "gsslib"),
+}
+_NUMBERS = {"connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"}
+_OURS = _NUMBERS | {"application_name", "fallback_application_name", "options", "keepalives"}
+# asyncpg has no such options, and does what these values say.
+_AS_IT_IS = {
+    "channel_binding": ("prefer", "disable"),
+    "client_encoding": ("utf8", "UTF8", "utf-8", "UTF-8"),
+    "gssencmode": ("prefer", "disable"),
+    "load_balance_hosts": ("disable",),
+    "sslcompression": ("0",),
+    "sslsni": ("1",),
+}
+_VALUES = _AS_IT_IS | {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslnegotiation": ("postgres", "direct"),
+    "target_session_attrs": ("read-write", "primary", "any"),  # every process writes
+    "keepalives": ("0", "1"),
+}
+_FILES = ("passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl")
+
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(?::(\d{1,5}))?")
+_SETTING = re.compile(r"(?:-c|--)([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
+
+
+class InvalidAddress(ValueError):
+    """The URL is no address of a database. The text says why, and never has the password."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """When TCP looks whether the other side of a silent connection is still there: after `idle` seconds, then every
+    `interval`, and `count` times in vain. This also keeps firewalls from forgetting the connection."""
+
+    enabled: bool = True
+    idle: int = 60
+    interval: int = 10
+    count: int = 3
+    user_timeout: int = 0
+    """Milliseconds that sent data may stay unacknowledged; 0 is the system's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a database is. `hosts` has a DSN for asyncpg for each host, in the order in which they are asked."""
+
+    hosts: tuple[str, ...]
+    application_name: str = "oms"
+    connect_timeout: float = 5.0
+    """Seconds for each host."""
+    keep_alive: KeepAlive = KeepAlive()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """The settings of each session that `options` has."""
+
+
+@lru_cache(maxsize=64)
+def address_of(url: str) -> Address:
+    """Read a URL. Raises InvalidAddress."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise InvalidAddress(f"must be {FORM}") from None
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise InvalidAddress(f"must be {FORM}")
+    if parts.fragment or parts.netloc.count("@") > 1:
+        raise InvalidAddress("must have @ and # in a user or a password written as %40 and %23")
+    options = _options(parts.query)
+    asyncpgs = {name: value for name, value in options.items() if name in _ASYNCPGS}
+    names = [options[name] for name in ("application_name", "fallback_application_name") if options.get(name)]
+    numbers = {name: int(options[name]) for name in _NUMBERS & options.keys() if int(options[name])}
+    standard = KeepAlive()
+    hosts = _hosts(parts, asyncpgs)
+    return Address(
+        hosts=hosts,
+        application_name=names[0] if names else "oms",
+        connect_timeout=float(numbers.get("connect_timeout", 5 if len(hosts) == 1 else 2)),
+        keep_alive=KeepAlive(
+            enabled=options.get("keepalives") != "0",
+            idle=numbers.get("keepalives_idle", standard.idle),
+            interval=numbers.get("keepalives_interval", standard.interval),
+            count=numbers.get("keepalives_count", standard.count),
+            user_timeout=numbers.get("tcp_user_timeout", standard.user_timeout),
+        ),
+        settings=_settings(options.get("options", "")),
+    )
+
+
+def _options(query: str) -> dict[str, str]:
+    try:
+        options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True)) if query else {}
+    except ValueError:
+        raise InvalidAddress("must have its options written as name=value, with & between them") from None
+    for name, value in options.items():
+        if name not in _ASYNCPGS and name not in _OURS and name not in _AS_IT_IS:
+            raise InvalidAddress(
+                f"has the option {name}, which is not supported: leave it out "
+                "(a setting of PostgreSQL is written as options=-c%20name%3Dvalue)"
+            )
+        if name in _VALUES and value not in _VALUES[name]:
+            raise InvalidAddress(f"has {name}={value}, which is not supported: use {' or '.join(_VALUES[name])}")
+        if name in _NUMBERS and not (value.isascii() and value.isdecimal() and len(value) <= 9):
+            raise InvalidAddress(f"has {name}={value}, which is not a whole number")
+        if name in _FILES and not Path(value).is_file():
+            raise InvalidAddress(f"has {name}={value}, which is not a file that can be read")
+    return options
+
+
+def _hosts(parts: SplitResult, options: Mapping[str, str]) -> tuple[str, ...]:
+    user, at, specs = parts.netloc.rpartition("@")
+    each = [(spec, options) for spec in specs.split(",")] if specs else _hosts_in_options(options)
+    for spec, own in each:
+        matched = _HOST.fullmatch(spec)
+        ports = [matched[1] or "5432", own.get("port", "5432")] if matched else [""]
+        if not all(port.isascii() and port.isdecimal() and 0 < int(port) < 65536 for port in ports):
+            raise InvalidAddress("has a port that is not a number from 1 to 65535")
+    # Of several hosts one is wanted that takes writes, whichever it is by now.
+    standard = {"target_session_attrs": "read-write"} if len(each) > 1 else {}
+    return tuple(
+        f"{parts.scheme}://{user}{at}{spec}{parts.path}?{urlencode(standard | dict(own), quote_via=quote)}"
+        for spec, own in each
+    )
+
+
+def _hosts_in_options(options: Mapping[str, str]) -> list[tuple[str, Mapping[str, str]]]:
+    hosts, ports = options.get("host", "").split(","), options.get("port", "").split(",")
+    if len(ports) not in (1, len(hosts)):
+        raise InvalidAddress(
+            f"has {len(hosts)} hosts and {len(ports)} ports: give a port for each host, or one for all"
+        )
+    each = zip(hosts, ports if len(ports) == len(hosts) else ports * len(hosts), strict=True)
+    others = {name: value for name, value in options.items() if name not in ("host", "port")}
+    return [("", others | {k: v for k, v in (("host", host), ("port", port)) if v}) for host, port in each]
+
+
+def _settings(options: str) -> dict[str, str]:
+    settings: dict[str, str] = {}
+    try:
+        words = iter(shlex.split(options))
+    except ValueError:
+        words = iter([""])
+    for word in words:
+        found = _SETTING.fullmatch(word + next(words, "") if word == "-c" else word)
+        if found is None:
+            raise InvalidAddress("has options that are not written as -c name=value")
+        name, value = found[1], found[2]
+        if name.lower() in {pinned.lower() for pinned in PINNED.keys() - FREE}:
+            raise InvalidAddress(f"must not set {name} in its options: the service relies on a value of its own")
+        settings[name] = value
+    return settings

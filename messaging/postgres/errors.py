@@ -1,0 +1,90 @@
+"""What an error of PostgreSQL means to whoever asked: one table, by SQLSTATE."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum, auto
+
+import asyncpg
+import structlog
+
+from messaging.ports.changes import StoreBusy, StoreUnavailable, StoreUnfit
+
+log = structlog.get_logger("database")
+
+
+class Meaning(Enum):
+    """What to do about an error."""
+
+    AWAY = auto()
+    """The database cannot do it now, whatever is asked. The session is dropped, and asking again later can succeed."""
+    AGAIN = auto()
+    """The transaction lost to others and left nothing. The same may be done again at once."""
+    REFUSED = auto()
+    """The database refuses this very data. The write fails alone."""
+    OURS = auto()
+    """The statement does not fit the database: its schema, its permissions, or our code. An operator must act."""
+
+
+# By SQLSTATE or by its class, the first two characters. What is not here is raised as it is, like what is REFUSED.
+MEANINGS = {
+    "08": Meaning.AWAY,  # the connection broke, or a pooler closed it
+    "25": Meaning.AWAY,  # a read-only database (25006), or a transaction that PostgreSQL ended for its age
+    "26": Meaning.AWAY,  # the session lost its prepared statements
+    "28": Meaning.AWAY,  # the role may not log in, or its password was changed
+    "3D": Meaning.AWAY,  # the database was renamed or dropped
+    "40003": Meaning.AWAY,  # nobody knows what became of the statement
+    "42P05": Meaning.AWAY,  # the session has prepared statements of somebody else
+    "53": Meaning.AWAY,  # no connection, memory or disk space is left
+    "55": Meaning.AWAY,  # the database takes no connections (55000), or a lock was not free in time (55P03)
+    "57": Meaning.AWAY,  # it is stopping, starting or restarting, or the statement took too long (57014)
+    "58": Meaning.AWAY,  # the disk fails
+    "F0": Meaning.AWAY,  # its configuration cannot be read
+    "XX001": Meaning.AWAY,  # a page of a table cannot be read
+    "XX002": Meaning.AWAY,  # a page of an index cannot be read
+    "40": Meaning.AGAIN,  # a serialization failure or a deadlock
+    "0A000": Meaning.OURS,
+    "3F": Meaning.OURS,  # there is no such schema
+    "42": Meaning.OURS,  # there is no such table, column or function, or no permission for it
+    "21": Meaning.REFUSED,
+    "22": Meaning.REFUSED,  # a value that cannot be stored
+    "23": Meaning.REFUSED,  # a constraint
+    "44": Meaning.REFUSED,
+    "54": Meaning.REFUSED,  # more than PostgreSQL can take
+    "P0": Meaning.REFUSED,  # a trigger
+}
+
+
+def meaning_of(error: BaseException) -> Meaning | None:
+    """What the error means; None for what is no error of the database."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return MEANINGS.get(state, MEANINGS.get(state[:2]))
+    # asyncpg says InterfaceError of a dead connection and of an argument it cannot encode; the latter is a ValueError.
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+        return None
+    away = (OSError, TimeoutError, asyncpg.InternalClientError, asyncpg.InterfaceError)
+    return Meaning.AWAY if isinstance(error, away) else None
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Raise StoreUnavailable, StoreBusy or StoreUnfit for what is not the fault of the data. Everything else passes
+    through."""
+    try:
+        yield
+    except StoreUnavailable:
+        raise
+    except Exception as error:
+        name = type(error).__name__
+        match meaning_of(error):
+            case Meaning.AWAY:
+                raise StoreUnavailable(f"the database does not answer ({name})") from error
+            case Meaning.AGAIN:
+                raise StoreBusy(f"others change the same at the same time ({name})") from error
+            case Meaning.OURS:
+                log.error(  # noqa: TRY400  the text says all that an operator can use
+                    "the database does not fit this release; run `oms migrate`", error=f"{name}: {error}"
+                )
+                raise StoreUnfit(f"the database does not fit this release ({name})") from error
+            case _:
+                raise

@@ -1,0 +1,99 @@
+"""Pools of sessions, for what is not a commit: reads, rare writes and house-keeping."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from messaging.engine.again import again_when_busy
+from messaging.postgres.errors import Meaning, meaning_of, store_errors
+from messaging.postgres.session import connect
+
+SIZE = 4
+WAIT = 5.0
+"""Seconds that somebody waits for a session before the answer is StoreUnavailable."""
+
+
+async def _leave_as_it_is(_connection: Any) -> None:
+    """Nobody here leaves anything in a session, and asyncpg's own reset is a round trip for each use of the pool."""
+
+
+class Pool:
+    """At most `SIZE` sessions. Every method raises StoreUnavailable, also when all of them are busy for too long."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    async def fetch(self, statement: str, *arguments: object) -> list[Any]:
+        """The rows of one statement, which is a transaction."""
+
+        async def fetch() -> list[Any]:
+            async with self.session() as session:
+                rows: list[Any] = await session.fetch(statement, *arguments)
+                return rows
+
+        return await again_when_busy(fetch)
+
+    async def fetchrow(self, statement: str, *arguments: object) -> Any:
+        """The first row, or None."""
+        rows = await self.fetch(statement, *arguments)
+        return rows[0] if rows else None
+
+    async def fetchval(self, statement: str, *arguments: object) -> Any:
+        """The first column of the first row, or None."""
+        rows = await self.fetch(statement, *arguments)
+        return rows[0][0] if rows else None
+
+    async def execute(self, statement: str, *arguments: object) -> None:
+        """Run a statement that has no rows."""
+        await self.fetch(statement, *arguments)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Any]:
+        """A session for this block. One that can do nothing now is not kept for the next."""
+        with store_errors():
+            async with self._pool.acquire(timeout=WAIT) as session:
+                try:
+                    yield session
+                except asyncpg.PostgresError as error:
+                    if meaning_of(error) is Meaning.AWAY:
+                        session.terminate()
+                    raise
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        """A session whose statements are one transaction, committed on leaving, taken back by whatever is raised."""
+        async with self.session() as session, session.transaction():
+            yield session
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """The pools of one database. Each has sessions of its own, so that many clients who read take none away from
+    consumers and sweeps."""
+
+    clients: Pool
+    engine: Pool
+
+
+@asynccontextmanager
+async def open_pool(dsn: str) -> AsyncIterator[Pool]:
+    """A pool. It connects when it is first used, so that a database that is away does not stop the start."""
+
+    async def session(*_: object, **__: object) -> Any:
+        return await connect(dsn)
+
+    pool = await asyncpg.create_pool(min_size=0, max_size=SIZE, connect=session, reset=_leave_as_it_is)
+    try:
+        yield Pool(pool)
+    finally:
+        pool.terminate()
+
+
+@asynccontextmanager
+async def open_pools(dsn: str) -> AsyncIterator[Pools]:
+    """The pools of a service."""
+    async with AsyncExitStack() as stack:
+        yield Pools(*[await stack.enter_async_context(open_pool(dsn)) for _ in range(2)])

@@ -1,0 +1,114 @@
+"""Opening a session: the one place that connects to PostgreSQL. Every session has the settings of `pinned`."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import asyncpg
+
+from messaging.ports.changes import StoreUnavailable
+from messaging.postgres.address import Address, KeepAlive, address_of
+from messaging.postgres.errors import store_errors
+from messaging.postgres.pinned import COMMAND_TIMEOUT, PINNED, SINCE
+from messaging.postgres.pooler import refuse_transaction_pooling
+
+NO_SETTINGS: Final[Mapping[str, str]] = {}
+
+# By URL: the host to ask first, which is the one that let us in last. One that does not answer is asked last.
+_first_host: dict[str, str] = {}
+# URLs behind which there is no pooler that shares sessions out by the transaction.
+_looked_at: set[str] = set()
+
+
+async def connect(
+    url: str,
+    *,
+    settings: Mapping[str, str] = NO_SETTINGS,
+    suffix: str = "",
+    within: float | None = None,
+    command_timeout: float | None = COMMAND_TIMEOUT,
+) -> Any:
+    """A session, on the first of the hosts that lets us in. `settings` win over those that are pinned; `within` is in
+    seconds, for each host. `suffix` is added to the application's name.
+
+    Raises StoreUnavailable, and PooledByTransaction.
+    """
+    address = address_of(url)
+    within = min(within or address.connect_timeout, address.connect_timeout)
+    open_at = partial(_open, address, suffix=suffix, within=within, command_timeout=command_timeout)
+    host, connection = await _first_that_answers(url, address.hosts, open_at)
+    try:
+        if url not in _looked_at:
+            await refuse_transaction_pooling(connection, partial(open_at, host))
+            _looked_at.add(url)
+        with store_errors():
+            await connection.execute(_set(address.settings, settings, connection.get_server_version().major))
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+async def _first_that_answers(
+    url: str, hosts: Sequence[str], open_at: Callable[[str], Awaitable[Any]]
+) -> tuple[str, Any]:
+    start = hosts.index(_first_host.get(url, hosts[0]))
+    failure: StoreUnavailable | None = None
+    for place in range(start, start + len(hosts)):
+        host = hosts[place % len(hosts)]
+        _first_host[url] = hosts[(place + 1) % len(hosts)]  # for whoever comes when this was not waited for
+        try:
+            connection = await open_at(host)
+        except StoreUnavailable as error:
+            failure = error
+        else:
+            _first_host[url] = host
+            return host, connection
+    raise failure or StoreUnavailable("the database has no address")
+
+
+async def _open(address: Address, host: str, *, suffix: str, within: float, command_timeout: float | None) -> Any:
+    try:
+        with store_errors():
+            connection = await asyncpg.connect(
+                host,
+                timeout=within,
+                command_timeout=command_timeout,
+                server_settings={"application_name": address.application_name + suffix},
+            )
+    except asyncpg.PostgresError as error:  # whatever the server says of it, nobody's data is at fault
+        raise StoreUnavailable(f"the database does not answer ({type(error).__name__})") from error
+    _keep_alive(connection, address.keep_alive)
+    return connection
+
+
+def _set(own: Mapping[str, str], more: Mapping[str, str], version: int) -> str:
+    """One statement that sets everything. It is no part of the startup message, which poolers refuse parts of."""
+    pinned = {name: value for name, value in PINNED.items() if version >= SINCE.get(name, 0)}
+    calls = (
+        f"set_config({_literal(name)}, {_literal(value)}, false)" for name, value in {**pinned, **own, **more}.items()
+    )
+    return f"select {', '.join(calls)}"
+
+
+def _literal(text: str) -> str:
+    return "E'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _keep_alive(connection: Any, wanted: KeepAlive) -> None:
+    """asyncpg has no public way to its socket; where it is not found, the operating system's own values stay."""
+    transport: asyncio.Transport | None = getattr(connection, "_transport", None)
+    found = transport.get_extra_info("socket") if transport else None
+    if found is None or found.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(wanted.enabled))
+    for option, value in (
+        ("TCP_KEEPIDLE", wanted.idle),
+        ("TCP_KEEPINTVL", wanted.interval),
+        ("TCP_KEEPCNT", wanted.count),
+        ("TCP_USER_TIMEOUT", wanted.user_timeout),
+    ):
+        if value and hasattr(socket, option):  # systems differ in which they have
+            found.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
