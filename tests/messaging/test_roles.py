@@ -11,7 +11,7 @@ from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.event_publisher import EventPublisher, OpenPublisher
 from messaging.ports.message import Message
 from messaging.ports.outbox import Batch, Position
-from messaging.ports.subscription import Subscriber
+from messaging.ports.subscription import CaughtUp, Subscriber
 from messaging.runtime.roles import Sweep, run_roles
 from messaging.runtime.settings import Role
 from messaging.runtime.storage import memory_storage
@@ -46,9 +46,14 @@ class SlowTransport:
         return self._open
 
     @asynccontextmanager
-    async def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> AsyncIterator[None]:  # noqa: ARG002
+    async def deliver(
+        self,
+        group: str,  # noqa: ARG002
+        topics: Sequence[str],  # noqa: ARG002
+        subscriber: Subscriber,  # noqa: ARG002
+    ) -> AsyncIterator[CaughtUp]:
         """See Transport."""
-        yield
+        yield lambda: True
 
 
 async def test_a_batch_at_hand_is_published_and_deleted_before_the_relay_stops() -> None:
@@ -87,7 +92,7 @@ async def test_sweeps_begin_with_the_service_and_not_after_their_first_pause() -
         storage,
         InProcessBroker(),
         subscriptions=[],
-        sweeps=[Sweep("a sweep", 3600.0, action)],
+        sweeps=lambda _: [Sweep("a sweep", 3600.0, action)],
     )
     async with asyncio.timeout(DEADLINE), roles:
         await swept.wait()
@@ -101,7 +106,7 @@ async def test_a_process_without_a_role_runs_nothing_of_it(roles: frozenset[Role
     storage = memory_storage("test", MemoryOutbox())
     before = asyncio.all_tasks()
     async with run_roles(
-        roles, "test", storage, SlowTransport(), subscriptions=[], sweeps=[Sweep("a sweep", 0.0, action)]
+        roles, "test", storage, SlowTransport(), subscriptions=[], sweeps=lambda _: [Sweep("a sweep", 0.0, action)]
     ) as relay:
         assert relay is None
         assert asyncio.all_tasks() == before
