@@ -79,13 +79,13 @@ def _config(topic: Topic, replication: int) -> dict[str, str]:
         "cleanup.policy": topic.cleanup_policy,
         "min.insync.replicas": str(in_sync_replicas(replication)),
         "max.message.bytes": str(LARGEST_BATCH),
+        # The broker's clock alone dates records: one that is an hour ahead is refused, and one that is old is deleted.
+        "message.timestamp.type": "LogAppendTime",
     }
     if not topic.compacted:
         config |= {
             "retention.ms": milliseconds(RETENTION),
             "segment.ms": milliseconds(SEGMENT),
-            # The broker's clock alone decides how long a record is kept.
-            "message.timestamp.type": "LogAppendTime",
         }
     return config | topic.options
 

@@ -32,6 +32,12 @@ def first_id_of(day: date) -> UUID:
     return UUID(int=milliseconds << 80)
 
 
+async def today_in(connection: Any) -> date:
+    """The day by the clock of the database. An instance whose clock is weeks ahead would drop claims that count."""
+    today: date = await connection.fetchval("select (clock_timestamp() at time zone 'utc')::date")
+    return today
+
+
 async def keep_inbox(connection: Any, today: date) -> None:
     """Have a partition for each of the last `KEEP_DAYS` days, today and the next two, and nothing of days before. What
     was claimed while its day had none moves there from the default partition. Instances take turns.

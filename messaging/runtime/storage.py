@@ -4,7 +4,6 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 import structlog
@@ -16,7 +15,7 @@ from messaging.ports.changes import StoreUnavailable
 from messaging.ports.outbox import Outbox
 from messaging.ports.store_health import HEALTHY, StoreHealth
 from messaging.postgres.failures import PostgresFailures
-from messaging.postgres.inbox import keep_inbox
+from messaging.postgres.inbox import keep_inbox, today_in
 from messaging.postgres.outbox import PostgresOutbox, depth_and_age
 from messaging.postgres.pool import Pools, open_pools
 from messaging.postgres.probe import DatabaseProbe, Revisions
@@ -55,7 +54,7 @@ async def postgres_storage(
 
     async def keep_house() -> None:
         async with pools.engine.session() as session:
-            await keep_inbox(session, datetime.now(UTC).date())
+            await keep_inbox(session, await today_in(session))
 
     try:
         yield ServiceStorage(outbox, failures, probe, refresh, keep_house)

@@ -4,8 +4,8 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Any, Self
 from uuid import UUID
 
 import asyncpg
@@ -15,6 +15,11 @@ from uuid_utils.compat import uuid7
 
 from messaging.postgres import inbox
 from messaging.postgres.inbox import KEEP_DAYS, first_id_of, keep_inbox
+from messaging.runtime import storage
+from messaging.runtime.settings import Role
+from messaging.runtime.transport import LoggingTransport
+from order_service.bootstrap import order_service
+from order_service.settings import OrderSettings
 from tests.messaging.consumers import DEADLINE, until
 
 TODAY = date(2026, 11, 23)
@@ -180,3 +185,27 @@ async def test_a_long_transaction_of_others_does_not_hold_claims_up_behind_us(
 
         await _claim(connection, _id_at(_noon(TODAY)))
     await keep_inbox(connection, TODAY)
+
+
+async def test_the_days_are_those_of_the_database_and_not_of_an_instance_whose_clock_is_wrong(
+    database: str, connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is a month ahead would drop the claims of today, and what comes again would have its effect again."""
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return super().now(tz) + timedelta(days=40)
+
+    for module in (inbox, storage):
+        monkeypatch.setattr(module, "datetime", Ahead, raising=False)
+    event = uuid7()
+    await _claim(connection, event)
+    settings = OrderSettings(order_database_url=database)
+
+    async with order_service(settings, LoggingTransport(), frozenset({Role.CONSUMER})), asyncio.timeout(DEADLINE):
+        while len(await _partitions(connection)) == 1:
+            await asyncio.sleep(0.01)
+
+    today = await connection.fetchval("select 'inbox_' || to_char(now() at time zone 'utc', 'YYYYMMDD')")
+    assert await connection.fetchval(_DAY_OF, event) == today
