@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -70,7 +70,7 @@ class HealthChecks:
     queue_is_full: Callable[[], bool]
     broker: Callable[[], Health]
     refresh_metrics: Callable[[], Awaitable[None]]
-    stopping: bool = False
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.database = Shared(self.database)
@@ -85,7 +85,7 @@ class HealthChecks:
             "commitQueue": Health.DOWN if self.queue_is_full() else Health.UP,
             "broker": self.broker(),
         }
-        refusing = self.stopping or Health.DOWN in (database, schema, checks["commitQueue"])
+        refusing = self.stopping.is_set() or Health.DOWN in (database, schema, checks["commitQueue"])
         return HealthView(status=Health.DOWN if refusing else Health.UP, checks=checks)
 
     async def _database(self) -> tuple[Health, Health]:

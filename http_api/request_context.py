@@ -1,5 +1,6 @@
 """Around every request: an id that the log lines and the answer carry, and the metrics of requests."""
 
+import asyncio
 import os
 import re
 import time
@@ -9,6 +10,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from http_api.errors import RETRY_AFTER, error_response
 from messaging.engine.correlation import REQUEST_ID
 
 REQUESTS = Counter("oms_http_requests_total", "Requests answered", ["method", "route", "status"])
@@ -19,6 +21,7 @@ REQUEST_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 _SAFE_ID = re.compile(rb"[\w.:-]{1,64}")
+_CUT_OFF = "the process stops, and nobody knows whether this was done; ask again, with the same Idempotency-Key"
 _METHODS = {"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"}
 
 # Unique across processes by its random start, and cheap: this is made for every request.
@@ -49,18 +52,24 @@ class RequestContext:
             return
         started = time.perf_counter()
         request_id = _request_id(scope)
-        status = 500
+        status, answered = 500, False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered = message["status"], True
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
         token = REQUEST_ID.set(request_id)
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:
+            # Only a process that ends does that, to the requests that it cannot wait for any longer.
+            if answered:
+                raise
+            response = error_response(503, "Service unavailable", {"service": _CUT_OFF}, {"Retry-After": RETRY_AFTER})
+            await response(scope, receive, send_with_id)
         finally:
             self._observe(scope, status, time.perf_counter() - started)
             REQUEST_ID.reset(token)

@@ -24,8 +24,9 @@ class RunningService:
         return http_application([self.http])
 
     def stop_taking_requests(self) -> None:
-        """Readiness off, for when the process is told to end; requests that come all the same are still answered."""
-        self.http.checks.stopping = True
+        """Readiness off, for when the process is told to end; requests that wait for something wait no longer, and
+        those that come all the same are still answered."""
+        self.http.checks.stopping.set()
 
 
 def health_of(

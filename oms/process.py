@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from messaging.engine.background import how_it_ended
 from oms.http_protocol import GuardedHttp
 
-DRAIN_SECONDS = 4
+DRAIN_SECONDS = 2
 STOP_WITHIN_SECONDS = 10.0
 LOOP_ENDS_WITHIN_SECONDS = 5.0
 BACKLOG = 2048
@@ -77,7 +77,7 @@ async def serve_until_told(
     on_started: Callable[[], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until this is cancelled. Then `on_stop` is called, no connection is taken any
-    more, requests in flight are answered (for at most four seconds), and this returns. From then on the process has ten
+    more, requests in flight are answered (for at most two seconds), and this returns. From then on the process has ten
     seconds: whatever still hangs then is shown, and the process ends with status 1. That loses nothing, as kill -9
     does not. Raises WorkEnded when the server ends before it was told to."""
     server = _Server(server_config(app, keep_alive_seconds))
@@ -100,8 +100,18 @@ async def serve_until_told(
         faulthandler.dump_traceback_later(STOP_WITHIN_SECONDS, exit=True, file=2)
         loop.call_later(STOP_WITHIN_SECONDS * 0.9, _say_what_hangs)
         on_stop()
-        server.should_exit = True
-        await asyncio.wait({serving}, timeout=DRAIN_SECONDS + 1)
+        await _end(server, serving)
+
+
+async def _end(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+    """Whoever is answered from now on is told that the connection ends, and those that nobody can wait for any longer
+    are still answered."""
+    server.should_exit = True
+    for connection in list(server.server_state.connections):
+        connection.shutdown()
+    await asyncio.wait({serving}, timeout=DRAIN_SECONDS + 1)
+    if cut_off := set(server.server_state.tasks):
+        await asyncio.wait(cut_off, timeout=1)
 
 
 async def _until_started(server: uvicorn.Server, serving: asyncio.Task[None], on_started: Callable[[], None]) -> None:

@@ -73,7 +73,10 @@ async def order_service(
                 refresh_metrics=lambda: refresh_metrics(stuck),
             )
             use_cases = OrderUseCases(
-                PlaceOrder(orders, moments, uuid7), FindOrders(orders), CancelOrder(fulfil), CompleteOrder(fulfil)
+                PlaceOrder(orders, moments, uuid7),
+                FindOrders(orders, checks.stopping),
+                CancelOrder(fulfil),
+                CompleteOrder(fulfil),
             )
             yield OrderService(orders_http(checks, use_cases if Role.API in roles else None), stuck)
             log.info("stopping")

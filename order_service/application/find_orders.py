@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from order_service.application.ports import OrderStore
 from order_service.domain.order import Order, OrderId
@@ -30,9 +31,10 @@ class OrderPage:
 
 @dataclass(frozen=True, slots=True)
 class FindOrders:
-    """The use case with its ports."""
+    """The use case with its ports. Once `stopping` is set nobody is kept waiting any more."""
 
     orders: OrderStore
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def one(self, order_id: OrderId) -> Order:
         """Raises OrderNotFound."""
@@ -43,14 +45,16 @@ class FindOrders:
 
     async def settled(self, order_id: OrderId, *, within: float) -> Order:
         """The order as soon as it waits for nobody (it is neither PENDING nor CANCELLING), or as it is after `within`
-        seconds. Raises OrderNotFound."""
+        seconds, or when the process stops. Raises OrderNotFound."""
         give_up_at = asyncio.get_running_loop().time() + within
         pause = _SHORTEST_PAUSE
         while (order := await self.one(order_id)).status in ON_THE_WAY:
             left = give_up_at - asyncio.get_running_loop().time()
-            if left <= 0:
+            if left <= 0 or self.stopping.is_set():
                 break
-            await asyncio.sleep(min(pause, left))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(pause, left)):
+                    await self.stopping.wait()
             pause = min(pause * 1.5, _LONGEST_PAUSE)
         return order
 

@@ -1,5 +1,6 @@
 """The service behind an HTTP client: with a store in memory, with the real database, or with a store of a test's."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -72,7 +73,7 @@ async def memory_api() -> AsyncIterator[httpx.AsyncClient]:
 _MOMENTS = Moments(lambda: datetime.now(UTC), uuid7, timedelta(seconds=30))
 
 
-def app_on(store: OrderStore) -> ASGIApp:
+def app_on(store: OrderStore, stopping: asyncio.Event | None = None) -> ASGIApp:
     """The API on a store of the test's own."""
 
     async def health() -> StoreHealth:
@@ -80,10 +81,13 @@ def app_on(store: OrderStore) -> ASGIApp:
 
     async def nothing() -> None: ...
 
-    checks = HealthChecks(health, lambda: False, lambda: Health.UNKNOWN, nothing)
+    checks = HealthChecks(health, lambda: False, lambda: Health.UNKNOWN, nothing, stopping or asyncio.Event())
     fulfil = fulfil_on(store)
     use_cases = OrderUseCases(
-        PlaceOrder(store, _MOMENTS, uuid7), FindOrders(store), CancelOrder(fulfil), CompleteOrder(fulfil)
+        PlaceOrder(store, _MOMENTS, uuid7),
+        FindOrders(store, checks.stopping),
+        CancelOrder(fulfil),
+        CompleteOrder(fulfil),
     )
     return http_application([orders_http(checks, use_cases)])
 
@@ -94,7 +98,7 @@ def fulfil_on(store: OrderStore) -> FulfilOrder:
 
 
 @asynccontextmanager
-async def api_on(store: OrderStore) -> AsyncIterator[httpx.AsyncClient]:
+async def api_on(store: OrderStore, stopping: asyncio.Event | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """A client of that."""
-    async with client_of(app_on(store)) as client:
+    async with client_of(app_on(store, stopping)) as client:
         yield client

@@ -84,6 +84,20 @@ async def test_an_order_that_does_not_settle_is_answered_as_it_is() -> None:
     assert answer.headers["Preference-Applied"] == "wait=0"
 
 
+async def test_when_the_process_stops_the_order_is_answered_as_it_is_at_once() -> None:
+    store, order = WatchedOrders(), order_in(OrderStatus.PENDING)
+    await store.commit(Changes(order, 0, ()))
+    stopping = asyncio.Event()
+
+    async with asyncio.timeout(DEADLINE), api_on(store, stopping) as api:
+        held = asyncio.create_task(api.get(f"/orders/{order.id}", headers={"Prefer": "wait=30"}))
+        await store.is_waited_for(held)
+        stopping.set()
+        answers = [await held, await api.get(f"/orders/{order.id}", headers={"Prefer": "wait=30"})]
+
+    assert [(answer.status_code, answer.json()["status"]) for answer in answers] == [(200, "PENDING")] * 2
+
+
 @pytest.mark.parametrize("status", [status for status in OrderStatus if status not in ("PENDING", "CANCELLING")])
 async def test_a_settled_order_is_answered_at_once(status: OrderStatus) -> None:
     store, order = MemoryOrders(MemoryOutbox()), order_in(status)
