@@ -5,22 +5,18 @@ from typing import Annotated
 import typer
 
 from messaging.kafka.settings import KafkaSettings
-from messaging.kafka.topics import create_topics
 from messaging.runtime import database as service_database
 from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role
 from oms import load as load_test
-from oms import operators
+from oms import operators, topics
 from oms.environment import read_settings, run
 from oms.service_process import run_all, run_service
-from oms.services import SERVICES, TOPICS, service_named
-from oms.tail import tail
+from oms.services import SERVICES, service_named
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-topics = typer.Typer(no_args_is_help=True, help="The topics on Kafka.")
-events = typer.Typer(no_args_is_help=True, help="The events on Kafka.")
-app.add_typer(topics, name="topics")
-app.add_typer(events, name="events")
+app.add_typer(topics.topics, name="topics")
+app.add_typer(topics.events, name="events")
 app.add_typer(operators.orders, name="orders")
 app.add_typer(operators.dead_letters, name="dead-letters")
 app.add_typer(operators.parked, name="parked")
@@ -97,32 +93,6 @@ def migrate(
             typer.echo(f"{one.name}: the schema is up to date")
 
     run(main())
-
-
-@topics.command("create")
-def topics_create(
-    replication: Annotated[int, typer.Option(help="Copies of each partition.", min=1)] = 1,
-) -> None:
-    """Make the topics that are not there yet."""
-    kafka, *_ = read_settings(KafkaSettings, *(service.settings for service in SERVICES.values()))
-
-    async def main() -> None:
-        created = await create_topics(kafka, TOPICS, replication=replication)
-        for topic in TOPICS:
-            typer.echo(f"{topic.name}: {'created' if topic.name in created else 'was there already'}")
-
-    run(main())
-
-
-@events.command("tail")
-def events_tail(
-    topic: Annotated[str, typer.Argument(help="The topic to read.")] = "order-events",
-    from_beginning: Annotated[bool, typer.Option(help="Begin with the oldest event.")] = False,
-    count: Annotated[int | None, typer.Option("--count", "-n", help="Stop after this many.", min=1)] = None,
-) -> None:
-    """Show the committed events of a topic as they come."""
-    (kafka,) = read_settings(KafkaSettings)
-    run(tail(kafka, topic, from_beginning=from_beginning, count=count))
 
 
 @app.command()

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings
 
 from messaging.engine.background import WorkEnded
+from messaging.kafka.admin import KafkaRefused
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.changes import StoreUnavailable
 from messaging.runtime.embedded_postgres import EmbeddedPostgresMissing
@@ -64,7 +65,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     except WorkEnded as error:
         log.critical("ended, because a part of it does not go on", reason=str(error), exc_info=error.__cause__)
         raise typer.Exit(1) from None
-    except (EmbeddedPostgresMissing, CannotListen, CannotDo, StoreUnavailable) as error:
+    except (EmbeddedPostgresMissing, CannotListen, CannotDo, StoreUnavailable, KafkaRefused) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

@@ -10,6 +10,7 @@ from http_api.application import http_application
 from http_api.running_service import RunningService
 from messaging.brokerless.in_process import InProcessBroker
 from messaging.engine.background import every, running
+from messaging.kafka.admin import in_a_sentence
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
 from messaging.kafka.unstable import unstable_records_counted
@@ -19,6 +20,7 @@ from messaging.runtime.transport import transport_of
 from oms.process import listen, serve_until_told, stopping_within_bounds
 from oms.services import EVENT_TOPICS, SERVICES, TOPICS
 from oms.tail import show_events, tail
+from oms.topics import require_topics, topics_required
 
 _SHOWN_AGAIN_AFTER = 1.0
 
@@ -37,6 +39,8 @@ async def run_service(
     transport = transport_of(settings.event_publisher, kafka, InProcessBroker())
     async with AsyncExitStack() as stack:
         stack.enter_context(stopping_within_bounds())
+        if settings.event_publisher is PublisherKind.KAFKA and roles & {Role.RELAY, Role.CONSUMER}:
+            await stack.enter_async_context(topics_required(kafka))
         running_service: RunningService = await stack.enter_async_context(
             service.start(settings, transport, roles, **options)
         )
@@ -73,7 +77,9 @@ async def run_all(
     async with AsyncExitStack() as stack:
         stack.enter_context(stopping_within_bounds())
         if kind is PublisherKind.KAFKA:
-            await create_topics(kafka, TOPICS)
+            with in_a_sentence(kafka):
+                await create_topics(kafka, TOPICS)
+            await require_topics(kafka)
             await stack.enter_async_context(unstable_records_counted(kafka, [topic.name for topic in TOPICS]))
         if not quiet and kind is PublisherKind.KAFKA:
             await stack.enter_async_context(

@@ -1,14 +1,17 @@
 """Asking the brokers about topics."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
     LeaderNotAvailableError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
@@ -27,6 +30,10 @@ _NOT_OURS = TopicAuthorizationFailedError.errno
 _LATER = (_NOT_THERE, LeaderNotAvailableError.errno)
 
 
+class KafkaRefused(Exception):
+    """What was asked of Kafka is not possible; the text says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class DescribedTopic:
     """A topic as the broker has it. `config` is None when its settings may not be looked at."""
@@ -43,14 +50,53 @@ class DescribedTopic:
 
 @asynccontextmanager
 async def open_admin(settings: KafkaSettings) -> AsyncIterator[Any]:
-    """An admin client of aiokafka. Raises KafkaError or TimeoutError when no broker answers."""
+    """An admin client of aiokafka. Raises KafkaConnectionError that says why when no broker answers, or not to us."""
     admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=int(_ANSWERED_WITHIN * 1000))
     try:
-        async with asyncio.timeout(_CONNECTED_WITHIN):
-            await admin.start()
+        with _heard() as reasons:
+            try:
+                async with asyncio.timeout(_CONNECTED_WITHIN):
+                    await admin.start()
+            except (KafkaError, OSError) as error:
+                reason = "; ".join(dict.fromkeys(reasons)) or f"nobody answers within {_CONNECTED_WITHIN:.0f} s"
+                raise KafkaConnectionError(reason) from error
         yield admin
     finally:
         await admin.close()
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What aiokafka says in its log instead of in its errors, and, while this lasts, nowhere else: why it could not
+    connect."""
+    logger = logging.getLogger("aiokafka")
+    said: list[str] = []
+
+    def hear(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.WARNING:
+            said.append(record.getMessage())
+        return False
+
+    logger.addFilter(hear)
+    try:
+        yield said
+    finally:
+        logger.removeFilter(hear)
+
+
+@contextmanager
+def in_a_sentence(settings: KafkaSettings) -> Iterator[None]:
+    """Whatever the brokers, or the way to them, do not allow is raised as KafkaRefused."""
+    try:
+        yield
+    except KafkaConnectionError as error:
+        raise KafkaRefused(
+            f"Kafka at {settings.bootstrap_servers} does not answer us: {error.args[0]}; look at "
+            "KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_ variables"
+        ) from error
+    except (KafkaError, OSError) as error:
+        reason = error.args[0] if isinstance(error, KafkaError) and error.args else error
+        raise KafkaRefused(f"Kafka at {settings.bootstrap_servers} says {type(error).__name__}: {reason}") from error
 
 
 async def describe(admin: Any, names: Sequence[str]) -> dict[str, DescribedTopic | None]:

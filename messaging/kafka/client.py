@@ -1,6 +1,5 @@
 """What every client of Kafka is told, where the brokers are and how to prove who we are; and what it reads."""
 
-import ssl
 from typing import Any
 
 import aiokafka.admin.client
@@ -9,7 +8,7 @@ import aiokafka.consumer.fetcher
 from aiokafka.protocol.metadata import MetadataRequest
 
 from messaging.kafka.batches import FetchedBatches, ReadablePartitionRecords
-from messaging.kafka.settings import KafkaSettings, SecurityProtocol
+from messaging.kafka.settings import KafkaSettings
 from messaging.ports.record import Record
 
 
@@ -32,10 +31,7 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_servers": settings.bootstrap_servers,
         "security_protocol": settings.security_protocol.value,
     }
-    if settings.security_protocol in (SecurityProtocol.SSL, SecurityProtocol.SASL_SSL):
-        context = ssl.create_default_context(cafile=str(settings.ssl_cafile) if settings.ssl_cafile else None)
-        if settings.ssl_certfile:
-            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
+    if context := settings.ssl_context():
         options["ssl_context"] = context
     if settings.sasl_username is not None and settings.sasl_password is not None:
         options |= {

@@ -1,10 +1,12 @@
 """How to reach Kafka: the environment variables KAFKA_*, the same for every service."""
 
+import re
+import ssl
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -25,12 +27,21 @@ class SaslMechanism(StrEnum):
     SCRAM_SHA_512 = "SCRAM-SHA-512"
 
 
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+)(:\d{1,5})?")
+
+
+def _addresses(value: str) -> str:
+    if not all(_ADDRESS.fullmatch(address.strip()) for address in value.split(",")):
+        raise ValueError("must be host:port, or several of them with commas")
+    return value
+
+
 class KafkaSettings(BaseSettings):
     """Read from the environment with the prefix KAFKA_: KAFKA_BOOTSTRAP_SERVERS, KAFKA_SASL_USERNAME, …"""
 
     model_config = SettingsConfigDict(env_prefix="KAFKA_", frozen=True)
 
-    bootstrap_servers: str = Field("localhost:9092", min_length=1)
+    bootstrap_servers: Annotated[str, AfterValidator(_addresses)] = "localhost:9092"
     security_protocol: SecurityProtocol = SecurityProtocol.PLAINTEXT
     sasl_mechanism: SaslMechanism = SaslMechanism.PLAIN
     sasl_username: str | None = None
@@ -51,3 +62,22 @@ class KafkaSettings(BaseSettings):
                 f"KAFKA_SECURITY_PROTOCOL={self.security_protocol} needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
             )
         return self
+
+    @model_validator(mode="after")
+    def _certificates_can_be_read(self) -> Self:
+        try:
+            self.ssl_context()
+        except OSError as error:
+            raise ValueError(
+                f"KAFKA_SSL_CAFILE, KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE must be certificates and a key: {error}"
+            ) from None
+        return self
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """What proves who the brokers are, and who we are; None without TLS."""
+        if self.security_protocol not in (SecurityProtocol.SSL, SecurityProtocol.SASL_SSL):
+            return None
+        context = ssl.create_default_context(cafile=str(self.ssl_cafile) if self.ssl_cafile else None)
+        if self.ssl_certfile:
+            context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
+        return context

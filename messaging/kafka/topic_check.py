@@ -25,7 +25,7 @@ async def problems_with(settings: KafkaSettings, topics: Sequence[Topic], rememb
     handled. What this user may not look at is not judged. Raises KafkaError, and TimeoutError when nobody answers."""
     async with open_admin(settings) as admin:
         found = await describe(admin, [settings.prefix + topic.name for topic in topics])
-    checks = _Checks(settings, remembered)
+    checks = TopicChecks(settings, remembered)
     return [
         sentence
         for topic in topics
@@ -34,7 +34,9 @@ async def problems_with(settings: KafkaSettings, topics: Sequence[Topic], rememb
     ]
 
 
-class _Checks:
+class TopicChecks:
+    """What must be true of a topic on this cluster."""
+
     def __init__(self, settings: KafkaSettings, remembered: timedelta) -> None:
         self._remembered = remembered
         self._cluster = f"--bootstrap-server {settings.bootstrap_servers}"
@@ -42,6 +44,7 @@ class _Checks:
             self._cluster += " --command-config client.properties"
 
     def problems(self, topic: Topic, name: str, found: DescribedTopic | None) -> Iterator[str]:
+        """A sentence for each thing that is wrong."""
         if found is None:
             yield f"topic {name} is not there: oms topics create"
             return

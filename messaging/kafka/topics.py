@@ -101,7 +101,7 @@ async def read_topic(settings: KafkaSettings, topic: str, *, from_beginning: boo
     name = settings.prefix + topic
     async with open_admin(settings) as admin:
         if (await describe(admin, [name])).get(name) is None:
-            raise UnknownTopicOrPartitionError(f"there is no topic {name}, or this user may not look at it")
+            raise UnknownTopicOrPartitionError(f"there is no topic {name} that this user may look at")
     consumer = AIOKafkaConsumer(
         name,
         **client_options(settings),

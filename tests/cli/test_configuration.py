@@ -23,7 +23,20 @@ WRONG = [
     ({"HTTP_KEEP_ALIVE_SECONDS": "3601"}, "HTTP_KEEP_ALIVE_SECONDS", "3601"),
     ({"RELAY_IDLE_TIMEOUT_SECONDS": "0"}, "RELAY_IDLE_TIMEOUT_SECONDS", "0"),
     ({"KAFKA_BOOTSTRAP_SERVERS": ""}, "KAFKA_BOOTSTRAP_SERVERS", "''"),
+    ({"KAFKA_BOOTSTRAP_SERVERS": "broker:many"}, "KAFKA_BOOTSTRAP_SERVERS", "must be host:port"),
+    ({"KAFKA_BOOTSTRAP_SERVERS": "kafka://broker:9092"}, "KAFKA_BOOTSTRAP_SERVERS", "must be host:port"),
+    ({"KAFKA_BOOTSTRAP_SERVERS": "one:9092,,two"}, "KAFKA_BOOTSTRAP_SERVERS", "must be host:port"),
     ({"KAFKA_SECURITY_PROTOCOL": "TLS"}, "KAFKA_SECURITY_PROTOCOL", "TLS"),
+    (
+        {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CAFILE": "/nowhere"},
+        "KAFKA_SSL_CAFILE, KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE",
+        "No such file",
+    ),
+    (
+        {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CAFILE": __file__},
+        "KAFKA_SSL_CAFILE, KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE",
+        "no certificate",
+    ),
     ({"KAFKA_SASL_MECHANISM": "GSSAPI"}, "KAFKA_SASL_MECHANISM", "GSSAPI"),
     (
         {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"},

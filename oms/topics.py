@@ -1,0 +1,92 @@
+"""`oms topics` and `oms events`, and what a process asks of the topics before it relies on them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Annotated
+
+import structlog
+import typer
+
+from messaging.engine.background import running
+from messaging.kafka.admin import KafkaRefused, in_a_sentence
+from messaging.kafka.settings import KafkaSettings
+from messaging.kafka.topic_check import problems_with
+from messaging.kafka.topics import create_topics
+from messaging.postgres.inbox import KEEP_DAYS
+from oms.environment import CannotDo, read_settings, run
+from oms.services import SERVICES, TOPICS
+from oms.tail import tail
+
+_LOOK_AGAIN_AFTER = 5.0
+
+topics = typer.Typer(no_args_is_help=True, help="The topics on Kafka.")
+events = typer.Typer(no_args_is_help=True, help="The events on Kafka.")
+log = structlog.get_logger("topics")
+
+
+@topics.command("create")
+def topics_create(
+    replication: Annotated[int, typer.Option(help="Copies of each partition.", min=1)] = 1,
+) -> None:
+    """Make the topics that are not there yet, and name what is wrong with the others."""
+    kafka, *_ = read_settings(KafkaSettings, *(service.settings for service in SERVICES.values()))
+
+    async def main() -> None:
+        with in_a_sentence(kafka):
+            created = await create_topics(kafka, TOPICS, replication=replication)
+        for topic in TOPICS:
+            typer.echo(f"{topic.name}: {'created' if topic.name in created else 'was there already'}")
+        await require_topics(kafka)
+
+    run(main())
+
+
+@events.command("tail")
+def events_tail(
+    topic: Annotated[str, typer.Argument(help="The topic to read.")] = "order-events",
+    from_beginning: Annotated[bool, typer.Option(help="Begin with the oldest event.")] = False,
+    count: Annotated[int | None, typer.Option("--count", "-n", help="Stop after this many.", min=1)] = None,
+) -> None:
+    """Show the committed events of a topic as they come."""
+    (kafka,) = read_settings(KafkaSettings)
+
+    async def main() -> None:
+        with in_a_sentence(kafka):
+            await tail(kafka, topic, from_beginning=from_beginning, count=count)
+
+    run(main())
+
+
+async def require_topics(kafka: KafkaSettings) -> None:
+    """Raises CannotDo with a sentence for each thing that is wrong, and KafkaRefused when no broker answers."""
+    with in_a_sentence(kafka):
+        problems = await problems_with(kafka, TOPICS, timedelta(days=KEEP_DAYS))
+    if problems:
+        raise CannotDo("\n".join(problems))
+
+
+@asynccontextmanager
+async def topics_required(kafka: KafkaSettings) -> AsyncIterator[None]:
+    """As `require_topics`, for a process that serves. Without a broker it starts all the same, and they are looked at
+    when one answers: what is wrong then ends the process."""
+    try:
+        await require_topics(kafka)
+    except KafkaRefused as reason:
+        log.warning("the topics are looked at later", reason=str(reason))
+        async with running({"looking at the topics": _require_later(kafka)}):
+            yield
+    else:
+        yield
+
+
+async def _require_later(kafka: KafkaSettings) -> None:
+    while True:
+        await asyncio.sleep(_LOOK_AGAIN_AFTER)
+        try:
+            await require_topics(kafka)
+        except KafkaRefused:
+            continue
+        log.info("the topics are as they should be")
+        await asyncio.Event().wait()  # for as long as the process runs
