@@ -2,10 +2,12 @@
 
 from typing import Annotated
 
+import structlog
 import typer
 
 from messaging.kafka.settings import KafkaSettings
 from messaging.runtime import database as service_database
+from messaging.runtime.database_words import in_words
 from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role
 from oms import load as load_test
@@ -13,6 +15,8 @@ from oms import operators, topics
 from oms.environment import read_settings, run
 from oms.service_process import run_all, run_service
 from oms.services import SERVICES, service_named
+
+log = structlog.get_logger("process")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(topics.topics, name="topics")
@@ -55,20 +59,32 @@ def serve(
     """One service, with one or more of its roles."""
     if samples and service.name != "inventory":
         raise typer.BadParameter("--samples is for the inventory")
-    try:
-        wanted = frozenset(Role(role.strip()) for role in roles.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"roles are {', '.join(Role)}, separated by commas, not {roles!r}") from None
+    wanted = _roles(roles)
     kafka, settings = read_settings(KafkaSettings, service.settings)
-    if Role.RELAY in wanted and settings.event_publisher is PublisherKind.IN_PROCESS:
+    if wanted != {Role.API} and settings.event_publisher is PublisherKind.IN_PROCESS:
         typer.echo(
-            "EVENT_PUBLISHER=in-process has nobody to deliver to in a service on its own: "
+            "EVENT_PUBLISHER=in-process has nobody to deliver to, or to hear from, in a service on its own: "
             "set EVENT_PUBLISHER=kafka (or logging), or start everything in one process with `oms up`",
             err=True,
         )
         raise typer.Exit(2)
+    if Role.CONSUMER in wanted and settings.event_publisher is PublisherKind.LOGGING:
+        log.warning(
+            "EVENT_PUBLISHER=logging delivers to nobody: this consumer hears of nothing, and orders run into their "
+            "deadlines"
+        )
     options = {"samples": True} if samples else {}
     run(run_service(service, settings, kafka, wanted, host, port or service.port, options))
+
+
+def _roles(text: str) -> frozenset[Role]:
+    try:
+        wanted = [Role(role) for role in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"roles are {', '.join(Role)}, separated by commas, not {text!r}") from None
+    if len(set(wanted)) < len(wanted):
+        raise typer.BadParameter(f"each role is named once, not as in {text!r}")
+    return frozenset(wanted)
 
 
 @app.command()
@@ -88,8 +104,9 @@ def migrate(
             if url == "memory":
                 typer.echo(f"{one.name.upper()}_DATABASE_URL=memory has no schema to migrate", err=True)
                 continue
-            dsn = await service_database.resolve(url, its_settings.data_dir, one.database_name)
-            await service_database.migrate(dsn, one.migrations)
+            with in_words(one):
+                dsn = await service_database.resolve(url, its_settings.data_dir, one.database_name)
+                await service_database.migrate(dsn, one.migrations)
             typer.echo(f"{one.name}: the schema is up to date")
 
     run(main())
@@ -102,4 +119,6 @@ def load(
     connections: Annotated[int, typer.Option("--connections", "-c", help="How many at a time.", min=1, max=1000)] = 64,
 ) -> None:
     """Place orders as fast as they are taken, and print what became of them."""
+    if not url.startswith(("http://", "https://")):
+        raise typer.BadParameter(f"--url is an address such as http://127.0.0.1:8000, not {url!r}")
     run(load_test.run(url, orders=orders, connections=connections))

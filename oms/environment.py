@@ -1,39 +1,49 @@
 """What a command reads from the environment, and how it is run."""
 
+import re
 from collections.abc import Coroutine
-from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
 import typer
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings
 
 from messaging.engine.background import WorkEnded
 from messaging.kafka.admin import KafkaRefused
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.changes import StoreUnavailable
-from messaging.runtime.embedded_postgres import EmbeddedPostgresMissing
-from oms.logs import LogFormat, configure_logs
+from messaging.runtime.database_words import DatabaseUnusable
+from messaging.runtime.embedded_postgres import EmbeddedPostgresUnavailable
+from oms.logs import LogFormat, configure_logs, log_for_us
 from oms.process import CannotListen, run_to_the_end
+from oms.screen import forget_standard_output
+from shared_kernel.choice import Choice
+
+_MOST_WORDS = 300
 
 log = structlog.get_logger("process")
 
 
-class LogLevel(StrEnum):
+class LogLevel(Choice):
     """LOG_LEVEL."""
 
     DEBUG = "DEBUG"
     INFO = "INFO"
     WARNING = "WARNING"
     ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+def _in_full(level: str) -> str:
+    return "WARNING" if level.strip().upper() == "WARN" else level
 
 
 class LogSettings(BaseSettings):
     """LOG_FORMAT and LOG_LEVEL."""
 
     log_format: LogFormat = LogFormat.AUTO
-    log_level: LogLevel = Field(LogLevel.INFO)
+    log_level: Annotated[LogLevel, BeforeValidator(_in_full)] = LogLevel.INFO
 
 
 class CannotDo(Exception):
@@ -50,11 +60,16 @@ def read_settings(*kinds: type[BaseSettings], log_level: LogLevel | None = None)
             prefix = "KAFKA_" if error.title == KafkaSettings.__name__ else ""
             name = f"{prefix}{problem['loc'][0]}".upper() + " " if problem["loc"] else ""
             secret = "PASSWORD" in name or "DATABASE_URL" in name
-            given = f" (it is {problem['input']!r})" if name and not secret else ""
+            given = f" (it is {_without_password(repr(problem['input']))})" if name and not secret else ""
             typer.echo(f"{name}{problem['msg'].removeprefix('Value error, ')}{given}", err=True)
         raise typer.Exit(2) from None
     configure_logs(logs.log_format, log_level or logs.log_level)
     return settings
+
+
+def _without_password(value: str) -> str:
+    """An address without who calls it."""
+    return re.sub(r"//[^/]*@", "//…@", value)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
@@ -65,8 +80,23 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     except WorkEnded as error:
         log.critical("ended, because a part of it does not go on", reason=str(error), exc_info=error.__cause__)
         raise typer.Exit(1) from None
-    except (EmbeddedPostgresMissing, CannotListen, CannotDo, StoreUnavailable, KafkaRefused) as error:
+    except (
+        EmbeddedPostgresUnavailable,
+        DatabaseUnusable,
+        CannotListen,
+        CannotDo,
+        StoreUnavailable,
+        KafkaRefused,
+    ) as error:
         typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    except BrokenPipeError:
+        forget_standard_output()
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+    except Exception as error:  # noqa: BLE001  the last who can say it to a person
+        log_for_us("ended by a defect, or by what nobody has thought of")
+        words = " ".join(str(error).split())[:_MOST_WORDS]
+        typer.echo(f"this ended unexpectedly: {type(error).__name__}: {words} (LOG_LEVEL=DEBUG shows more)", err=True)
+        raise typer.Exit(1) from None

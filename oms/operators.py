@@ -4,9 +4,9 @@ These commands work on the services' databases; the running services do the rest
 sends, and their sweeps handle what is replayed.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import typer
@@ -18,17 +18,20 @@ from messaging.brokerless.in_process import InProcessBroker
 from messaging.postgres.failures import Kept, PostgresFailures
 from messaging.postgres.pool import open_pool
 from messaging.runtime import database as service_database
+from messaging.runtime.database_words import in_words
 from messaging.runtime.service import Service
-from messaging.runtime.settings import Role
+from messaging.runtime.settings import Role, ServiceSettings
 from oms.environment import CannotDo, LogLevel, read_settings, run
 from oms.services import SERVICES, service_named
 from order_service.application.find_orders import OrderNotFound
+from order_service.bootstrap import SERVICE as ORDER
 from order_service.bootstrap import OrderService, order_service
 from order_service.domain.order import InvalidOrder, OrderId
 from order_service.settings import OrderSettings
 
 AT_ONCE = 100
 LISTED = 100
+_T = TypeVar("_T")
 
 orders = typer.Typer(no_args_is_help=True, help="Orders whose compensation failed.")
 dead_letters = typer.Typer(no_args_is_help=True, help="Messages that a service will never handle as they are.")
@@ -49,22 +52,32 @@ Key = Annotated[str | None, typer.Option("--key", "-k", help="Those of one order
 
 @asynccontextmanager
 async def _orders() -> AsyncIterator[OrderService]:
-    (settings,) = read_settings(OrderSettings, log_level=LogLevel.ERROR)
-    if settings.order_database_url == "memory":
-        raise CannotDo("ORDER_DATABASE_URL=memory keeps nothing that could be looked at from here")
-    async with order_service(settings, InProcessBroker(), frozenset({Role.API})) as service:
-        yield service
+    (settings,) = read_settings(OrderSettings, log_level=LogLevel.CRITICAL)
+    # By its address an embedded database is one that is there: nothing is made or migrated for a command that looks.
+    there = {"order_database_url": await _database(ORDER, settings)}
+    with in_words(ORDER):
+        async with order_service(
+            settings.model_copy(update=there), InProcessBroker(), frozenset({Role.API})
+        ) as running_service:
+            yield running_service
 
 
 @asynccontextmanager
 async def _failures(service: Service) -> AsyncIterator[PostgresFailures]:
-    (settings,) = read_settings(service.settings, log_level=LogLevel.ERROR)
+    (settings,) = read_settings(service.settings, log_level=LogLevel.CRITICAL)
+    dsn = await _database(service, settings)
+    with in_words(service):
+        async with open_pool(dsn) as pool:
+            yield PostgresFailures(pool)
+
+
+async def _database(service: Service, settings: ServiceSettings) -> str:
     url = service.database_url(settings)
     if url == "memory":
         raise CannotDo(f"{service.name.upper()}_DATABASE_URL=memory keeps nothing that could be looked at from here")
-    dsn = await service_database.resolve(url, settings.data_dir, service.database_name)
-    async with open_pool(dsn) as pool:
-        yield PostgresFailures(pool)
+    if url != "embedded":
+        return url
+    return await service_database.resolve(url, settings.data_dir, service.database_name, create=False)
 
 
 @orders.command("stuck")
@@ -95,7 +108,7 @@ def orders_retry(
         async with _orders() as service:
             try:
                 chosen = [OrderId(order_id)] if order_id else [order.id for order in await service.stuck.newest(10_000)]
-                for one in track(chosen, "asking again", console=Console(stderr=True), transient=True):
+                for one in _progress(chosen, "asking again"):
                     order = await service.stuck.retry(one)
                     typer.echo(f"{one}: {order.status}")
             except (OrderNotFound, InvalidOrder) as error:
@@ -157,7 +170,7 @@ def dead_letters_replay(
             if not ids:
                 raise CannotDo(f"{service.name} has no such dead letter")
             starts = range(0, len(ids), AT_ONCE)
-            for start in track(starts, "replaying", console=Console(stderr=True), transient=True):
+            for start in _progress(starts, "replaying"):
                 await failures.replay(ids[start : start + AT_ONCE])
         typer.echo(f"{service.name}: {len(ids)} to be handled again by its consumer's next sweep")
 
@@ -186,6 +199,12 @@ def parked_retry(service: OneService, key: Key = None) -> None:
         typer.echo(f"{service.name}: to be tried by its consumer's next sweep")
 
     run(main())
+
+
+def _progress(these: Sequence[_T], doing: str) -> Iterable[_T]:
+    """A bar for a person who waits, and nothing for a file."""
+    console = Console(stderr=True)
+    return track(these, doing, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _print(service: Service, kept: Sequence[Kept]) -> None:

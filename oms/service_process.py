@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
-import typer
-
 from http_api.application import http_application
 from http_api.running_service import RunningService
 from messaging.brokerless.in_process import InProcessBroker
@@ -18,8 +16,9 @@ from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role, ServiceSettings
 from messaging.runtime.transport import transport_of
 from oms.process import listen, serve_until_told, stopping_within_bounds
+from oms.screen import Screen, say
 from oms.services import EVENT_TOPICS, SERVICES, TOPICS
-from oms.tail import show_events, tail
+from oms.tail import showing, tail
 from oms.topics import require_topics, topics_required
 
 _SHOWN_AGAIN_AFTER = 1.0
@@ -52,10 +51,9 @@ async def run_service(
             listening,
             keep_alive_seconds=settings.http_keep_alive_seconds,
             on_stop=running_service.stop_taking_requests,
-            on_started=lambda: typer.echo(
+            on_started=lambda: say(
                 f"{service.name} service ({', '.join(sorted(roles))}) on http://{host}:{port}, docs at /docs; "
-                f"publishing: {settings.event_publisher}",
-                err=True,
+                f"publishing: {settings.event_publisher}"
             ),
         )
 
@@ -81,12 +79,14 @@ async def run_all(
                 await create_topics(kafka, TOPICS)
             await require_topics(kafka)
             await stack.enter_async_context(unstable_records_counted(kafka, [topic.name for topic in TOPICS]))
+        screen = Screen()
+        stack.callback(screen.close)
         if not quiet and kind is PublisherKind.KAFKA:
             await stack.enter_async_context(
-                running({f"the tail of {topic}": _shown(kafka, topic) for topic in EVENT_TOPICS})
+                running({f"the tail of {topic}": _shown(kafka, topic, screen) for topic in EVENT_TOPICS})
             )
         elif not quiet:
-            await stack.enter_async_context(transport.deliver("shown", EVENT_TOPICS, show_events))
+            await stack.enter_async_context(transport.deliver("shown", EVENT_TOPICS, showing(screen.show)))
         services: list[RunningService] = []
         for name, service in SERVICES.items():
             options = {"samples": samples} if name == "inventory" else {}
@@ -102,11 +102,12 @@ async def run_all(
             listening,
             keep_alive_seconds=settings["order"].http_keep_alive_seconds,
             on_stop=stop,
-            on_started=lambda: typer.echo(
-                f"orders, inventory and payments on http://{host}:{port}, docs at /docs; publishing: {kind}", err=True
+            on_started=lambda: say(
+                f"orders, inventory and payments on http://{host}:{port}, docs at /docs; publishing: {kind}"
             ),
         )
 
 
-async def _shown(kafka: KafkaSettings, topic: str) -> None:
-    await every(_SHOWN_AGAIN_AFTER, partial(tail, kafka, topic, from_beginning=False, count=None), f"tail of {topic}")
+async def _shown(kafka: KafkaSettings, topic: str, screen: Screen) -> None:
+    show = partial(tail, kafka, topic, from_beginning=False, count=None, show=screen.show)
+    await every(_SHOWN_AGAIN_AFTER, show, f"tail of {topic}")

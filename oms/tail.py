@@ -1,36 +1,48 @@
 """Events as a person reads them, from this process or from a topic."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import read_topic
 from messaging.ports.record import UNREADABLE, Record
+from messaging.ports.subscription import Subscriber
 
 
-async def show_events(records: Sequence[Record]) -> None:
-    """A subscriber that prints a line for each record."""
-    for record in records:
-        _show(record.topic, record)
+def showing(show: Callable[[str], None]) -> Subscriber:
+    """A subscriber that shows a line for each record."""
+
+    async def show_events(records: Sequence[Record]) -> None:
+        for record in records:
+            show(_line(record.topic, record))
+
+    return show_events
 
 
-async def tail(settings: KafkaSettings, topic: str, *, from_beginning: bool, count: int | None) -> None:
-    """Print the committed records of a topic; without `count` this ends only with the process."""
+async def tail(
+    settings: KafkaSettings,
+    topic: str,
+    *,
+    from_beginning: bool,
+    count: int | None,
+    show: Callable[[str], None] = typer.echo,
+) -> None:
+    """Show the committed records of a topic; without `count` this ends only with the process."""
     seen = 0
     async for record in read_topic(settings, topic, from_beginning=from_beginning):
         where = f"{record.topic}[{record.partition}]@{record.offset}"
-        _show(where, record)
+        show(_line(where, record))
         seen += 1
         if seen == count:
             return
 
 
-def _show(where: str, record: Record) -> None:
+def _line(where: str, record: Record) -> str:
     """What does not print is escaped: a topic may hold anybody's bytes, and a terminal obeys some of them."""
     event_type = _printable(record.headers.get("ce_type", ""))
     value = _printable(record.headers.get(UNREADABLE) or record.value.decode(errors="backslashreplace"))
-    typer.echo(f"{typer.style(where, dim=True)} {typer.style(event_type, fg='green', bold=True)} {value}")
+    return f"{typer.style(where, dim=True)} {typer.style(event_type, fg='green', bold=True)} {value}"
 
 
 def _printable(text: str) -> str:

@@ -2,15 +2,16 @@
 
 import re
 import ssl
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared_kernel.choice import Choice
 
-class SecurityProtocol(StrEnum):
+
+class SecurityProtocol(Choice):
     """What Kafka clients call security.protocol."""
 
     PLAINTEXT = "PLAINTEXT"
@@ -19,7 +20,7 @@ class SecurityProtocol(StrEnum):
     SASL_SSL = "SASL_SSL"
 
 
-class SaslMechanism(StrEnum):
+class SaslMechanism(Choice):
     """What Kafka clients call sasl.mechanism."""
 
     PLAIN = "PLAIN"

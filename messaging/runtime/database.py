@@ -17,15 +17,17 @@ from messaging.postgres.probe import Revisions
 from messaging.postgres.session import connect
 from messaging.runtime import embedded_postgres
 
+# Whoever waits to change a table holds up everybody who comes after him: he gives up, and is started again.
+_GIVING_UP = {"lock_timeout": "10s"}
 _MIGRATION_LOCK = 0x6F6D_73
 _ENVIRONMENT = Path(__file__).parent / "alembic"
 
 
-async def resolve(database_url: str, data_dir: Path, name: str) -> str:
-    """A DSN to connect to; `embedded` starts the embedded PostgreSQL first, and makes the database `name`. Raises
-    PooledByTransaction."""
+async def resolve(database_url: str, data_dir: Path, name: str, *, create: bool = True) -> str:
+    """A DSN to connect to; `embedded` starts the embedded PostgreSQL first, and makes the database `name` if it
+    may. Raises PooledByTransaction, EmbeddedPostgresUnavailable."""
     if database_url == "embedded":
-        return await embedded_postgres.open_database(data_dir, name)
+        return await embedded_postgres.open_database(data_dir, name, create=create)
     try:
         connection = await connect(database_url)
     except PooledByTransaction:
@@ -50,7 +52,7 @@ async def migrate(dsn: str, migrations: Path) -> None:
     take turns."""
 
     async def session() -> Any:
-        return await connect(dsn, suffix="-migrate", settings=MIGRATING, command_timeout=None)
+        return await connect(dsn, suffix="-migrate", settings={**MIGRATING, **_GIVING_UP}, command_timeout=None)
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=session, poolclass=NullPool)
     try:

@@ -1,6 +1,5 @@
 """Configuration that every service has: environment variables, checked once at the start."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,9 +7,10 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from messaging.postgres.address import FORM, address_of
+from shared_kernel.choice import Choice
 
 
-class PublisherKind(StrEnum):
+class PublisherKind(Choice):
     """EVENT_PUBLISHER: which adapter of the EventPublisher port is used."""
 
     IN_PROCESS = "in-process"
@@ -18,7 +18,7 @@ class PublisherKind(StrEnum):
     KAFKA = "kafka"
 
 
-class Role(StrEnum):
+class Role(Choice):
     """What a process of a service does."""
 
     API = "api"
@@ -35,6 +35,12 @@ def _database_url(value: str) -> str:
     return value
 
 
+def _folder(value: Path) -> Path:
+    if str(value) in ("", "."):
+        raise ValueError("must name a folder")
+    return value
+
+
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 
 
@@ -44,7 +50,7 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True)
 
     event_publisher: PublisherKind = PublisherKind.IN_PROCESS
-    data_dir: Path = Path("data")
+    data_dir: Annotated[Path, AfterValidator(_folder)] = Path("data")
     commit_connections: int = Field(2, ge=1, le=16)
     commit_batch_max: int = Field(256, ge=1, le=5000)
     commit_queue_max: int = Field(2048, ge=1, le=1_000_000)

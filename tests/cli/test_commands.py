@@ -55,6 +55,7 @@ async def test_load_says_what_was_answered_instead_of_an_order(tmp_path: Path) -
 
     summary = _summary(ended.output)
     assert (summary["accepted"], summary["refused"], summary["ConnectError"]) == ("0", "5", "5")
+    assert ended.code == 1
 
 
 async def test_topics_are_made_once(tmp_path: Path, broker: Broker) -> None:

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from messaging.kafka.settings import KafkaSettings
+from messaging.runtime.settings import ServiceSettings
 from oms.cli import app
+from oms.environment import LogSettings
+from order_service.settings import OrderSettings
 from tests.cli.commands import oms
 from tests.real_parts.order_process import OURS
 
@@ -53,6 +57,11 @@ WRONG = [
     ({"STEP_TIMEOUT_SECONDS": "0"}, "STEP_TIMEOUT_SECONDS", "0"),
     ({"LOG_FORMAT": "xml"}, "LOG_FORMAT", "xml"),
     ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL", "LOUD"),
+    ({"LOG_LEVEL": ""}, "LOG_LEVEL", "''"),
+    ({"DATA_DIR": ""}, "DATA_DIR", "must name a folder"),
+    ({"RELAY_IDLE_TIMEOUT_SECONDS": "nan"}, "RELAY_IDLE_TIMEOUT_SECONDS", "nan"),
+    ({"STEP_TIMEOUT_SECONDS": "inf"}, "STEP_TIMEOUT_SECONDS", "inf"),
+    ({"HTTP_KEEP_ALIVE_SECONDS": "0.5"}, "HTTP_KEEP_ALIVE_SECONDS", "0.5"),
 ]
 
 
@@ -85,6 +94,12 @@ def test_a_wrong_setting_ends_every_command_with_one_sentence_and_exit_code_2(
         ({"PAYMENT_GATEWAY": "http://bank\t"}, "PAYMENT_GATEWAY", "bank"),
         ({"PAYMENT_GATEWAY": "https://bank/pay?account=7"}, "PAYMENT_GATEWAY", "account=7"),
         ({"SIMULATED_LIMIT": "a lot"}, "SIMULATED_LIMIT", "a lot"),
+        ({"SIMULATED_LIMIT": "NaN"}, "SIMULATED_LIMIT", "NaN"),
+        ({"SIMULATED_FAILURE_RATE": "nan"}, "SIMULATED_FAILURE_RATE", "nan"),
+        ({"SIMULATED_DELAY_SECONDS": "-inf"}, "SIMULATED_DELAY_SECONDS", "inf"),
+        ({"PAYMENT_GATEWAY_TIMEOUT_SECONDS": "nan"}, "PAYMENT_GATEWAY_TIMEOUT_SECONDS", "nan"),
+        ({"PAYMENT_CALLS_AT_ONCE": "1.5"}, "PAYMENT_CALLS_AT_ONCE", "1.5"),
+        ({"PAYMENT_RECOVERY_SECONDS": "soon"}, "PAYMENT_RECOVERY_SECONDS", "soon"),
         ({"PAYMENT_DATABASE_URL": "x"}, "PAYMENT_DATABASE_URL", "must be embedded, memory or postgresql://"),
     ],
 )
@@ -122,8 +137,15 @@ def test_every_wrong_setting_has_its_sentence(monkeypatch: pytest.MonkeyPatch) -
     [
         {"KAFKA_SASL_PASSWORD": "hunter2", "KAFKA_SECURITY_PROTOCOL": "SASL_SSL"},
         {"ORDER_DATABASE_URL": "mysql://oms:hunter2@db/orders"},
+        {"ORDER_DATABASE_URL": "postgresql://oms:hunter2/5@db/orders"},
+        {"ORDER_DATABASE_URL": "postgresql://oms:hunter2#5@db/orders"},
+        {"ORDER_DATABASE_URL": "postgresql://oms:hunter2?5@db/orders"},
+        {"ORDER_DATABASE_URL": "postgresql://[hunter2@db/orders"},
+        {"PAYMENT_GATEWAY": "ftp://oms:hunter2@bank/pay"},
+        {"PAYMENT_GATEWAY": "https://oms:hunter2@bank:many"},
+        {"EVENT_PUBLISHER": "kafka://oms:hunter2@broker"},
     ],
-    ids=lambda environment: "+".join(environment),
+    ids=str,
 )
 def test_a_password_is_never_printed(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
     monkeypatch.delenv("KAFKA_SASL_USERNAME", raising=False)
@@ -144,20 +166,73 @@ async def test_a_real_process_says_it_without_a_traceback(tmp_path: Path) -> Non
     assert ended.output == ""
 
 
-def test_an_unknown_role_is_told_which_there_are() -> None:
-    ended = CliRunner().invoke(app, ["serve", "order", "--roles", "api,cook"], env={"COLUMNS": "200"})
+@pytest.mark.parametrize("roles", ["api,cook", "", ",", "api,", "api,,relay", "api relay"])
+def test_an_unknown_role_is_told_which_there_are(roles: str) -> None:
+    ended = CliRunner().invoke(app, ["serve", "order", "--roles", roles], env={"COLUMNS": "200"})
 
     assert ended.exit_code == 2
     assert "roles are api, relay" in ended.stderr
-    assert "api,cook" in ended.stderr
+    assert repr(roles) in ended.stderr
 
 
-async def test_a_relay_that_could_only_deliver_within_its_own_process_does_not_start(tmp_path: Path) -> None:
-    ended = await oms(tmp_path, "serve", "order", "--roles", "relay", EVENT_PUBLISHER="in-process")
+@pytest.mark.parametrize("roles", ["api,api", "relay,api,RELAY"])
+def test_a_role_that_is_named_twice_is_a_mistake(roles: str) -> None:
+    ended = CliRunner().invoke(app, ["serve", "order", "--roles", roles], env={"COLUMNS": "200"})
 
-    (sentence,) = ended.errors.splitlines()
-    assert ended.code == 2
-    assert sentence.startswith("EVENT_PUBLISHER=in-process has nobody to deliver to")
+    assert ended.exit_code == 2
+    assert "each role is named once" in ended.stderr
+
+
+@pytest.mark.parametrize("roles", ["relay", "consumer", "Consumer", "api,consumer", "api,relay,consumer"])
+def test_a_role_that_could_only_reach_its_own_process_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, roles: str
+) -> None:
+    monkeypatch.setenv("EVENT_PUBLISHER", "in-process")
+
+    ended = CliRunner().invoke(app, ["serve", "order", "--roles", roles])
+
+    (sentence,) = ended.stderr.splitlines()
+    assert ended.exit_code == 2
+    assert sentence.startswith("EVENT_PUBLISHER=in-process has nobody to deliver to, or to hear from,")
+
+
+@pytest.mark.parametrize(
+    ("written", "level"),
+    [("warning", "WARNING"), ("Warning", "WARNING"), ("WARN", "WARNING"), (" debug ", "DEBUG"), ("Error", "ERROR")],
+)
+def test_a_level_is_a_level_in_any_case(monkeypatch: pytest.MonkeyPatch, written: str, level: str) -> None:
+    monkeypatch.setenv("LOG_LEVEL", written)
+
+    assert LogSettings().log_level == level
+
+
+def test_so_is_every_other_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, written in {
+        "LOG_FORMAT": "JSON",
+        "EVENT_PUBLISHER": "Kafka",
+        "KAFKA_SECURITY_PROTOCOL": "ssl",
+        "KAFKA_SASL_MECHANISM": "scram-sha-256",
+    }.items():
+        monkeypatch.setenv(name, written)
+
+    assert LogSettings().log_format == "json"
+    assert ServiceSettings().event_publisher == "kafka"
+    assert (KafkaSettings().security_protocol, KafkaSettings().sasl_mechanism) == ("SSL", "SCRAM-SHA-256")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://oms:p%23s@db:5432/orders",
+        "postgres://db/orders",
+        "postgresql:///orders?host=/var/run",
+        "postgresql://oms@[::1]:5432,db2:5433/orders?target_session_attrs=read-write",
+    ],
+)
+def test_an_address_of_a_database_may_be_written_in_many_ways(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("ORDER_DATABASE_URL", url)
+
+    assert OrderSettings().order_database_url == url
 
 
 async def test_a_port_that_is_taken_is_said_in_a_sentence(tmp_path: Path) -> None:

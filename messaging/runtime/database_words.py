@@ -1,0 +1,61 @@
+"""What keeps a service's database from being used, as a sentence for whoever typed a command."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+
+from messaging.ports.changes import StoreOverloaded, StoreUnavailable, StoreUnfit
+from messaging.postgres.pooler import PooledByTransaction
+from messaging.runtime.service import Service
+
+_UNUSABLE = (
+    OSError,
+    StoreUnavailable,
+    StoreOverloaded,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    DBAPIError,
+)
+
+
+class DatabaseUnusable(Exception):
+    """A service's database cannot be used; the text is a sentence that says why, and what to do."""
+
+
+@contextmanager
+def in_words(service: Service) -> Iterator[None]:
+    """Whatever the database does not do while this lasts ends in DatabaseUnusable. No password is in its text."""
+    try:
+        yield
+    except (BrokenPipeError, PooledByTransaction):  # nobody reads what the command prints; and a sentence of its own
+        raise
+    except _UNUSABLE as error:
+        raise DatabaseUnusable(_sentence(service.name, error)) from error
+
+
+def _sentence(name: str, error: Exception) -> str:
+    variable = f"{name.upper()}_DATABASE_URL"
+    cause = error
+    while isinstance(cause.__cause__, Exception):
+        cause = cause.__cause__  # ours and SQLAlchemy's are wrapped around what the database said
+    match error, cause:
+        case StoreUnfit(), asyncpg.InsufficientPrivilegeError():
+            why = " ".join(str(cause).split())
+        case (StoreUnfit(), _) | (_, asyncpg.UndefinedTableError() | asyncpg.UndefinedColumnError()):
+            return f"{variable} leads to a database without the tables of this release: `oms migrate {name}` makes them"
+        case _, asyncpg.LockNotAvailableError() | asyncpg.QueryCanceledError():
+            return (
+                f"the database of {variable} is held up by somebody else's transaction: find it in pg_stat_activity, "
+                "or try again later"
+            )
+        case _, asyncpg.PostgresError():
+            why = " ".join(str(cause).split())
+        case _, ValueError():  # it may quote a part of the address
+            why = "its address or options cannot be read"
+        case _, TimeoutError():
+            why = "it does not answer in time"
+        case _:
+            why = " ".join((getattr(cause, "strerror", None) or str(cause) or type(cause).__name__).split())
+    return f"the database of {variable} cannot be used: {why}; is the address right, and does it run?"

@@ -1,0 +1,120 @@
+"""Using the embedded PostgreSQL: the first process that does starts it, and the last one stops it."""
+
+import asyncio
+import atexit
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+import asyncpg
+
+from messaging.ports.changes import StoreUnavailable
+from messaging.postgres.pinned import MIGRATING
+from messaging.postgres.session import connect
+from messaging.runtime.embedded_postgres import server
+from messaging.runtime.embedded_postgres.data_folder import is_unfinished, prepare
+from messaging.runtime.embedded_postgres.programs import EmbeddedPostgresUnavailable, find_programs
+
+_ANSWERS_WITHIN = 5.0
+_TURN_COMES_WITHIN = 10.0
+_used: dict[Path, IO[bytes]] = {}
+"""By folder: what this process holds of it, shared with others, until it ends. The system gives it back if it is
+killed."""
+
+
+async def open_database(data_dir: Path, name: str, *, create: bool = True) -> str:
+    """Start (or attach to) the server that keeps its data in `data_dir`/postgres; answer the DSN of database `name`.
+
+    What is not there is made, unless `create` is false. Takes a second or two the first time. Raises
+    EmbeddedPostgresUnavailable with a sentence, within ten seconds unless PostgreSQL is still at work.
+    """
+    try:
+        folder = data_dir.expanduser().resolve()
+        data = folder / "postgres"
+        if not create and (is_unfinished(data) or not (data / "PG_VERSION").exists()):
+            raise _no_database(data)
+        folder.mkdir(parents=True, exist_ok=True)
+        programs = find_programs(folder, data)
+        async with _turn(folder):
+            await prepare(data, programs)
+            running = await server.find_or_start(data, programs)
+            if folder not in _used:
+                _used[folder] = _users(folder)
+                _lock(_used[folder], shared=True)
+            if not await _is_there(running.dsn("postgres"), name, create=create):
+                raise _no_database(data)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a home that nobody has, a link to itself
+        raise EmbeddedPostgresUnavailable(
+            f"the embedded PostgreSQL cannot keep its data in {data_dir}: {getattr(error, 'strerror', None) or error}",
+            "set DATA_DIR to a folder that you can write to",
+        ) from None
+    except (asyncpg.PostgresError, StoreUnavailable) as error:
+        raise EmbeddedPostgresUnavailable(
+            f"the embedded PostgreSQL does not give us the database {name}: {error}", f"see {programs.log}"
+        ) from None
+    return running.dsn(name)
+
+
+async def _is_there(dsn: str, name: str, *, create: bool) -> bool:
+    connection = await connect(dsn, settings=MIGRATING, command_timeout=None)
+    try:
+        if not await connection.fetchval("select count(*) from pg_database where datname = $1", name) and create:
+            await connection.execute(f'create database "{name}"')
+            return True
+        return bool(await connection.fetchval("select count(*) from pg_database where datname = $1", name))
+    finally:
+        await connection.close(timeout=_ANSWERS_WITHIN)
+
+
+def _no_database(data: Path) -> EmbeddedPostgresUnavailable:
+    return EmbeddedPostgresUnavailable(
+        f"there is no database in {data} yet",
+        "start the services with `oms up`, set DATA_DIR to where they have theirs",
+    )
+
+
+@asynccontextmanager
+async def _turn(folder: Path) -> AsyncIterator[None]:
+    """Be the only process that starts or stops the server."""
+    with (folder / "postgres.lock").open("ab") as lock:
+        give_up = time.monotonic() + _TURN_COMES_WITHIN
+        while not _lock(lock):
+            if time.monotonic() > give_up:
+                raise EmbeddedPostgresUnavailable(
+                    f"another process has been starting the embedded PostgreSQL in {folder} for "
+                    f"{_TURN_COMES_WITHIN:.0f} s",
+                    "wait for it or end it",
+                )
+            await asyncio.sleep(0.05)
+        yield
+
+
+def _lock(file: IO[bytes], *, shared: bool = False) -> bool:
+    """Whether it could be locked, until it is closed."""
+    import fcntl  # not there on Windows
+
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _users(folder: Path) -> IO[bytes]:
+    return (folder / "postgres.users").open("ab")
+
+
+@atexit.register
+def _leave() -> None:
+    """Stop every server that nobody uses but us."""
+    for folder, held in _used.items():
+        with suppress(OSError), (folder / "postgres.lock").open("ab") as turn:
+            give_up = time.monotonic() + 1
+            while not _lock(turn) and time.monotonic() < give_up:
+                time.sleep(0.02)
+            held.close()
+            with _users(folder) as users:
+                if _lock(users):
+                    server.stop(folder / "postgres")
