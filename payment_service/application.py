@@ -220,7 +220,8 @@ class Cashier:
             _, hanging = await asyncio.wait(self._at_hand, timeout=_FINISH_WITHIN)
             for task in hanging:
                 task.cancel()
-            await asyncio.gather(*hanging, return_exceptions=True)
+            if hanging:
+                await asyncio.wait(hanging, timeout=_FINISH_WITHIN)
 
     def _new_lease(self) -> Lease:
         return Lease(self._lease, self._seconds, self._seconds())
@@ -228,6 +229,8 @@ class Cashier:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._at_hand.discard(task)
         self.release()
+        if task.cancelled() and not self._stopping:
+            log.warning("a call was cut off, and will be made again")
 
     async def _call_until_done(self, payment: Payment, lease: Lease) -> None:
         step: Step | None = Step(payment, call=True)

@@ -76,6 +76,7 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                     while True:
                         if polled := await _poll(consumer):
                             await self._deliver(consumer, polled)
+                        _check_parts(consumer)
                         if self._asked and self._assigned:
                             await self._look_whether_caught_up(consumer)
             except Exception as error:  # noqa: BLE001  whatever it is: said, and begun again
@@ -156,6 +157,18 @@ async def _poll(consumer: Any) -> Polled:
     else:
         return polled
     return {}
+
+
+def _check_parts(consumer: Any) -> None:
+    """Raise KafkaError when a task of the client's own has ended: it tells nobody, and nothing would come any more."""
+    parts = {
+        "fetcher": consumer._fetcher.error_future,  # noqa: SLF001  aiokafka has no other way to ask
+        "coordinator": consumer._coordinator._coordination_task,  # noqa: SLF001
+        "metadata": consumer._client._sync_task,  # noqa: SLF001
+    }
+    ended = [name for name, task in parts.items() if task is not None and task.done()]
+    if ended:
+        raise KafkaError(f"the client's {ended[0]} has ended")
 
 
 async def _begin_with_the_oldest(consumer: Any, partition: TopicPartition) -> int:

@@ -254,6 +254,26 @@ async def test_a_call_that_fails_in_a_way_nobody_thought_of_is_made_again(desk: 
     await desk.until_status(order, PaymentStatus.CAPTURED)
 
 
+async def test_a_call_that_others_cut_off_gives_its_room_back_and_is_made_again(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    order = uuid7()
+    await desk.take.charge(order, AMOUNT, claim())
+    await until(lambda: desk.gateway.under_way == 1, "the gateway is called")
+    (call,) = desk.cashier._at_hand
+    call.cancel()
+    await until(lambda: not desk.cashier._at_hand, "nothing is at hand")
+    assert desk.cashier._room == ROOM
+    assert "a call was cut off, and will be made again" in caplog.messages
+    desk.clock.advance(seconds=15)
+    desk.gateway.open.set()
+
+    await desk.cashier.sweep()
+
+    await desk.until_status(order, PaymentStatus.CAPTURED)
+    assert desk.gateway.calls == [f"{order}:charge"] * 2
+
+
 async def test_an_answer_that_could_not_be_stored_is_asked_for_again_with_the_same_key(desk: Desk) -> None:
     order = uuid7()
     await desk.take.charge(order, AMOUNT, claim())
