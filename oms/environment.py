@@ -17,7 +17,7 @@ from messaging.runtime.database_words import DatabaseUnusable
 from messaging.runtime.embedded_postgres import EmbeddedPostgresUnavailable
 from oms.logs import LogFormat, configure_logs, log_for_us
 from oms.process import CannotListen, run_to_the_end
-from oms.screen import forget_standard_output
+from oms.screen import forget_standard_output, have_standard_streams
 from shared_kernel.choice import Choice
 
 _MOST_WORDS = 300
@@ -69,12 +69,13 @@ def read_settings(*kinds: type[BaseSettings], log_level: LogLevel | None = None)
 
 def _without_password(value: str) -> str:
     """An address without who calls it."""
-    return re.sub(r"//[^/]*@", "//…@", value)
+    return re.sub(r"//.*@", "//…@", value)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run to the end. What the user can mend ends with a sentence and status 1, and so does a service that lost a part
     of itself: whoever started it is to start it again."""
+    have_standard_streams()
     try:
         run_to_the_end(main)
     except WorkEnded as error:

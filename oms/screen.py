@@ -20,6 +20,15 @@ def say(sentence: str) -> None:
         click.echo(sentence, err=True)
 
 
+def have_standard_streams() -> None:
+    """Where a standard stream was closed (`2>&-`), something else must not become it by its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+
+
 def forget_standard_output() -> None:
     """Nobody reads it any more: what is left in its buffer goes nowhere, without a word."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -143,6 +143,7 @@ def test_every_wrong_setting_has_its_sentence(monkeypatch: pytest.MonkeyPatch) -
         {"ORDER_DATABASE_URL": "postgresql://[hunter2@db/orders"},
         {"PAYMENT_GATEWAY": "ftp://oms:hunter2@bank/pay"},
         {"PAYMENT_GATEWAY": "https://oms:hunter2@bank:many"},
+        {"PAYMENT_GATEWAY": "ftp://oms:hunter2/5@bank"},
         {"EVENT_PUBLISHER": "kafka://oms:hunter2@broker"},
     ],
     ids=str,
