@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
+from fastapi.responses import RedirectResponse
 from starlette.types import ASGIApp
 
 from http_api.errors import ErrorTable, install_error_handlers
 from http_api.health import HealthChecks, add_health_routes
 from http_api.request_context import RequestContext
+from http_api.request_line import RequestLine
 from http_api.schemas import ErrorView
 
 DESCRIPTION = """What is answered with success is durable, and its events are published exactly once.
@@ -31,6 +33,11 @@ class HttpPart:
     stand_before: Callable[[ASGIApp], ASGIApp] = _as_it_is
 
 
+async def _to_docs() -> Response:
+    """A person who comes without a path wants to know what there is."""
+    return RedirectResponse("/docs")
+
+
 def http_application(parts: Sequence[HttpPart]) -> ASGIApp:
     """One application with the routes of all parts, and one health, one /metrics and one /docs for them together."""
     any_other = {"model": ErrorView, "description": "Any other error, in the same shape"}
@@ -39,12 +46,14 @@ def http_application(parts: Sequence[HttpPart]) -> ASGIApp:
         version="1",
         description=DESCRIPTION,
         redoc_url=None,
+        redirect_slashes=False,
         responses={"default": any_other},
     )
     install_error_handlers(app, {kind: answer for part in parts for kind, answer in part.errors.items()})
     add_health_routes(app, [part.checks for part in parts])
+    app.add_api_route("/", _to_docs, include_in_schema=False)
     whole: ASGIApp = app
     for part in parts:
         part.add_routes(app)
         whole = part.stand_before(whole)
-    return RequestContext(whole)
+    return RequestContext(RequestLine(whole))

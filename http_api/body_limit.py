@@ -1,7 +1,7 @@
 """Bodies of requests: JSON only, and no more of it than anybody needs."""
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -20,17 +20,9 @@ _LENGTH = re.compile(rb"\d{1,18}")
 async def read_json_body(scope: Scope, receive: Receive) -> bytes:
     """The whole body. One without a Content-Type is taken to be JSON.
 
-    Raises BadRequest: 415 for another type, 413 past 64 KiB, as soon as that is known.
+    Raises BadRequest: 415 for another type or a compressed body, 413 past 64 KiB, as soon as that is known.
     """
-    headers = dict(scope["headers"])
-    content_type, length = headers.get(b"content-type"), headers.get(b"content-length")
-    if content_type is not None and not _JSON.fullmatch(content_type):
-        raise BadRequest(415, "Unsupported media type", {"Content-Type": "Content-Type must be application/json"})
-    if length is not None:
-        if not _LENGTH.fullmatch(length):
-            raise BadRequest(400, "Validation failed", {"Content-Length": "Content-Length must be a number of bytes"})
-        if int(length) > MAX_BODY:
-            raise _too_large()
+    _check_head(dict(scope["headers"]))
     body: bytes = b""
     while True:
         message = await receive()
@@ -41,6 +33,26 @@ async def read_json_body(scope: Scope, receive: Receive) -> bytes:
             raise _too_large()
         if not message.get("more_body", False):
             return body
+
+
+def _check_head(headers: Mapping[bytes, bytes]) -> None:
+    content_type, length = headers.get(b"content-type"), headers.get(b"content-length")
+    if content_type is not None and not _JSON.fullmatch(content_type):
+        raise _unsupported("Content-Type", "must be application/json")
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise _unsupported("Content-Encoding", "must be left out: send the body as it is, not compressed")
+    if headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+        raise _unsupported("Transfer-Encoding", "must be chunked alone: send the body as it is, not compressed")
+    if length is None:
+        return
+    if not _LENGTH.fullmatch(length):
+        raise BadRequest(400, "Validation failed", {"Content-Length": "Content-Length must be a number of bytes"})
+    if int(length) > MAX_BODY:
+        raise _too_large()
+
+
+def _unsupported(header: str, rule: str) -> BadRequest:
+    return BadRequest(415, "Unsupported media type", {header: f"{header} {rule}"})
 
 
 def _too_large() -> BadRequest:

@@ -132,11 +132,12 @@ def internal_error(method: str, path: str, error: Exception) -> Response:
 
 def _methods_of(request: Request) -> str:
     """Every method that the path has; Starlette itself names those of the path's first route only."""
-    return ", ".join(
+    methods = [
         method
-        for method in ("GET", "HEAD", "POST", "PUT")
+        for method in ("GET", "POST", "PUT")
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
-    )
+    ]
+    return ", ".join(["GET", "HEAD", *methods[1:]] if "GET" in methods else methods)
 
 
 def install_error_handlers(app: FastAPI, table: ErrorTable) -> None:

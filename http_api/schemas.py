@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field
 
 from shared_kernel.money import Money
-from shared_kernel.product import MAX_TEXT, is_printable_text
+from shared_kernel.product import MAX_TEXT, is_addressable, is_printable_text
 
 
 def _printable(text: str) -> str:
@@ -22,6 +22,15 @@ Printable = Annotated[
     ),
     AfterValidator(_printable),
 ]
+
+
+def _addressable(text: str) -> str:
+    if not is_addressable(text):
+        raise ValueError("must be neither . nor .., which no URL can name")
+    return text
+
+
+ProductName = Annotated[Printable, AfterValidator(_addressable)]
 
 
 class MoneyView(BaseModel):
@@ -50,7 +59,7 @@ _DESCRIPTIONS = {
     404: "There is no such thing",
     409: "Its state does not allow it",
     413: "The body is larger than 64 KiB",
-    415: "The body is not application/json",
+    415: "The body is not application/json, or is compressed",
     503: "Too busy, or the database is away: try again after Retry-After",
 }
 

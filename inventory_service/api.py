@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query, Response
-from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
 from http_api.application import HttpPart
 from http_api.body_limit import JsonBodyRoute
 from http_api.cursor import decode_cursor, encode_cursor
 from http_api.errors import Answer, ErrorTable
 from http_api.health import HealthChecks
-from http_api.schemas import MoneyView, Printable, documented
+from http_api.request_line import decoded_name
+from http_api.schemas import MoneyView, ProductName, documented
 from inventory_service.application import FindProducts, ProductNotFound, PutProduct
 from inventory_service.domain import MAX_ON_HAND, MAX_PRICE_MINOR, OnHandBelowReserved, Product
 from shared_kernel.money import InvalidMoney, Money
-from shared_kernel.product import ProductId
+from shared_kernel.product import ProductId, is_printable_text
 
 TITLE = "Inventory service"
 ERRORS: ErrorTable = {
@@ -27,7 +28,17 @@ ERRORS: ErrorTable = {
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
-ProductIdPath = Annotated[Printable, Path(description="The product, by the name that the catalogue gives it")]
+ProductIdPath = Annotated[
+    ProductName, BeforeValidator(decoded_name), Path(description="The product, by the name that the catalogue gives it")
+]
+
+
+def _place(cursor: bytes) -> ProductId:
+    """Where a page ended. Raises ValueError for bytes that no product is named by."""
+    name = cursor.decode()
+    if not is_printable_text(name):
+        raise ValueError(name)
+    return ProductId(name)
 
 
 def _currency(text: str) -> str:
@@ -121,7 +132,7 @@ def add_product_routes(app: FastAPI, use_cases: InventoryUseCases) -> None:
     )
     async def put_product(productId: ProductIdPath, product: ProductInput, response: Response) -> ProductView:  # noqa: N803
         price = Money.of(product.price.amount, product.price.currency)
-        stored, is_new = await use_cases.put(ProductId(productId), price=price, on_hand=product.onHand)
+        stored, is_new = await use_cases.put(ProductId.of(productId), price=price, on_hand=product.onHand)
         if is_new:
             response.status_code = 201
         return product_view(stored)
@@ -135,7 +146,7 @@ def add_product_routes(app: FastAPI, use_cases: InventoryUseCases) -> None:
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=512)] = None,
     ) -> ProductList:
-        after = decode_cursor(cursor, lambda place: ProductId(place.decode())) if cursor is not None else None
+        after = decode_cursor(cursor, _place) if cursor is not None else None
         page = await use_cases.find.page(after=after, limit=limit)
         return ProductList(
             products=[product_view(product) for product in page.products],

@@ -1,8 +1,6 @@
 """Commands from the topic `inventory-commands`: what is read of each, and the use case that handles it."""
 
-from typing import Annotated
-
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from inventory_service.application import ReleaseStock, ReserveStock, ShipStock
 from inventory_service.domain import AlreadyShipped, NothingToShip
@@ -14,14 +12,10 @@ from shared_kernel.product import MAX_QUANTITY, ProductId
 TOPIC = "inventory-commands"
 
 
-def _product_id(text: str) -> str:
-    return ProductId(text).value
-
-
 class WantedItem(BaseModel):
     """So many pieces of a product."""
 
-    productId: Annotated[str, AfterValidator(_product_id)]  # noqa: N815  the names on the wire
+    productId: str  # noqa: N815  the names on the wire
     quantity: int = Field(ge=1, le=MAX_QUANTITY, strict=True)
 
 

@@ -63,8 +63,8 @@ def _parse(body: bytes, key: str | None) -> OrderRequest:
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False)) from None
     return OrderRequest(
-        lines=tuple(OrderLine(ProductId(item.productId), Quantity(item.quantity)) for item in request.items),
-        customer_id=CustomerId(request.customerId) if request.customerId is not None else None,
+        lines=tuple(OrderLine(ProductId.of(item.productId), Quantity.of(item.quantity)) for item in request.items),
+        customer_id=CustomerId.of(request.customerId) if request.customerId is not None else None,
         idempotency_key=key,
     )
 

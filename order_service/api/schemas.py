@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from http_api.schemas import MoneyView, Printable, money_view
+from http_api.schemas import MoneyView, Printable, ProductName, money_view
 from order_service.domain.order import MAX_LINES, Order
 from order_service.domain.order_status import OrderStatus, PaymentStatus, StockStatus
 from shared_kernel.product import MAX_QUANTITY
@@ -15,7 +15,7 @@ from shared_kernel.product import MAX_QUANTITY
 class Item(BaseModel):
     """One product and how many of it."""
 
-    productId: Printable = Field(examples=["p1"])  # noqa: N815  the names on the wire
+    productId: ProductName = Field(examples=["p1"])  # noqa: N815  the names on the wire
     quantity: int = Field(ge=1, le=MAX_QUANTITY, strict=True, examples=[2])
 
 

@@ -59,13 +59,16 @@ class OrderId:
 
 @dataclass(frozen=True, slots=True)
 class CustomerId:
-    """Who ordered, by the name the client gave: 1 to 64 printable characters. Raises InvalidOrder."""
+    """Who ordered, by the name the client gave: 1 to 64 printable characters."""
 
     value: str
 
-    def __post_init__(self) -> None:
-        if not is_printable_text(self.value):
-            raise InvalidOrder(f"a customer id is 1 to 64 printable characters, not {self.value!r}")
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """The customer that somebody names. Raises InvalidOrder."""
+        if not is_printable_text(text):
+            raise InvalidOrder(f"a customer id is 1 to 64 printable characters, not {text!r}")
+        return cls(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from order_service.domain.fulfilment import (
 )
 from order_service.domain.order import InvalidOrder, OrderId
 from shared_kernel.money import CurrencyMismatch
-from shared_kernel.product import InvalidProduct, ProductId
+from shared_kernel.product import ProductId
 from shared_kernel.reason import reason_of
 
 INVENTORY_TOPIC = "inventory-events"
@@ -92,5 +92,5 @@ def _handler(fulfil: FulfilOrder, model: type[Body], meaning: Callable[[Body], H
 async def _handle(fulfil: FulfilOrder, body: Body, meaning: Callable[[Body], Happening]) -> None:
     try:
         await fulfil(OrderId(body.orderId), meaning(body), body.claim)
-    except (OrderNotFound, InvalidOrder, InvalidProduct, CurrencyMismatch) as error:
+    except (OrderNotFound, InvalidOrder, CurrencyMismatch) as error:
         raise Rejected(str(error)) from error

@@ -109,7 +109,7 @@ async def test_without_its_database_the_service_runs_and_says_503(
     assert "hunter2" not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/", "/order", "/orders/1/2/3", "/redoc", "/orders/%2e%2e/cancel/x", "/ORDERS"])
+@pytest.mark.parametrize("path", ["/order", "/orders/1/2/3", "/redoc", "/orders/%2e%2e/cancel/x", "/ORDERS"])
 async def test_a_path_that_is_not_there_is_a_404(memory_api: httpx.AsyncClient, path: str) -> None:
     for method in ("GET", "POST", "DELETE"):
         assert_error(await memory_api.request(method, path), 404, "Not Found", {})
@@ -118,12 +118,12 @@ async def test_a_path_that_is_not_there_is_a_404(memory_api: httpx.AsyncClient, 
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/orders", {"GET", "POST"}),
-        (f"/orders/{MISSING}", {"GET"}),
+        ("/orders", {"GET", "HEAD", "POST"}),
+        (f"/orders/{MISSING}", {"GET", "HEAD"}),
         (f"/orders/{MISSING}/cancel", {"POST"}),
         (f"/orders/{MISSING}/complete", {"POST"}),
-        ("/health/live", {"GET"}),
-        ("/metrics", {"GET"}),
+        ("/health/live", {"GET", "HEAD"}),
+        ("/metrics", {"GET", "HEAD"}),
     ],
 )
 async def test_a_method_that_a_path_does_not_have_is_a_405_that_names_those_it_has(

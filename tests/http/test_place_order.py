@@ -1,5 +1,6 @@
 """POST /orders: what is answered, what is stored, and which bytes are taken for an order."""
 
+import gzip
 import json
 import re
 from collections.abc import AsyncIterator
@@ -115,6 +116,30 @@ async def test_another_content_type_is_refused(memory_api: httpx.AsyncClient, co
     answer = await memory_api.post("/orders", content=BODY, headers=headers)
 
     assert_error(answer, 415, "Unsupported media type", {"Content-Type": "Content-Type must be application/json"})
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "br", "zstd", "aws-chunked", "identity, gzip"])
+async def test_a_compressed_body_is_refused_with_a_sentence_that_names_the_header(
+    memory_api: httpx.AsyncClient, encoding: str
+) -> None:
+    answer = await memory_api.post("/orders", content=gzip.compress(BODY), headers={"Content-Encoding": encoding})
+
+    sentence = "Content-Encoding must be left out: send the body as it is, not compressed"
+    assert_error(answer, 415, "Unsupported media type", {"Content-Encoding": sentence})
+
+
+async def test_a_body_that_is_compressed_on_its_way_is_refused_likewise(memory_api: httpx.AsyncClient) -> None:
+    headers = {"Transfer-Encoding": "gzip, chunked"}
+    answer = await memory_api.post("/orders", content=_in_chunks(gzip.compress(BODY)), headers=headers)
+
+    sentence = "Transfer-Encoding must be chunked alone: send the body as it is, not compressed"
+    assert_error(answer, 415, "Unsupported media type", {"Transfer-Encoding": sentence})
+
+
+async def test_a_body_that_is_said_not_to_be_compressed_is_read(memory_api: httpx.AsyncClient) -> None:
+    answer = await memory_api.post("/orders", content=BODY, headers={"Content-Encoding": "identity"})
+
+    assert answer.status_code == 201
 
 
 async def _in_chunks(body: bytes, size: int = 1000) -> AsyncIterator[bytes]:

@@ -3,15 +3,18 @@
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
 import pytest_asyncio
+from pydantic import TypeAdapter, ValidationError
 from uuid_utils.compat import uuid7
 
 from http_api.application import http_application
 from http_api.body_limit import MAX_BODY
 from http_api.health import Health, HealthChecks
+from http_api.schemas import ProductName
 from inventory_service.api import InventoryUseCases, inventory_http
 from inventory_service.application import FindProducts, PutProduct, StockStore
 from inventory_service.infrastructure.memory import MemoryStock
@@ -95,6 +98,74 @@ async def test_stock_below_what_is_reserved_is_a_conflict_that_names_the_field(
     sentence = "onHand cannot be 3: 4 of product p1 are reserved for orders"
     assert_error(answer, 409, "Conflict", {"onHand": sentence})
     assert (await api.get("/products/p1")).json() == _view("p1", 10, 4)
+
+
+NAMES = [
+    "kg/s",
+    "/",
+    "a/",
+    "/a",
+    "a//b",
+    "a/../b",
+    "p1/price",
+    "...",
+    ". ",
+    "50%",
+    "50%2F",
+    "%2e%2e",
+    "%",
+    "a?b",
+    "a#b",
+    "a&b=c;d",
+    "a+b",
+    "a b",
+    " a ",
+    "a\\b",
+    "[1]",
+    "~",
+    "'\"<>",
+    "\u00e9",
+    "e\u0301",
+    "\U0001fadd",
+    "x" * 64,
+    "日本",
+]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+async def test_whatever_can_be_ordered_can_be_put_on_sale_under_its_own_name(
+    memory_api: httpx.AsyncClient, name: str
+) -> None:
+    assert TypeAdapter(ProductName).validate_python(name) == name, "orders take it"
+    path = f"/products/{quote(name, safe='')}"
+
+    put = await memory_api.put(path, json=PRODUCT)
+    listed = await memory_api.get("/products")
+
+    assert (put.status_code, put.json()["productId"]) == (201, name)
+    assert (await memory_api.get(path)).json() == put.json()
+    assert (await memory_api.get(f"{path}/")).json() == put.json()
+    assert [product["productId"] for product in listed.json()["products"]] == [name]
+
+
+async def test_names_that_look_alike_are_different_products(memory_api: httpx.AsyncClient) -> None:
+    for name in NAMES:
+        assert (await memory_api.put(f"/products/{quote(name, safe='')}", json=PRODUCT)).status_code == 201
+
+
+@pytest.mark.parametrize("name", ["%2E", "%2e%2E"])
+async def test_a_name_that_no_url_can_carry_is_neither_ordered_nor_sold(
+    memory_api: httpx.AsyncClient, name: str
+) -> None:
+    # As bytes on the wire: clients take such a segment out.
+    target = httpx.URL("http://inventory/").copy_with(raw_path=f"/products/{name}".encode())
+
+    answer = await memory_api.put(target, json=PRODUCT)
+
+    sentence = "productId must be neither . nor .., which no URL can name"
+    assert_error(answer, 400, "Validation failed", {"productId": sentence})
+    with pytest.raises(ValidationError, match="which no URL can name"):
+        TypeAdapter(ProductName).validate_python(unquote(name))
 
 
 async def test_a_product_that_is_not_there_is_named(api: httpx.AsyncClient) -> None:
@@ -325,7 +396,7 @@ async def test_another_method_is_told_those_that_there_are(memory_api: httpx.Asy
     answer = await memory_api.delete("/products/p1")
 
     assert_error(answer, 405)
-    assert answer.headers["allow"] == "GET, PUT"
+    assert answer.headers["allow"] == "GET, HEAD, PUT"
 
 
 class _Away(MemoryStock):

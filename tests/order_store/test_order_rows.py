@@ -81,6 +81,21 @@ async def test_an_order_comes_back_as_it_went_in(store: StoreUnderTest, life: tu
     assert order.id in [listed.id for listed in await store.orders.newest(status=order.status, before=None, limit=1)]
 
 
+ODD = ["\U0001fadd", "\u200b", ".", "..", "\U000e0fff", "a\nb"]
+"""Names that another release, or another Python, may have let an order have."""
+
+
+@pytest.mark.parametrize("name", ODD, ids=ascii)
+async def test_what_was_storable_once_is_read_for_ever(store: StoreUnderTest, name: str) -> None:
+    placed = placed_order(line(name, MAX_QUANTITY + 1), customer_id=name)
+    order = await store.created(placed)
+    rejected = led(order, StockRejected(f"product {name} is not in the catalogue"))
+    assert await store.update(rejected, 1) == Committed()
+
+    assert await store.orders.find(order.id) == stored(rejected)
+    assert list(await store.orders.newest(status=None, before=None, limit=10)) == [stored(rejected)]
+
+
 async def _overdue_for(store: StoreUnderTest, *ages: float) -> list[OrderId]:
     """Orders whose deadlines passed so many seconds ago."""
     placed = [replace(placed_order(), patience=timedelta(seconds=-age)) for age in ages]

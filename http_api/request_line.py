@@ -1,0 +1,59 @@
+"""The method and the path of a request, in the form that routes are matched by.
+
+Routes match paths whose escapes are decoded, and then a slash within a name (`kg%2Fs`) is one more separator. So a path
+with escapes is matched with its `/` and `%` still escaped, a segment at a time; `PathName` decodes a name.
+"""
+
+from http import HTTPStatus
+from urllib.parse import unquote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from http_api.errors import error_response
+
+_NOT_UTF_8 = "the path must be UTF-8, with every other character percent-encoded"
+
+
+class RequestLine:
+    """An ASGI middleware. `/orders/` is `/orders`, and HEAD is answered like GET, without a body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw = scope.get("raw_path") or b""
+        if b"%" in raw or raw.endswith(b"/"):
+            try:
+                scope["path"] = _matched(raw.decode())
+            except UnicodeDecodeError:
+                refused = error_response(HTTPStatus.BAD_REQUEST, "Validation failed", {"path": _NOT_UTF_8})
+                await refused(scope, receive, send)
+                return
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            await self._head(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        as_get = {**scope, "method": "GET"}
+        try:
+            await self._app(as_get, receive, send_head)
+        finally:
+            if "route" in as_get:
+                scope["route"] = as_get["route"]  # what the metrics count by
+
+
+def _matched(raw: str) -> str:
+    segments = (unquote(segment, errors="strict") for segment in raw.split("/"))
+    path = "/".join(segment.replace("%", "%25").replace("/", "%2F") for segment in segments)
+    return path.removesuffix("/") or "/"
+
+
+def decoded_name(segment: str) -> str:
+    """The name that a segment of a matched path stands for."""
+    return unquote(segment)
