@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin.config_resource import ConfigResourceType
 from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
@@ -17,6 +17,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
+from aiokafka.protocol.admin import DescribeConfigsRequest
 
 from messaging.kafka.client import client_options
 from messaging.kafka.settings import KafkaSettings
@@ -104,7 +105,7 @@ async def describe(admin: Any, names: Sequence[str]) -> dict[str, DescribedTopic
     One that was made a moment ago is waited for. Raises KafkaError."""
     metadata = await _metadata(admin, names)
     there = [topic for topic in metadata if topic["error_code"] not in (_NOT_THERE, _NOT_OURS)]
-    configs = await _configs(admin, [topic["topic"] for topic in there])
+    configs = await settings_of(admin._client, [topic["topic"] for topic in there])  # noqa: SLF001
     described: dict[str, DescribedTopic | None] = {
         topic["topic"]: None for topic in metadata if topic["error_code"] == _NOT_THERE
     }
@@ -133,12 +134,17 @@ async def _metadata(admin: Any, names: Sequence[str]) -> Sequence[Mapping[str, A
     return metadata
 
 
-async def _configs(admin: Any, names: Sequence[str]) -> dict[str, dict[str, str]]:
+async def settings_of(
+    client: Any, names: Sequence[str], settings: Sequence[str] | None = None
+) -> dict[str, dict[str, str] | None]:
+    """The settings of topics, all of them unless some are named. None for a topic whose settings may not be looked at,
+    and nothing for one that is not there. Raises KafkaError."""
     if not names:
         return {}
-    (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    resources = [(ConfigResourceType.TOPIC, name, settings) for name in names]
+    response = await client.send(client.get_random_node(), DescribeConfigsRequest(resources, include_synonyms=False))
     return {
-        name: {entry[0]: entry[1] for entry in entries}
+        name: None if error else {entry[0]: entry[1] for entry in entries}
         for error, _, _, name, entries in response.resources
-        if error == 0
+        if error != _NOT_THERE
     }

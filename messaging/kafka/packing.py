@@ -10,12 +10,19 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from messaging.kafka.admin import describe, open_admin
-from messaging.kafka.settings import KafkaSettings
+from messaging.kafka.admin import settings_of
+from messaging.kafka.settings import Compression, KafkaSettings
 from messaging.ports.message import Message
 
 LARGEST_BATCH = 512 * 1024
-_NOT_COMPRESSED = 0
+_CODECS = {  # as Kafka's record format numbers them
+    Compression.NONE: 0,
+    Compression.GZIP: 1,
+    Compression.SNAPPY: 2,
+    Compression.LZ4: 3,
+    Compression.ZSTD: 4,
+}
+_SIZE = "max.message.bytes"
 
 log = structlog.get_logger("kafka")
 
@@ -26,7 +33,8 @@ class Target:
 
     name: str
     partitions: int
-    largest_batch: int
+    largest_batch: int  # before it is compressed
+    codec: int = _CODECS[Compression.NONE]
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -47,7 +55,7 @@ def pack(messages: Sequence[Message], targets: Mapping[str, Target]) -> list[tup
         headers = [(name, value.encode()) for name, value in message.headers.items()]
         records = open_batches.get(partition)
         if records is None or records.append(timestamp=None, key=key, value=message.value, headers=headers) is None:
-            records = open_batches[partition] = BatchBuilder(target.largest_batch, _NOT_COMPRESSED, is_transactional=1)
+            records = open_batches[partition] = BatchBuilder(target.largest_batch, target.codec, is_transactional=1)
             packed.append((partition, records))
             records.append(timestamp=None, key=key, value=message.value, headers=headers)
             if records.size() > target.largest_batch:
@@ -60,19 +68,20 @@ def pack(messages: Sequence[Message], targets: Mapping[str, Target]) -> list[tup
     return packed
 
 
-async def find_targets(settings: KafkaSettings, topics: Collection[str], known: dict[str, int]) -> dict[str, Target]:
-    """What the broker says of the topics. `known` are the numbers of partitions that topics had when this process first
-    saw them: keys keep their partitions, and so their order, until it ends. Raises KafkaError."""
-    async with open_admin(settings) as admin:
-        found = await describe(admin, [settings.prefix + topic for topic in topics])
+async def find_targets(
+    producer: Any, settings: KafkaSettings, topics: Collection[str], known: dict[str, int]
+) -> dict[str, Target]:
+    """What a producer learns of its topics. `known` are the numbers of partitions that topics had when this
+    process first saw them: keys keep their partitions, and so their order, until it ends. Raises KafkaError."""
+    names = {topic: settings.prefix + topic for topic in topics}
+    sizes = await settings_of(producer.client, list(names.values()), [_SIZE])
     targets: dict[str, Target] = {}
-    for topic in topics:
-        described = found.get(name := settings.prefix + topic)
-        if described is None:
-            raise KafkaError(f"topic {name} is not there, or this user may not look at it: oms topics create")
-        partitions = known.setdefault(topic, described.partitions)
-        if partitions != described.partitions:
-            log.warning("a topic's partitions have changed", topic=name, before=partitions, now=described.partitions)
-        largest = min(LARGEST_BATCH, described.number("max.message.bytes") or LARGEST_BATCH)
-        targets[topic] = Target(name, partitions, largest)
+    for topic, name in names.items():
+        if name not in sizes:
+            raise KafkaError(f"topic {name} is not there: oms topics create")
+        now = len(await producer.partitions_for(name))
+        if (partitions := known.setdefault(topic, now)) != now:
+            log.warning("a topic's partitions have changed", topic=name, before=partitions, now=now)
+        largest = int((sizes[name] or {}).get(_SIZE, LARGEST_BATCH))
+        targets[topic] = Target(name, partitions, min(LARGEST_BATCH, largest), _CODECS[settings.compression])
     return targets

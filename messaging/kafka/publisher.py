@@ -140,7 +140,7 @@ class KafkaPublisher:
     async def _targets_of(self, messages: Sequence[Message]) -> Mapping[str, Target]:
         """Asked for once, while this publisher lasts: whatever a topic takes less by then fails, and ends it."""
         if unknown := {message.topic for message in messages} - self._targets.keys():
-            self._targets |= await find_targets(self._settings, unknown, self._partitions)
+            self._targets |= await find_targets(self._producer, self._settings, unknown, self._partitions)
         return self._targets
 
 

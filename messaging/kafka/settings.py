@@ -28,6 +28,16 @@ class SaslMechanism(Choice):
     SCRAM_SHA_512 = "SCRAM-SHA-512"
 
 
+class Compression(Choice):
+    """What Kafka clients call compression.type."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    SNAPPY = "snappy"
+    LZ4 = "lz4"
+    ZSTD = "zstd"
+
+
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+)(:\d{1,5})?")
 
 
@@ -52,6 +62,8 @@ class KafkaSettings(BaseSettings):
     ssl_keyfile: Path | None = None
     prefix: str = Field("", max_length=64, pattern=r"^[a-zA-Z0-9._-]*$")
     """What the names of topics, groups and transactions begin with, so that installations can share a cluster."""
+    compression: Compression = Compression.ZSTD
+    """Of what relays send. Consumers read all of them."""
     session_timeout_seconds: float = Field(10.0, ge=6, le=300)
     """How long the partitions of a consumer that was killed wait for another."""
 

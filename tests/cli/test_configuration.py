@@ -53,6 +53,7 @@ WRONG = [
         "needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
     ),
     ({"KAFKA_PREFIX": "a b"}, "KAFKA_PREFIX", "a b"),
+    ({"KAFKA_COMPRESSION": "rar"}, "KAFKA_COMPRESSION", "rar"),
     ({"KAFKA_SESSION_TIMEOUT_SECONDS": "1"}, "KAFKA_SESSION_TIMEOUT_SECONDS", "1"),
     ({"STEP_TIMEOUT_SECONDS": "0"}, "STEP_TIMEOUT_SECONDS", "0"),
     ({"LOG_FORMAT": "xml"}, "LOG_FORMAT", "xml"),

@@ -13,11 +13,13 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewPartitions
 from aiokafka.errors import KafkaError
+from aiokafka.record.default_records import DefaultRecordBatch
 from structlog.testing import capture_logs
 
 from messaging.kafka.admin import open_admin
+from messaging.kafka.packing import pack
 from messaging.kafka.publisher import KafkaPublisher, open_kafka_publisher
-from messaging.kafka.settings import KafkaSettings
+from messaging.kafka.settings import Compression, KafkaSettings
 from messaging.kafka.topics import positions_of
 from messaging.ports.event_publisher import EventPublisher
 from messaging.ports.message import Message
@@ -188,6 +190,26 @@ async def test_batches_are_split_to_what_the_topic_takes(kafka: KafkaSettings) -
         assert [event_id for of, event_id in arrived if of == str(key)] == [
             each.event_id for each in messages if each.key == str(key)
         ]
+
+
+@pytest.mark.parametrize("compression", Compression)
+async def test_messages_are_compressed_as_the_configuration_says(
+    far_side: FarSide, kafka: KafkaSettings, compression: Compression
+) -> None:
+    settings = kafka.model_copy(update={"compression": compression})
+    messages = _messages(far_side, 50)
+    async with open_kafka_publisher(settings, far_side.service, 0) as publisher:
+        await publisher.publish(batch_of(messages))
+        (target,) = (await publisher._targets_of(messages)).values()  # type: ignore[attr-defined]
+
+    assert [event_id for _, event_id in await far_side.arrived(50)] == _ids(messages)
+    ((_, packed),) = pack(messages, {far_side.topic: target})
+    batch = DefaultRecordBatch(bytes(packed._build()))
+    assert ["none", "gzip", "snappy", "lz4", "zstd"][batch.compression_type] == compression
+
+
+def test_messages_are_compressed_with_zstd_unless_the_configuration_says_otherwise() -> None:
+    assert KafkaSettings().compression is Compression.ZSTD
 
 
 async def test_a_message_that_is_too_large_for_its_topic_is_named_with_what_to_do(kafka: KafkaSettings) -> None:
