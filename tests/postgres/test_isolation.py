@@ -1,6 +1,7 @@
 """Clients who read a lot take no session away from readiness, from consumers or from each other's turn."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 import asyncpg
@@ -9,7 +10,7 @@ import pytest
 
 from messaging.postgres.failures import PostgresFailures
 from messaging.postgres.pinned import PINNED
-from messaging.postgres.pool import Pools, open_pools
+from messaging.postgres.pool import SIZE, Pools, open_pools
 from messaging.postgres.session import connect
 from order_service.infrastructure.postgres_orders import _ABOVE_ALL, _NEWEST, _NEWEST_IN
 from tests.http.answers import ORDER, placed
@@ -76,6 +77,13 @@ async def test_a_page_that_takes_too_long_is_ended_by_the_server(
             answer = await api.get("/orders")
 
     assert answer.status_code == 503
+
+
+async def test_when_clients_have_all_their_sessions_the_engine_still_has_its_own(database: str) -> None:
+    async with open_pools(database) as pools, AsyncExitStack() as stack, asyncio.timeout(DEADLINE):
+        for _ in range(SIZE):
+            await stack.enter_async_context(pools.clients.session())
+        assert await pools.engine.fetchval("select 1") == 1
 
 
 @pytest.mark.parametrize(
