@@ -6,8 +6,8 @@ from functools import cached_property
 
 from starlette.types import ASGIApp
 
-from http_api.application import HttpPart, http_application
 from http_api.health import HealthChecks, broker_health
+from http_api.http_application import HttpPart, http_application
 from messaging.engine.relay import Relay
 from messaging.runtime.storage import ServiceStorage
 

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Path, Query, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
-from http_api.application import HttpPart
 from http_api.body_limit import JsonBodyRoute
 from http_api.cursor import decode_cursor, encode_cursor
 from http_api.errors import Answer, ErrorTable
 from http_api.health import HealthChecks
+from http_api.http_application import HttpPart
 from http_api.request_line import decoded_name
 from http_api.schemas import MoneyView, ProductName, documented
 from inventory_service.application import FindProducts, ProductNotFound, PutProduct

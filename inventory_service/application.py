@@ -33,10 +33,14 @@ class StockWrite:
     decide: Decide
 
 
+StockWriteResult: TypeAlias = Committed | Duplicate
+"""What became of a stock write. It never conflicts, because the store decides while it holds the locks."""
+
+
 class StockStore(Protocol):
     """Where products and reservations live. Every method raises StoreUnavailable when the store does not answer."""
 
-    async def commit(self, write: StockWrite) -> Committed | Duplicate:
+    async def commit(self, write: StockWrite) -> StockWriteResult:
         """Decide while nobody else can change what the decision rests on, and store what comes of it, its events and
         the claim, all or nothing. A claim that was taken before changes nothing.
 

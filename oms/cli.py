@@ -7,7 +7,7 @@ import typer
 
 from messaging.kafka.settings import KafkaSettings
 from messaging.runtime import database as service_database
-from messaging.runtime.database_words import in_words
+from messaging.runtime.database_unusable import as_database_unusable
 from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role
 from oms import load as load_test
@@ -104,7 +104,7 @@ def migrate(
             if url == "memory":
                 typer.echo(f"{one.name.upper()}_DATABASE_URL=memory has no schema to migrate", err=True)
                 continue
-            with in_words(one):
+            with as_database_unusable(one):
                 dsn = await service_database.resolve(url, its_settings.data_dir, one.database_name)
                 await service_database.migrate(dsn, one.migrations)
             typer.echo(f"{one.name}: the schema is up to date")

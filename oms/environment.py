@@ -13,7 +13,7 @@ from messaging.engine.background import WorkEnded
 from messaging.kafka.admin import KafkaRefused
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.changes import StoreUnavailable
-from messaging.runtime.database_words import DatabaseUnusable
+from messaging.runtime.database_unusable import DatabaseUnusable
 from messaging.runtime.embedded_postgres import EmbeddedPostgresUnavailable
 from oms.logs import LogFormat, configure_logs, log_for_us
 from oms.process import CannotListen, run_to_the_end

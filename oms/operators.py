@@ -18,7 +18,7 @@ from messaging.brokerless.in_process import InProcessBroker
 from messaging.postgres.failures import Kept, PostgresFailures
 from messaging.postgres.pool import open_pool
 from messaging.runtime import database as service_database
-from messaging.runtime.database_words import in_words
+from messaging.runtime.database_unusable import as_database_unusable
 from messaging.runtime.service import Service
 from messaging.runtime.settings import Role, ServiceSettings
 from oms.environment import CannotDo, LogLevel, read_settings, run
@@ -55,7 +55,7 @@ async def _orders() -> AsyncIterator[OrderService]:
     (settings,) = read_settings(OrderSettings, log_level=LogLevel.CRITICAL)
     # By its address an embedded database is one that is there: nothing is made or migrated for a command that looks.
     there = {"order_database_url": await _database(ORDER, settings)}
-    with in_words(ORDER):
+    with as_database_unusable(ORDER):
         async with order_service(
             settings.model_copy(update=there), InProcessBroker(), frozenset({Role.API})
         ) as running_service:
@@ -66,7 +66,7 @@ async def _orders() -> AsyncIterator[OrderService]:
 async def _failures(service: Service) -> AsyncIterator[PostgresFailures]:
     (settings,) = read_settings(service.settings, log_level=LogLevel.CRITICAL)
     dsn = await _database(service, settings)
-    with in_words(service):
+    with as_database_unusable(service):
         async with open_pool(dsn) as pool:
             yield PostgresFailures(pool)
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
-from http_api.application import http_application
+from http_api.http_application import http_application
 from http_api.running_service import RunningService
 from messaging.brokerless.in_process import InProcessBroker
 from messaging.engine.background import every, running
-from messaging.kafka.admin import in_a_sentence
+from messaging.kafka.admin import as_kafka_refused
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
 from messaging.kafka.unstable import unstable_records_counted
@@ -75,7 +75,7 @@ async def run_all(
     async with AsyncExitStack() as stack:
         stack.enter_context(stopping_within_bounds())
         if kind is PublisherKind.KAFKA:
-            with in_a_sentence(kafka):
+            with as_kafka_refused(kafka):
                 await create_topics(kafka, TOPICS)
             await require_topics(kafka)
             await stack.enter_async_context(unstable_records_counted(kafka, [topic.name for topic in TOPICS]))

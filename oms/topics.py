@@ -10,7 +10,7 @@ import structlog
 import typer
 
 from messaging.engine.background import running
-from messaging.kafka.admin import KafkaRefused, in_a_sentence
+from messaging.kafka.admin import KafkaRefused, as_kafka_refused
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topic_check import problems_with
 from messaging.kafka.topics import create_topics
@@ -34,7 +34,7 @@ def topics_create(
     kafka, *_ = read_settings(KafkaSettings, *(service.settings for service in SERVICES.values()))
 
     async def main() -> None:
-        with in_a_sentence(kafka):
+        with as_kafka_refused(kafka):
             created = await create_topics(kafka, TOPICS, replication=replication)
         for topic in TOPICS:
             typer.echo(f"{topic.name}: {'created' if topic.name in created else 'was there already'}")
@@ -53,7 +53,7 @@ def events_tail(
     (kafka,) = read_settings(KafkaSettings)
 
     async def main() -> None:
-        with in_a_sentence(kafka):
+        with as_kafka_refused(kafka):
             await tail(kafka, topic, from_beginning=from_beginning, count=count)
 
     run(main())
@@ -61,7 +61,7 @@ def events_tail(
 
 async def require_topics(kafka: KafkaSettings) -> None:
     """Raises CannotDo with a sentence for each thing that is wrong, and KafkaRefused when no broker answers."""
-    with in_a_sentence(kafka):
+    with as_kafka_refused(kafka):
         problems = await problems_with(kafka, TOPICS, timedelta(days=KEEP_DAYS))
     if problems:
         raise CannotDo("\n".join(problems))

@@ -7,9 +7,9 @@ from uuid import UUID
 from fastapi import FastAPI, Path
 from pydantic import BaseModel, Field
 
-from http_api.application import HttpPart
 from http_api.errors import Answer, ErrorTable
 from http_api.health import HealthChecks
+from http_api.http_application import HttpPart
 from http_api.schemas import MoneyView, documented, money_view
 from messaging.engine.correlation import ORDER_ID
 from payment_service.application import FindPayment, PaymentNotFound

@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
-from messaging.ports.changes import Changes, InboxClaim, StoreOverloaded, StoreUnavailable
-from messaging.ports.changes import Outcome as CommitOutcome
+from messaging.ports.changes import Changes, CommitResult, InboxClaim, StoreOverloaded, StoreUnavailable
 from messaging.ports.commit import Contention, decide_then_commit
 from payment_service.domain import Call, Moment, Payment, PaymentEvent, Step
 from shared_kernel.money import Money
@@ -32,7 +31,8 @@ NewId: TypeAlias = Callable[[], UUID]
 
 PaymentChanges: TypeAlias = Changes[Payment, PaymentEvent]
 Decide: TypeAlias = Callable[[Payment | None, Moment], Step | None]
-Outcome: TypeAlias = Callable[[Payment, Moment], Step | None]
+RecordAnswer: TypeAlias = Callable[[Payment, Moment], Step | None]
+"""The step that records what the gateway answered, or None when the payment already has that answer."""
 
 log = logging.getLogger("cashier")
 
@@ -53,7 +53,7 @@ class PaymentStore(Protocol):
     """Where payments live. When a call is due is set and compared by the store's own clock, which is one for all
     instances. Every method raises StoreUnavailable when the store does not answer."""
 
-    async def commit(self, changes: PaymentChanges) -> CommitOutcome:
+    async def commit(self, changes: PaymentChanges) -> CommitResult:
         """Store a payment, its event and its claim, or nothing of them. Raises StoreOverloaded."""
         ...
 
@@ -186,8 +186,9 @@ class Cashier:
         self._stopping = False
 
     def reserve(self) -> Lease | None:
-        """Keep room for one call, and answer for how long it will be left to us; None when there is no room.
-        What was reserved is to be used by `call`, or given back by `release`."""
+        """Reserve room for one call, and return the lease of that call. None means that there is no room.
+
+        The caller uses the room by `call`, or gives it back by `release`."""
         if self._stopping or self._room <= 0:
             return None
         self._room -= 1
@@ -249,17 +250,17 @@ class Cashier:
         async with self._turn:
             if self._stopping or lease.is_over:
                 return None, lease  # whoever sweeps makes the call
-            outcome = await self._ask(payment)
+            record_answer = await self._ask(payment)
         next_lease = self._new_lease()
         step = await self._steps.take(
             self._steps.expecting(payment, payment.order_id),
-            lambda current, moment: outcome(current, moment) if current else None,
+            lambda current, moment: record_answer(current, moment) if current else None,
             lease=next_lease.length,
         )
         return step, next_lease
 
-    async def _ask(self, payment: Payment) -> Outcome:
-        """Make the call, and answer what it makes of the payment."""
+    async def _ask(self, payment: Payment) -> RecordAnswer:
+        """Make the call, and return the decision that records its answer."""
         call, amount = payment.next_call, payment.amount
         if call is None or amount is None:
             raise ValueError(f"there is no call to make for {payment}")

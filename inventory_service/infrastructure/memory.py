@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from inventory_service.application import StockWrite
+from inventory_service.application import StockWrite, StockWriteResult
 from inventory_service.domain import Product, Reservation
 from inventory_service.infrastructure.event_encoding import encode
 from messaging.memory.outbox import MemoryOutbox
@@ -22,7 +22,7 @@ class MemoryStock:
         self._products: dict[ProductId, Product] = {}
         self.reservations: dict[UUID, Reservation] = {}
 
-    async def commit(self, write: StockWrite) -> Committed | Duplicate:
+    async def commit(self, write: StockWrite) -> StockWriteResult:
         """See StockStore."""
         if write.claim.event_id in self._handled:
             return Duplicate(write.order_id)

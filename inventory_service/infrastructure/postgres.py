@@ -11,16 +11,16 @@ So instances wait for one another and cannot deadlock. (Ordering resources again
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
 
-from inventory_service.application import StockWrite
+from inventory_service.application import StockWrite, StockWriteResult
 from inventory_service.domain import Product, Reservation, ReservationStatus, ReservedLine
 from inventory_service.infrastructure.event_encoding import encode
-from messaging.engine.again import again_when_busy
 from messaging.engine.group_commit import GroupCommitter
+from messaging.engine.retry import retry_when_busy
 from messaging.ports.changes import Committed, Duplicate, StoreBusy
 from messaging.ports.message import Message
 from messaging.postgres.connection import CommitConnection
@@ -28,8 +28,6 @@ from messaging.postgres.outbox import message_columns, notify
 from messaging.postgres.pool import Pools
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
-
-Outcome: TypeAlias = Committed | Duplicate
 
 _PRODUCT = "id, price_minor, currency, on_hand, reserved"
 
@@ -87,7 +85,7 @@ class PostgresStock:
     def __init__(self, dsn: str, pools: Pools, *, connections: int, max_batch: int, max_waiting: int) -> None:
         self._pools = pools
         self._connections = [CommitConnection(dsn) for _ in range(connections)]
-        self._committer = GroupCommitter[StockWrite, Outcome](
+        self._committer = GroupCommitter[StockWrite, StockWriteResult](
             [_StockCommits(connection) for connection in self._connections],
             name="stock",
             max_batch=max_batch,
@@ -99,13 +97,13 @@ class PostgresStock:
         """True when the next write would be refused."""
         return self._committer.is_full
 
-    async def commit(self, write: StockWrite) -> Outcome:
+    async def commit(self, write: StockWrite) -> StockWriteResult:
         """See StockStore."""
         return await self._committer.commit(write)
 
     async def change_product(self, product_id: ProductId, decide: Callable[[Product | None], Product]) -> Product:
         """See StockStore. It locks one row and waits for no other while it does."""
-        return await again_when_busy(partial(self._change_product, product_id, decide))
+        return await retry_when_busy(partial(self._change_product, product_id, decide))
 
     async def _change_product(self, product_id: ProductId, decide: Callable[[Product | None], Product]) -> Product:
         async with self._pools.clients.transaction() as session:
@@ -138,11 +136,11 @@ class _StockCommits:
     def __init__(self, connection: CommitConnection) -> None:
         self._connection = connection
 
-    async def __call__(self, batch: Sequence[StockWrite]) -> Sequence[Outcome]:
+    async def __call__(self, batch: Sequence[StockWrite]) -> Sequence[StockWriteResult]:
         async with self._connection.transaction():
             return await self._commit(batch)
 
-    async def _commit(self, batch: Sequence[StockWrite]) -> Sequence[Outcome]:
+    async def _commit(self, batch: Sequence[StockWrite]) -> Sequence[StockWriteResult]:
         there = await self._claim(batch)
         if not there:
             return [Duplicate(write.order_id) for write in batch]
@@ -151,7 +149,7 @@ class _StockCommits:
         products = await self._lock_products([write for write in batch if write.claim.event_id in free], reservations)
         before = (dict(reservations), dict(products))
         messages: list[Message] = []
-        outcomes: list[Outcome] = []
+        outcomes: list[StockWriteResult] = []
         for write in batch:
             if write.claim.event_id not in free:
                 outcomes.append(Duplicate(write.order_id))

@@ -44,7 +44,7 @@ class Breaker:
         """True while records wait because the whole service fails."""
         return self._is_open or self._doubts > 0
 
-    async def patiently(self, action: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def call(self, action: Callable[[], Awaitable[Answer]]) -> Answer:
         """What `action` answers. A store that is away, overloaded or not fit is nobody's failure: ask again."""
         while True:
             try:

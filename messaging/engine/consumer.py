@@ -71,7 +71,7 @@ class Consumer:
         by_key: dict[str, list[Record]] = {}
         for record in records:
             by_key.setdefault(record.key, []).append(record)
-        parked = await self._breaker.patiently(lambda: self._failures.parked_among(list(by_key)))
+        parked = await self._breaker.call(lambda: self._failures.parked_among(list(by_key)))
         await _all(self._park(by_key[key], "an earlier record of its key is parked", 0) for key in parked)
         await self._handle_keys([waiting for key, waiting in by_key.items() if key not in parked])
 
@@ -84,7 +84,7 @@ class Consumer:
         """
         tried: set[str] = set()
         while True:
-            due = set(await self._breaker.patiently(lambda: self._failures.due(_SWEEP_AT_ONCE))) - tried
+            due = set(await self._breaker.call(lambda: self._failures.due(_SWEEP_AT_ONCE))) - tried
             if not due or not any(await _all(self._resume_key(key) for key in due)):
                 return
             tried |= due
@@ -148,7 +148,7 @@ class Consumer:
     async def _try(self, record: Record) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                await self._breaker.patiently(lambda: self._handle_one(record))
+                await self._breaker.call(lambda: self._handle_one(record))
             except Rejected:
                 raise
             except Exception as error:
@@ -209,13 +209,13 @@ class Consumer:
 
     async def _park(self, records: Sequence[Record], error: str, attempts: int) -> None:
         failures = [Failure(record, error, attempts if record is records[0] else 0) for record in records]
-        await self._breaker.patiently(lambda: self._failures.park(failures))
+        await self._breaker.call(lambda: self._failures.park(failures))
         self._parked.inc(len(records))
         log.warning("key parked", records=len(records), error=error, **_coordinates(records[0]))
 
     async def _bury(self, record: Record, rejection: Rejected, attempts: int = 1, parked_id: int | None = None) -> None:
         failure = Failure(record, str(rejection), attempts)
-        await self._breaker.patiently(lambda: self._failures.bury(failure, parked_id))
+        await self._breaker.call(lambda: self._failures.bury(failure, parked_id))
         self._dead.inc()
         log.error("dead letter", error=str(rejection), **_coordinates(record))
 

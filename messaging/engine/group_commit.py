@@ -13,8 +13,8 @@ from typing import Generic, TypeAlias, TypeVar
 
 import structlog
 
-from messaging.engine.again import again_when_busy
 from messaging.engine.metrics import COMMIT_BATCH_SIZE, COMMIT_SECONDS, COMMIT_WAITING
+from messaging.engine.retry import retry_when_busy
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable
 
 Write = TypeVar("Write")
@@ -131,7 +131,7 @@ class GroupCommitter(Generic[Write, Result]):
     ) -> None:
         started = time.perf_counter()
         try:
-            results = await again_when_busy(lambda: connection([write for write, _ in batch]))
+            results = await retry_when_busy(lambda: connection([write for write, _ in batch]))
         except StoreUnavailable as error:
             for _, answer in batch:
                 _fail(answer, type(error)(str(error)))

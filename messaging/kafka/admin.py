@@ -86,7 +86,7 @@ def _heard() -> Iterator[list[str]]:
 
 
 @contextmanager
-def in_a_sentence(settings: KafkaSettings) -> Iterator[None]:
+def as_kafka_refused(settings: KafkaSettings) -> Iterator[None]:
     """Whatever the brokers, or the way to them, do not allow is raised as KafkaRefused."""
     try:
         yield

@@ -56,7 +56,7 @@ class Conflict:
     """Another version won; nothing of these changes was stored."""
 
 
-Outcome: TypeAlias = Committed | Duplicate | Conflict
+CommitResult: TypeAlias = Committed | Duplicate | Conflict
 
 
 class StoreUnavailable(Exception):

@@ -7,7 +7,7 @@ more; what was decided on stale state never reaches the disk, because the store 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from messaging.ports.changes import Aggregate, Changes, Committed, Conflict, Duplicate, Outcome, Outgoing
+from messaging.ports.changes import Aggregate, Changes, CommitResult, Committed, Conflict, Duplicate, Outgoing
 
 ATTEMPTS = 8
 
@@ -21,7 +21,7 @@ class Contention(Exception):
 async def decide_then_commit(
     load: Callable[[], Awaitable[Loaded]],
     decide: Callable[[Loaded], Changes[Aggregate, Outgoing] | None],
-    commit: Callable[[Changes[Aggregate, Outgoing]], Awaitable[Outcome]],
+    commit: Callable[[Changes[Aggregate, Outgoing]], Awaitable[CommitResult]],
 ) -> Aggregate | Loaded:
     """Answer the aggregate as it stands afterwards. `load` may answer None for one that is not there yet, and `decide`
     says None when there is nothing to change.

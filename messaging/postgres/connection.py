@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from messaging.ports.changes import StoreBusy, StoreUnavailable
-from messaging.postgres.errors import store_errors
+from messaging.postgres.errors import as_store_errors
 from messaging.postgres.session import connect
 
 _GIVE_UP_WITHIN = 2.0
@@ -26,7 +26,7 @@ class CommitConnection:
         """Run one statement in one transaction. Raises StoreBusy and StoreUnfit when nothing was done, and
         StoreUnavailable, whose outcome is unknown."""
         try:
-            with store_errors():
+            with as_store_errors():
                 connection = await self._open()
                 rows: list[Any] = await connection.fetch(statement, *arguments)
                 return rows

@@ -67,7 +67,7 @@ def meaning_of(error: BaseException) -> Meaning | None:
 
 
 @contextmanager
-def store_errors() -> Iterator[None]:
+def as_store_errors() -> Iterator[None]:
     """Raise StoreUnavailable, StoreBusy or StoreUnfit for what is not the fault of the data. Everything else passes
     through."""
     try:

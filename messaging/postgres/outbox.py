@@ -30,8 +30,9 @@ _SHORTEST_POLL = 0.2
 # every batch. The primary key (shard, id) is always the right way in, so the others are closed.
 _RELAY_SETTINGS = {"enable_bitmapscan": "off", "enable_sort": "off"}
 
-# To be part of a commit: `with stored as (… returning id as aggregate_id) , sent as (INSERT_MESSAGES)`.
-# Arguments $1 to $7 are message_columns(…). Rows of aggregates that were not stored are left out.
+# A part of a commit: `with stored as (… returning id), sent as (INSERT_MESSAGES) select …`. `stored` must name the
+# aggregate's id `id`. The arguments $1 to $7 are message_columns(…). Messages of aggregates that were not stored are
+# left out.
 INSERT_MESSAGES = """
     insert into outbox (shard, event_id, topic, key, headers, value)
     select m.shard, m.event_id, m.topic, m.key, m.headers::json, m.value

@@ -7,8 +7,8 @@ from typing import Any
 
 import asyncpg
 
-from messaging.engine.again import again_when_busy
-from messaging.postgres.errors import Meaning, meaning_of, store_errors
+from messaging.engine.retry import retry_when_busy
+from messaging.postgres.errors import Meaning, as_store_errors, meaning_of
 from messaging.postgres.session import connect
 
 SIZE = 4
@@ -34,7 +34,7 @@ class Pool:
                 rows: list[Any] = await session.fetch(statement, *arguments)
                 return rows
 
-        return await again_when_busy(fetch)
+        return await retry_when_busy(fetch)
 
     async def fetchrow(self, statement: str, *arguments: object) -> Any:
         """The first row, or None."""
@@ -53,7 +53,7 @@ class Pool:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Any]:
         """A session for this block. One that can do nothing now is not kept for the next."""
-        with store_errors():
+        with as_store_errors():
             async with self._pool.acquire(timeout=WAIT) as session:
                 try:
                     yield session

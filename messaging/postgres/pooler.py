@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 
 from messaging.ports.changes import StoreUnavailable
-from messaging.postgres.errors import store_errors
+from messaging.postgres.errors import as_store_errors
 
 _SENTENCE = (
     "a pooler in transaction or statement mode stands before the database, and would mix our sessions up: "
@@ -36,7 +36,7 @@ async def refuse_transaction_pooling(connection: Any, open_another: Callable[[],
     differ, and stay what they are.
     """
     try:
-        with store_errors():
+        with as_store_errors():
             if await _backend(connection) == connection.get_server_pid():
                 return
             another = await open_another()

@@ -9,7 +9,7 @@ import structlog
 
 from messaging.ports.changes import StoreUnavailable
 from messaging.ports.store_health import HEALTHY, StoreHealth
-from messaging.postgres.errors import store_errors
+from messaging.postgres.errors import as_store_errors
 from messaging.postgres.session import connect
 
 _WITHIN = 1.5
@@ -49,7 +49,7 @@ class DatabaseProbe:
         """Raises StoreUnavailable when the database does not answer. One call at a time."""
         try:
             await self._open()
-            with store_errors():
+            with as_store_errors():
                 is_writable: bool = await self._session.fetchval(_IS_WRITABLE)
                 health = StoreHealth(is_writable, self._revisions.fit(await self._revision()))
         except BaseException:

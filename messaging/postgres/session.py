@@ -10,7 +10,7 @@ import asyncpg
 
 from messaging.ports.changes import StoreUnavailable
 from messaging.postgres.address import Address, KeepAlive, address_of
-from messaging.postgres.errors import store_errors
+from messaging.postgres.errors import as_store_errors
 from messaging.postgres.pinned import COMMAND_TIMEOUT, PINNED, SINCE
 from messaging.postgres.pooler import refuse_transaction_pooling
 
@@ -43,7 +43,7 @@ async def connect(
         if url not in _looked_at:
             await refuse_transaction_pooling(connection, partial(open_at, host))
             _looked_at.add(url)
-        with store_errors():
+        with as_store_errors():
             await connection.execute(_set(address.settings, settings, connection.get_server_version().major))
     except BaseException:
         connection.terminate()
@@ -71,7 +71,7 @@ async def _first_that_answers(
 
 async def _open(address: Address, host: str, *, suffix: str, within: float, command_timeout: float | None) -> Any:
     try:
-        with store_errors():
+        with as_store_errors():
             connection = await asyncpg.connect(
                 host,
                 timeout=within,

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from http_api.application import HttpPart
 from http_api.health import HealthChecks
+from http_api.http_application import HttpPart
 from order_service.api.errors import ERRORS
 from order_service.api.place_order_route import LeanPlaceOrder, document
 from order_service.api.routes import add_order_routes

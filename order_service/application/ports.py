@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
-from messaging.ports.changes import Changes, Outcome
+from messaging.ports.changes import Changes, CommitResult
 from order_service.domain.commands import Command
 from order_service.domain.events import OrderEvent
 from order_service.domain.order import Order, OrderId
@@ -41,7 +41,7 @@ class OrderStore(Protocol):
     Every method raises StoreUnavailable when the store does not answer.
     """
 
-    async def commit(self, changes: OrderChanges) -> Outcome:
+    async def commit(self, changes: OrderChanges) -> CommitResult:
         """Store one order's changes and what goes out with them. Raises StoreOverloaded when too many wait already."""
         ...
 

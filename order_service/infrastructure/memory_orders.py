@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import Committed, Conflict, Duplicate, IdempotencyKey, InboxClaim, Outcome
+from messaging.ports.changes import CommitResult, Committed, Conflict, Duplicate, IdempotencyKey, InboxClaim
 from order_service.application.ports import NOT_LATER, Clock, OrderChanges, Overdue
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import ON_THE_WAY, OrderStatus
@@ -30,7 +30,7 @@ class MemoryOrders:
         self._deadlines: dict[UUID, datetime] = {}
         self._claims: dict[tuple[str, str] | UUID, Duplicate] = {}
 
-    async def commit(self, changes: OrderChanges) -> Outcome:
+    async def commit(self, changes: OrderChanges) -> CommitResult:
         """See OrderStore."""
         order, claim = changes.aggregate, changes.claim
         if claim is not None and (first := self._claims.get(_key_of(claim))):

@@ -10,7 +10,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from messaging.engine.group_commit import GroupCommitter
-from messaging.ports.changes import Committed, Conflict, Duplicate, IdempotencyKey, InboxClaim, Outcome
+from messaging.ports.changes import CommitResult, Committed, Conflict, Duplicate, IdempotencyKey, InboxClaim
 from messaging.ports.message import Message
 from messaging.postgres.connection import CommitConnection
 from messaging.postgres.outbox import INSERT_MESSAGES, NOTIFY, age_of_oldest, message_columns
@@ -93,13 +93,13 @@ class PostgresOrders:
         self._creating = [CommitConnection(dsn) for _ in range(connections)]
         self._updating = CommitConnection(dsn)
         self._finding = CommitConnection(dsn)
-        self._creations = GroupCommitter[OrderChanges, Outcome](
+        self._creations = GroupCommitter[OrderChanges, CommitResult](
             [_Creations(connection) for connection in self._creating],
             name="creations",
             max_batch=max_batch,
             max_waiting=max_waiting,
         )
-        self._updates = GroupCommitter[OrderChanges, Outcome](
+        self._updates = GroupCommitter[OrderChanges, CommitResult](
             [_Updates(self._updating)], name="updates", max_batch=max_batch, max_waiting=max_waiting
         )
         # Reads that wait together are answered by one query, for the same reason.
@@ -112,7 +112,7 @@ class PostgresOrders:
         """True when the next order would be refused."""
         return self._creations.is_full
 
-    async def commit(self, changes: OrderChanges) -> Outcome:
+    async def commit(self, changes: OrderChanges) -> CommitResult:
         """See OrderStore."""
         committer = self._updates if changes.expected_version else self._creations
         return await committer.commit(changes)
@@ -161,7 +161,7 @@ class _Creations:
     def __init__(self, connection: CommitConnection) -> None:
         self._connection = connection
 
-    async def __call__(self, batch: Sequence[OrderChanges]) -> Sequence[Outcome]:
+    async def __call__(self, batch: Sequence[OrderChanges]) -> Sequence[CommitResult]:
         # Batches that race for the same keys take them in the same order, so that they cannot deadlock.
         rows = sorted(batch, key=_claimed_key) if any(changes.claim for changes in batch) else batch
         orders = [changes.aggregate for changes in rows]
@@ -183,7 +183,7 @@ class _Creations:
             return [Committed()] * len(batch)
         return await self._name_the_first(batch, stored)
 
-    async def _name_the_first(self, batch: Sequence[OrderChanges], stored: set[UUID]) -> Sequence[Outcome]:
+    async def _name_the_first(self, batch: Sequence[OrderChanges], stored: set[UUID]) -> Sequence[CommitResult]:
         claims = [_idempotency_key(changes) for changes in batch if changes.aggregate.id.value not in stored]
         losers = [claim for claim in claims if claim is not None]
         rows = await self._connection.fetch(
@@ -202,7 +202,7 @@ class _Updates:
     def __init__(self, connection: CommitConnection) -> None:
         self._connection = connection
 
-    async def __call__(self, batch: Sequence[OrderChanges]) -> Sequence[Outcome]:
+    async def __call__(self, batch: Sequence[OrderChanges]) -> Sequence[CommitResult]:
         # Two decisions on the same version of one order: the first of them wins here, as it would row by row.
         winners = list({changes.aggregate.id: changes for changes in reversed(batch)}.values())
         orders = [changes.aggregate for changes in winners]
@@ -242,7 +242,7 @@ class _Finds:
         return [found.get(order_id.value) for order_id in batch]
 
 
-def _outcome(order_id: UUID, stored: set[UUID], held: set[UUID]) -> Outcome:
+def _outcome(order_id: UUID, stored: set[UUID], held: set[UUID]) -> CommitResult:
     if order_id in stored:
         return Committed()
     return Duplicate(order_id) if order_id in held else Conflict()

@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import Committed, Conflict, Duplicate, Outcome
+from messaging.ports.changes import CommitResult, Committed, Conflict, Duplicate
 from payment_service.application import PaymentChanges, claimed_event
 from payment_service.domain import Payment
 from payment_service.infrastructure.event_encoding import encode
@@ -25,7 +25,7 @@ class MemoryPayments:
         self._payments: dict[UUID, Payment] = {}
         self._inbox: set[UUID] = set()
 
-    async def commit(self, changes: PaymentChanges) -> Outcome:
+    async def commit(self, changes: PaymentChanges) -> CommitResult:
         """See PaymentStore."""
         payment, claimed = changes.aggregate, claimed_event(changes)
         if claimed in self._inbox:

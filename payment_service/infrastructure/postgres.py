@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 
 from messaging.engine.group_commit import GroupCommitter
-from messaging.ports.changes import Committed, Conflict, Duplicate, Outcome
+from messaging.ports.changes import CommitResult, Committed, Conflict, Duplicate
 from messaging.postgres.connection import CommitConnection
 from messaging.postgres.outbox import INSERT_MESSAGES, NOTIFY, message_columns
 from messaging.postgres.pool import Pools
@@ -110,10 +110,10 @@ class PostgresPayments:
         self._connections = [CommitConnection(dsn) for _ in range(connections + 2)]
         loading, updating, *creating = self._connections
         limits = {"max_batch": max_batch, "max_waiting": max_waiting}
-        self._creations = GroupCommitter[PaymentChanges, Outcome](
+        self._creations = GroupCommitter[PaymentChanges, CommitResult](
             [_Commits(connection, _CREATE) for connection in creating], name="new payments", **limits
         )
-        self._updates = GroupCommitter[PaymentChanges, Outcome](
+        self._updates = GroupCommitter[PaymentChanges, CommitResult](
             [_Commits(updating, _UPDATE)], name="payments", **limits
         )
         # Reads that wait together are one query, by the same rule as writes.
@@ -124,7 +124,7 @@ class PostgresPayments:
         """True when the next write would be refused."""
         return self._creations.is_full or self._updates.is_full
 
-    async def commit(self, changes: PaymentChanges) -> Outcome:
+    async def commit(self, changes: PaymentChanges) -> CommitResult:
         """See PaymentStore."""
         committer = self._updates if changes.expected_version else self._creations
         return await committer.commit(changes)
@@ -159,7 +159,7 @@ class _Commits:
         self._connection = connection
         self._statement = statement
 
-    async def __call__(self, batch: Sequence[PaymentChanges]) -> Sequence[Outcome]:
+    async def __call__(self, batch: Sequence[PaymentChanges]) -> Sequence[CommitResult]:
         # Two decisions on the same payment: the first of them wins here, as it would row by row.
         winners = list({changes.aggregate.order_id: changes for changes in reversed(batch)}.values())
         messages = [(c.aggregate.order_id, encode(event)) for c in winners for event in c.outgoing]

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from messaging.ports.changes import Changes, Committed, Conflict, Duplicate, Outcome, StoreUnavailable
+from messaging.ports.changes import Changes, CommitResult, Committed, Conflict, Duplicate, StoreUnavailable
 from messaging.ports.commit import ATTEMPTS, Contention, decide_then_commit
 
 
@@ -24,7 +24,7 @@ class Counter:
         self.loads += 1
         return self.version, self.value
 
-    async def commit(self, changes: Changes[tuple[int, int], str]) -> Outcome:
+    async def commit(self, changes: Changes[tuple[int, int], str]) -> CommitResult:
         """Store, unless another writer was faster."""
         self.commits += 1
         if self.others:
@@ -82,7 +82,7 @@ async def test_a_decision_to_change_nothing_commits_nothing() -> None:
 async def test_a_duplicate_is_answered_with_what_the_first_one_stored() -> None:
     store = Counter(value=1)
 
-    async def somebody_claimed_it(_: Changes[tuple[int, int], str]) -> Outcome:
+    async def somebody_claimed_it(_: Changes[tuple[int, int], str]) -> CommitResult:
         store.version, store.value = 9, 99
         return Duplicate(UUID(int=1), b"")
 
@@ -108,7 +108,7 @@ async def test_a_decision_that_is_refused_comes_through_and_nothing_is_tried_aga
 async def test_a_store_that_is_away_comes_through_and_nothing_is_tried_again() -> None:
     store = Counter()
 
-    async def away(_: Changes[tuple[int, int], str]) -> Outcome:
+    async def away(_: Changes[tuple[int, int], str]) -> CommitResult:
         raise StoreUnavailable
 
     with pytest.raises(StoreUnavailable):

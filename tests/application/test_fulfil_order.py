@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from uuid_utils.compat import uuid7
 
-from messaging.ports.changes import InboxClaim, Outcome, StoreOverloaded, StoreUnavailable
+from messaging.ports.changes import CommitResult, InboxClaim, StoreOverloaded, StoreUnavailable
 from order_service.application.find_orders import OrderNotFound
 from order_service.application.fulfil_order import decide
 from order_service.application.moments import Moments
@@ -111,7 +111,7 @@ async def test_an_order_that_is_not_there_is_named() -> None:
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), StoreOverloaded("busy")])
 async def test_a_store_that_stores_nothing_is_not_taken_for_one_that_did(error: Exception) -> None:
     class Refusing(OrdersInMemory):
-        async def commit(self, changes: OrderChanges) -> Outcome:  # noqa: ARG002
+        async def commit(self, changes: OrderChanges) -> CommitResult:  # noqa: ARG002
             raise error
 
     orders = Refusing()

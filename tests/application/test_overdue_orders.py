@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from messaging.ports.changes import Outcome, StoreUnavailable
+from messaging.ports.changes import CommitResult, StoreUnavailable
 from order_service.application import sweep_deadlines
 from order_service.application.ports import OrderChanges
 from order_service.application.stuck_orders import StuckOrders
@@ -33,7 +33,7 @@ class _Orders(OrdersInMemory):
         """As the test says."""
         return self.waited
 
-    async def commit(self, changes: OrderChanges) -> Outcome:
+    async def commit(self, changes: OrderChanges) -> CommitResult:
         """Refuse the poisoned ones."""
         if changes.aggregate.id in self.poisoned and changes.expected_version:
             raise StoreUnavailable("not this one")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
-from messaging.ports.changes import Conflict, Outcome, StoreOverloaded
+from messaging.ports.changes import CommitResult, Conflict, StoreOverloaded
 from order_service.application.place_order import IdempotencyKeyReused, OrderRequest, PlaceOrder, decide
 from order_service.application.ports import OrderChanges
 from order_service.domain.commands import ReserveStock
@@ -143,7 +143,7 @@ class _Refusing(OrdersInMemory):
         super().__init__()
         self._error = error
 
-    async def commit(self, changes: OrderChanges) -> Outcome:  # noqa: ARG002
+    async def commit(self, changes: OrderChanges) -> CommitResult:  # noqa: ARG002
         """Raise, or say that another version won."""
         if self._error is not None:
             raise self._error

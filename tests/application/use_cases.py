@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid_utils.compat import uuid7
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import Changes, Outcome
+from messaging.ports.changes import Changes, CommitResult
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.application.moments import Moments
 from order_service.application.ports import Clock, OrderChanges, OrderStore
@@ -51,7 +51,7 @@ class RacedOrders(OrdersInMemory):
         self._races = races
         self._change = change
 
-    async def commit(self, changes: OrderChanges) -> Outcome:
+    async def commit(self, changes: OrderChanges) -> CommitResult:
         """Lose the race first, if one is left."""
         if self._races:
             self._races -= 1

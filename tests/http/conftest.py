@@ -11,8 +11,8 @@ import pytest_asyncio
 from starlette.types import ASGIApp
 from uuid_utils.compat import uuid7
 
-from http_api.application import http_application
 from http_api.health import Health, HealthChecks
+from http_api.http_application import http_application
 from messaging.brokerless.in_process import InProcessBroker
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.store_health import HEALTHY, StoreHealth

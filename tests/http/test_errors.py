@@ -8,7 +8,7 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import Outcome, StoreOverloaded, StoreUnavailable
+from messaging.ports.changes import CommitResult, StoreOverloaded, StoreUnavailable
 from messaging.ports.commit import Contention
 from order_service.application.ports import OrderChanges
 from order_service.domain.order import Order, OrderId
@@ -36,7 +36,7 @@ class FailingOrders(MemoryOrders):
         super().__init__(MemoryOutbox())
         self._error = error
 
-    async def commit(self, changes: OrderChanges) -> Outcome:  # noqa: ARG002
+    async def commit(self, changes: OrderChanges) -> CommitResult:  # noqa: ARG002
         """Raise."""
         raise self._error
 

@@ -11,9 +11,9 @@ import pytest_asyncio
 from pydantic import TypeAdapter, ValidationError
 from uuid_utils.compat import uuid7
 
-from http_api.application import http_application
 from http_api.body_limit import MAX_BODY
 from http_api.health import Health, HealthChecks
+from http_api.http_application import http_application
 from http_api.schemas import ProductName
 from inventory_service.api import InventoryUseCases, inventory_http
 from inventory_service.application import FindProducts, PutProduct, StockStore

@@ -12,8 +12,8 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
 )
 
-from http_api.application import http_application
 from http_api.health import Health, HealthChecks
+from http_api.http_application import http_application
 from inventory_service.api import InventoryUseCases, inventory_http
 from inventory_service.application import FindProducts, PutProduct
 from inventory_service.infrastructure.memory import MemoryStock

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import Changes, Committed, InboxClaim, Outcome
+from messaging.ports.changes import Changes, CommitResult, Committed, InboxClaim
 from messaging.postgres.pool import open_pools
 from order_service.application.ports import OrderChanges, OrderStore
 from order_service.domain.fulfilment import Happening
@@ -30,12 +30,12 @@ class StoreUnderTest:
     orders: OrderStore
     messages: Callable[[], Awaitable[list[tuple[str, str]]]]
 
-    async def commit(self, changes: OrderChanges) -> Outcome:
+    async def commit(self, changes: OrderChanges) -> CommitResult:
         """Commit. A write that is never answered is an error."""
         async with asyncio.timeout(DEADLINE):
             return await self.orders.commit(changes)
 
-    async def create(self, order: Order) -> Outcome:
+    async def create(self, order: Order) -> CommitResult:
         """Commit a placed order."""
         return await self.commit(Changes(order, 0, order.events))
 
@@ -44,11 +44,11 @@ class StoreUnderTest:
         assert await self.create(order) == Committed()
         return order
 
-    async def update(self, order: Order, expected_version: int) -> Outcome:
+    async def update(self, order: Order, expected_version: int) -> CommitResult:
         """Commit what a decision on `expected_version` made of it."""
         return await self.commit(Changes(order, expected_version, order.events))
 
-    async def handle(self, order: Order, happening: Happening, event_id: UUID) -> Outcome:
+    async def handle(self, order: Order, happening: Happening, event_id: UUID) -> CommitResult:
         """Commit what `happening` makes of the order, with all its messages, under the claim of an event."""
         reacted = reaction(order, happening)
         return await self.commit(Changes(reacted.order, order.version, reacted.outgoing, InboxClaim(event_id)))

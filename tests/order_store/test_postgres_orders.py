@@ -12,10 +12,10 @@ from prometheus_client import REGISTRY
 
 from messaging.ports.changes import (
     Changes,
+    CommitResult,
     Committed,
     Conflict,
     IdempotencyKey,
-    Outcome,
     StoreOverloaded,
     StoreUnavailable,
 )
@@ -62,7 +62,7 @@ def _with_product(name: str) -> OrderChanges:
     return Changes(order, 0, order.events)
 
 
-async def _commit_all(orders: PostgresOrders, changes: list[OrderChanges]) -> list[Outcome | BaseException]:
+async def _commit_all(orders: PostgresOrders, changes: list[OrderChanges]) -> list[CommitResult | BaseException]:
     async with asyncio.timeout(DEADLINE):
         return await asyncio.gather(*(orders.commit(change) for change in changes), return_exceptions=True)
 

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import InboxClaim, Outcome
+from messaging.ports.changes import CommitResult, InboxClaim
 from messaging.postgres.pool import open_pools
 from messaging.runtime.database import migrate
 from payment_service.application import PaymentStore
@@ -39,7 +39,7 @@ class StoreUnderTest:
     claims: Callable[[], Awaitable[set[UUID]]]
     """The events that were claimed."""
 
-    async def commit(self, step: Step, expected_version: int = 0, claim: InboxClaim | None = None) -> Outcome:
+    async def commit(self, step: Step, expected_version: int = 0, claim: InboxClaim | None = None) -> CommitResult:
         """Commit a step. A write that is never answered is an error."""
         async with asyncio.timeout(DEADLINE):
             return await self.payments.commit(changes_of(step, expected_version, claim))

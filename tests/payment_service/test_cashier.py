@@ -11,7 +11,7 @@ import pytest_asyncio
 from uuid_utils.compat import uuid7
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import Outcome, StoreUnavailable
+from messaging.ports.changes import CommitResult, StoreUnavailable
 from payment_service import application
 from payment_service.application import Cashier, FindPayment, GatewayUnavailable, PaymentChanges, Steps, TakeCommands
 from payment_service.domain import Payment, PaymentStatus
@@ -31,7 +31,7 @@ class FaultyPayments(MemoryPayments):
     away_for = 0
     faster: PaymentChanges | None = None
 
-    async def commit(self, changes: PaymentChanges) -> Outcome:
+    async def commit(self, changes: PaymentChanges) -> CommitResult:
         """See PaymentStore."""
         if self.away_for:
             self.away_for -= 1

@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 import pytest
 
-from messaging.engine.again import again_when_busy
+from messaging.engine.retry import retry_when_busy
 from messaging.postgres.pool import open_pool
 from tests.postgres.conftest import DEADLINE, name_of, until
 from tests.real_parts.order_process import ORDER
@@ -175,7 +175,7 @@ async def test_a_real_deadlock_is_done_again(database: str) -> None:
                         await met.wait()
                     await session.execute("update pairs set n = n + 1 where id = $1", second)
 
-            await again_when_busy(once)
+            await retry_when_busy(once)
 
         async with asyncio.timeout(DEADLINE):
             await asyncio.gather(change(1, 2), change(2, 1))

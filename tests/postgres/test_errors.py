@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from messaging.engine.again import TIMES
+from messaging.engine.retry import TIMES
 from messaging.ports.changes import StoreBusy, StoreUnavailable, StoreUnfit
 from messaging.postgres.connection import CommitConnection
 from messaging.postgres.pool import open_pool

@@ -13,7 +13,7 @@ TIMES = 5
 _LONGEST_PAUSE = 0.02
 
 
-async def again_when_busy(action: Callable[[], Awaitable[Answer]]) -> Answer:
+async def retry_when_busy(action: Callable[[], Awaitable[Answer]]) -> Answer:
     """Do `action`, and once more each time that it raises StoreBusy, five times in all. Raises StoreBusy after that."""
     for attempt in range(1, TIMES + 1):
         try:

@@ -25,7 +25,7 @@ class DatabaseUnusable(Exception):
 
 
 @contextmanager
-def in_words(service: Service) -> Iterator[None]:
+def as_database_unusable(service: Service) -> Iterator[None]:
     """Whatever the database does not do while this lasts ends in DatabaseUnusable. No password is in its text."""
     try:
         yield

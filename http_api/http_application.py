@@ -18,7 +18,7 @@ DESCRIPTION = """What is answered with success is durable, and its events are pu
 Every error has the shape `{status, message, errors, timestamp}`, where `errors` maps a field's path to a sentence."""
 
 
-def _as_it_is(app: ASGIApp) -> ASGIApp:
+def _unchanged(app: ASGIApp) -> ASGIApp:
     return app
 
 
@@ -30,7 +30,7 @@ class HttpPart:
     checks: HealthChecks
     add_routes: Callable[[FastAPI], None] = lambda _: None
     errors: ErrorTable = field(default_factory=dict)
-    stand_before: Callable[[ASGIApp], ASGIApp] = _as_it_is
+    middleware: Callable[[ASGIApp], ASGIApp] = _unchanged
 
 
 async def _to_docs() -> Response:
@@ -55,5 +55,5 @@ def http_application(parts: Sequence[HttpPart]) -> ASGIApp:
     whole: ASGIApp = app
     for part in parts:
         part.add_routes(app)
-        whole = part.stand_before(whole)
+        whole = part.middleware(whole)
     return RequestContext(RequestLine(whole))
