@@ -14,7 +14,7 @@ from http_api.health import HealthChecks
 from http_api.http_application import HttpPart
 from http_api.request_line import decoded_name
 from http_api.schemas import MoneyView, ProductName, documented
-from inventory_service.application import FindProducts, ProductNotFound, PutProduct
+from inventory_service.application import FindProducts, ProductNotFound, PutProduct, SetPrice
 from inventory_service.domain import MAX_ON_HAND, MAX_PRICE_MINOR, OnHandBelowReserved, Product
 from shared_kernel.money import InvalidMoney, Money
 from shared_kernel.product import ProductId, is_printable_text
@@ -55,7 +55,9 @@ class PriceInput(BaseModel):
         examples=["EUR"], json_schema_extra={"pattern": "^[A-Z]{3}$"}
     )
     amount: str = Field(
-        max_length=32, examples=["12.50"], description="More than 0, at most 1,000,000,000 of the smallest unit"
+        max_length=32,
+        examples=["12.50"],
+        description="More than 0, and at most twelve digits in the smallest unit: 9999999999.99 EUR",
     )
 
     @field_validator("amount")
@@ -108,6 +110,7 @@ class InventoryUseCases:
     """What can be asked of the inventory service over HTTP."""
 
     put: PutProduct
+    set_price: SetPrice
     find: FindProducts
 
 
@@ -136,6 +139,17 @@ def add_product_routes(app: FastAPI, use_cases: InventoryUseCases) -> None:
         if is_new:
             response.status_code = 201
         return product_view(stored)
+
+    @routes.put(
+        "/products/{productId}/price",
+        summary="Set a product's price, and leave its stock as it is",
+        description="PUT of the product itself sets its stock, too: what is sold between reading and writing it would "
+        "be on hand again. This does not touch the stock. Orders keep the prices that they were reserved at.",
+        responses=documented(400, 404, 413, 415, 503),
+    )
+    async def put_price(productId: ProductIdPath, price: PriceInput) -> ProductView:  # noqa: N803
+        money = Money.of(price.amount, price.currency)
+        return product_view(await use_cases.set_price(ProductId.of(productId), money))
 
     @routes.get("/products/{productId}", responses=documented(400, 404, 503), summary="Read a product and its stock")
     async def read_product(productId: ProductIdPath) -> ProductView:  # noqa: N803

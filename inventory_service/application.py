@@ -133,6 +133,23 @@ class PutProduct:
 
 
 @dataclass(frozen=True, slots=True)
+class SetPrice:
+    """Price a product anew, whatever is sold of it meanwhile."""
+
+    store: StockStore
+
+    async def __call__(self, product_id: ProductId, price: Money) -> Product:
+        """Answer the product as it is then. Raises ProductNotFound."""
+
+        def decide(there: Product | None) -> Product:
+            if there is None:
+                raise ProductNotFound(product_id)
+            return there.with_price(price)
+
+        return await self.store.change_product(product_id, decide)
+
+
+@dataclass(frozen=True, slots=True)
 class ProductPage:
     """`next_after` continues the listing, or is None when this was the last page."""
 

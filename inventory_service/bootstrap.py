@@ -13,6 +13,7 @@ from inventory_service.application import (
     PutProduct,
     ReleaseStock,
     ReserveStock,
+    SetPrice,
     ShipStock,
     add_sample_products,
 )
@@ -50,7 +51,7 @@ async def inventory_service(
         commands = subscriptions(ReserveStock(stock, now, uuid7), ReleaseStock(stock, now, uuid7), ShipStock(stock))
         async with run_roles(roles, SERVICE.name, storage, transport, subscriptions=commands) as relay:
             checks = health_of(storage, relay, queue_is_full=lambda: stock.is_full)
-            use_cases = InventoryUseCases(PutProduct(stock), FindProducts(stock))
+            use_cases = InventoryUseCases(PutProduct(stock), SetPrice(stock), FindProducts(stock))
             yield RunningService(inventory_http(checks, use_cases if Role.API in roles else None))
             log.info("stopping")
 

@@ -17,7 +17,7 @@ from shared_kernel.product import ProductId
 from shared_kernel.reason import reason_of
 
 MAX_ON_HAND = 1_000_000_000
-MAX_PRICE_MINOR = 1_000_000_000
+MAX_PRICE_MINOR = 999_999_999_999  # a hundred lines of ten thousand pieces still cost less than 18 digits
 
 TAKEN_BACK = "the order was taken back before its stock was reserved"
 
@@ -83,6 +83,10 @@ class Product:
         if on_hand < self.reserved:
             raise OnHandBelowReserved(self.id, on_hand, self.reserved)
         return replace(self, price=price, on_hand=on_hand)
+
+    def with_price(self, price: Money) -> Self:
+        """Priced anew, with the stock as it is. Orders keep the prices they were reserved at."""
+        return replace(self, price=price)
 
     def hold(self, quantity: int) -> Self:
         """Set pieces aside for an order."""

@@ -8,9 +8,28 @@ from hypothesis import strategies as st
 
 from shared_kernel.money import CurrencyMismatch, InvalidMoney, Money
 
-DIGITS = {"EUR": 2, "USD": 2, "JPY": 0, "ISK": 0, "KWD": 3, "BHD": 3}
+DIGITS = {"EUR": 2, "USD": 2, "JPY": 0, "ISK": 0, "KWD": 3, "BHD": 3, "CLF": 4, "UYW": 4}
 minors = st.integers(0, 10**18 - 1)
 currencies = st.sampled_from(sorted(DIGITS))
+
+
+# ISO 4217 as of 2026; every other currency that has a smallest unit has hundredths.
+ISO_4217 = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    2: "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW "
+    "CNY COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR "
+    "ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV "
+    "MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD "
+    "SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+
+
+@pytest.mark.parametrize("digits", ISO_4217)
+def test_every_currency_has_the_digits_that_iso_4217_gives_it(digits: int) -> None:
+    for currency in ISO_4217[digits].split():
+        assert Money.of("7", currency).minor == 7 * 10**digits, currency
 
 
 @given(minors, currencies)

@@ -16,7 +16,7 @@ from http_api.health import Health, HealthChecks
 from http_api.http_application import http_application
 from http_api.schemas import ProductName
 from inventory_service.api import InventoryUseCases, inventory_http
-from inventory_service.application import FindProducts, PutProduct, StockStore
+from inventory_service.application import FindProducts, PutProduct, SetPrice, StockStore
 from inventory_service.infrastructure.memory import MemoryStock
 from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.changes import StoreUnavailable
@@ -24,7 +24,7 @@ from messaging.ports.store_health import HEALTHY, StoreHealth
 from shared_kernel.product import ProductId
 from tests.http.answers import assert_error
 from tests.inventory_service.conftest import StockUnderTest
-from tests.inventory_service.stock import product, reserving
+from tests.inventory_service.stock import product, reserving, shipping
 
 PRODUCT = {"price": {"amount": "12.50", "currency": "EUR"}, "onHand": 10}
 WHOLE = "must be a whole number, written without quotes or a fraction"
@@ -38,7 +38,9 @@ def _client(store: StockStore) -> httpx.AsyncClient:
     async def nothing() -> None: ...
 
     checks = HealthChecks(health, lambda: False, lambda: Health.UNKNOWN, nothing)
-    app = http_application([inventory_http(checks, InventoryUseCases(PutProduct(store), FindProducts(store)))])
+    app = http_application(
+        [inventory_http(checks, InventoryUseCases(PutProduct(store), SetPrice(store), FindProducts(store)))]
+    )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://inventory")
 
@@ -85,6 +87,49 @@ async def test_a_product_that_is_there_is_changed_and_keeps_what_is_reserved(
 
     assert (put.status_code, put.json()) == (200, _view("p1", 4, 4, "500", "JPY"))
     assert (await api.get("/products/p1")).json() == put.json()
+
+
+async def test_a_price_of_its_own_leaves_the_stock_as_it_was_sold_meanwhile(
+    api: httpx.AsyncClient, stock: StockUnderTest
+) -> None:
+    await api.put("/products/p1", json=PRODUCT)
+    order = uuid7()
+    await stock.commit(reserving(order, {"p1": 4}))
+    await stock.commit(shipping(order))
+
+    put = await api.put("/products/p1/price", json={"amount": "99.99", "currency": "USD"})
+
+    assert (put.status_code, put.json()) == (200, _view("p1", 6, 0, "99.99", "USD"))
+    assert (await api.get("/products/p1")).json() == put.json()
+
+
+async def test_a_product_that_is_not_there_has_no_price_to_set(api: httpx.AsyncClient) -> None:
+    answer = await api.put("/products/p9/price", json={"amount": "1.00", "currency": "EUR"})
+
+    assert_error(answer, 404, "Not found", {"productId": "there is no product p9"})
+    assert (await api.get("/products/p9")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [("{}", "amount"), ('{"amount":"0","currency":"EUR"}', "amount"), ('{"amount":"1","currency":"eur"}', "currency")],
+)
+async def test_a_price_of_its_own_is_checked_like_any_other(
+    memory_api: httpx.AsyncClient, body: str, field: str
+) -> None:
+    await memory_api.put("/products/p1", json=PRODUCT)
+
+    assert field in assert_error(await memory_api.put("/products/p1/price", content=body), 400, "Validation failed")
+
+
+async def test_a_product_may_be_called_like_the_price_of_another(memory_api: httpx.AsyncClient) -> None:
+    await memory_api.put("/products/p1", json=PRODUCT)
+    await memory_api.put("/products/p1%2Fprice", json=PRODUCT | {"onHand": 7})
+
+    await memory_api.put("/products/p1%2Fprice/price", json={"amount": "1.00", "currency": "EUR"})
+
+    assert (await memory_api.get("/products/p1")).json() == _view("p1", 10)
+    assert (await memory_api.get("/products/p1%2Fprice")).json() == _view("p1/price", 7, amount="1.00")
 
 
 async def test_stock_below_what_is_reserved_is_a_conflict_that_names_the_field(
@@ -174,7 +219,15 @@ async def test_a_product_that_is_not_there_is_named(api: httpx.AsyncClient) -> N
 
 @pytest.mark.parametrize(
     ("amount", "currency", "on_hand"),
-    [("0.01", "EUR", 0), ("10000000.00", "EUR", 1_000_000_000), ("1000000000", "JPY", 1), ("12.5", "EUR", 1)],
+    [
+        ("0.01", "EUR", 0),
+        ("9999999999.99", "EUR", 1_000_000_000),
+        ("999999999999", "JPY", 1),
+        ("12.5", "EUR", 1),
+        ("15000000", "IDR", 1),
+        ("0.0001", "CLF", 1),
+        ("99999999.9999", "UYW", 1),
+    ],
 )
 async def test_the_limits_themselves_are_allowed(
     api: httpx.AsyncClient, amount: str, currency: str, on_hand: int
@@ -217,14 +270,14 @@ INVALID: list[tuple[str, str, str]] = [
             '"0.00"': "must be more than 0",
             '"-1"': "must be more than 0",
             '"-0.00"': "must be more than 0",
-            '"10000000.01"': "must be at most 10000000.00",
+            '"10000000000.00"': "must be at most 9999999999.99",
             f'"{"9" * 32}"': "must have at most 18 digits",
             f'"{"9" * 33}"': "must have at most 32 characters",
             '"12.505"': "has more digits than EUR has",
         }.items()
     ],
     (_body('"0.5"', '"JPY"'), "price.amount", "has more digits than JPY has"),
-    (_body('"1000000001"', '"JPY"'), "price.amount", "must be at most 1000000000"),
+    (_body('"1000000000000"', '"JPY"'), "price.amount", "must be at most 999999999999"),
     *[
         (_body(currency=currency), "price.currency", "must be three capital letters such as EUR")
         for currency in ('"eur"', '"EURO"', '"EU"', '""', '"E1R"', '"EUR\\n"', '"ÄÖÜ"')
@@ -422,6 +475,7 @@ async def test_the_documentation_has_every_route_with_its_errors(memory_api: htt
         if path.startswith("/products")
     }
     assert documented == {
+        ("put", "/products/{productId}/price"): {"200", "400", "404", "413", "415", "503", "default"},
         ("put", "/products/{productId}"): {"200", "201", "400", "409", "413", "415", "503", "default"},
         ("get", "/products/{productId}"): {"200", "400", "404", "503", "default"},
         ("get", "/products"): {"200", "400", "503", "default"},

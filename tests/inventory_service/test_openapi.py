@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
 from http_api.health import Health, HealthChecks
 from http_api.http_application import http_application
 from inventory_service.api import InventoryUseCases, inventory_http
-from inventory_service.application import FindProducts, PutProduct
+from inventory_service.application import FindProducts, PutProduct, SetPrice
 from inventory_service.infrastructure.memory import MemoryStock
 from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.store_health import HEALTHY, StoreHealth
@@ -36,7 +36,9 @@ def _app() -> Any:
 
     store = MemoryStock(MemoryOutbox())
     checks = HealthChecks(health, lambda: False, lambda: Health.UNKNOWN, nothing)
-    return http_application([inventory_http(checks, InventoryUseCases(PutProduct(store), FindProducts(store)))])
+    return http_application(
+        [inventory_http(checks, InventoryUseCases(PutProduct(store), SetPrice(store), FindProducts(store)))]
+    )
 
 
 schema = schemathesis.openapi.from_asgi("/openapi.json", _app())

@@ -26,7 +26,7 @@ IMPOSSIBLE = [
     ("products", "products_id_check", {"id": "''"}),
     ("products", "products_id_check", {"id": "repeat('x', 65)"}),
     ("products", "products_price_minor_check", {"price_minor": "0"}),
-    ("products", "products_price_minor_check", {"price_minor": "1000000001"}),
+    ("products", "products_price_minor_check", {"price_minor": "1000000000000"}),
     ("products", "products_currency_check", {"currency": "'eur'"}),
     ("products", "no_more_is_reserved_than_is_on_hand", {"on_hand": "-1", "reserved": "0"}),
     ("products", "products_on_hand_check", {"on_hand": "1000000001"}),

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -29,19 +30,19 @@ def empty_database(server: PostgresServer) -> Iterator[str]:
 
 
 @contextmanager
-def database_of_revision(server: PostgresServer, revision: str) -> Iterator[str]:
+def database_of_revision(server: PostgresServer, revision: str, migrations: Path = MIGRATIONS) -> Iterator[str]:
     """The DSN of an empty database whose schema is that of a revision."""
     with empty_database(server) as dsn:
-        asyncio.run(_upgrade(dsn, revision))
+        asyncio.run(_upgrade(dsn, revision, migrations))
         yield dsn
 
 
-async def _upgrade(dsn: str, revision: str) -> None:
+async def _upgrade(dsn: str, revision: str, migrations: Path) -> None:
     async def connect() -> Any:
         return await asyncpg.connect(dsn)
 
     def upgrade(connection: Connection) -> None:
-        command.upgrade(alembic_config(connection, MIGRATIONS), revision)
+        command.upgrade(alembic_config(connection, migrations), revision)
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:
