@@ -1,7 +1,7 @@
-"""Write the generated part of docs/fulfilment.md: every state of an order, and every way from one to another.
+"""Write the generated part of docs/fulfilment.md: every state of an order, and every transition between them.
 
-Run `python docs/generate_fulfilment.py` after changing the fulfilment. Nothing is listed here by hand: everything that
-can happen is tried on a placed order, then on whatever came of that, until nothing new comes.
+Run `python docs/generate_fulfilment.py` after changing the fulfilment. Nothing is listed here by hand. Every input is
+tried on a placed order, then on each order that results, until no new state appears.
 """
 
 import re
@@ -60,7 +60,7 @@ _ANSWERS = (StockReserved, StockRejected, StockReleased, PaymentCaptured, Paymen
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where an order stands, as far as its fulfilment is concerned."""
+    """The state of an order's fulfilment."""
 
     status: OrderStatus
     stock: StockStatus
@@ -68,22 +68,22 @@ class State:
 
     @property
     def compensates(self) -> bool:
-        """True while something is asked to be undone, and may be asked for again."""
+        """True while a compensation is outstanding and may be repeated."""
         undoing = self.stock is StockStatus.RELEASING or self.payment is PaymentStatus.REFUNDING
         return undoing and self.status is not OrderStatus.STUCK
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What comes of something that happens in a state. None as `target` says that it is refused."""
+    """The result of an input in a state. None as `target` means that it is refused."""
 
     target: State | None
     commands: tuple[str, ...] = ()
 
 
 Ways = Mapping[tuple[State, str], Mapping[Outcome, frozenset[int]]]
-"""By state and happening: what comes of it, and after how many attempts at a compensation. Where nothing comes of it,
-there is no entry."""
+"""By state and input: the results, each with the numbers of attempts at which it occurs. An input that changes nothing
+has no entry."""
 
 
 def explore(happenings: Iterable[Happening] = HAPPENINGS) -> Ways:
@@ -115,19 +115,19 @@ def explore(happenings: Iterable[Happening] = HAPPENINGS) -> Ways:
 
 
 def state_of(order: Order) -> State:
-    """Where the order stands."""
+    """The state of the order."""
     return State(order.status, order.stock, order.payment)
 
 
 def states(ways: Ways) -> list[State]:
-    """Every state there is, in the order in which exploring finds them."""
+    """Every state, by status and then in the order in which exploring finds them."""
     found = dict.fromkeys(state for state, _ in ways)
     found |= dict.fromkeys(outcome.target for outcomes in ways.values() for outcome in outcomes if outcome.target)
     return sorted(found, key=lambda state: list(OrderStatus).index(state.status))
 
 
 def of_its_version(happening: Happening, order: Order) -> Happening:
-    """The happening; a deadline that passes is that of the order as it is."""
+    """The same input; a passed deadline gets the version of the order."""
     return DeadlinePassed(order.version) if isinstance(happening, DeadlinePassed) else happening
 
 
@@ -161,13 +161,13 @@ def generated(ways: Ways) -> str:
         [
             "### From placed to settled",
             "",
-            "An arrow says what happens / which commands go out with it.",
+            "The label of an arrow is the input, and after the slash the commands that are sent.",
             "",
             *there_and_back,
             "",
             "### When a compensation is not answered",
             "",
-            "`compensating` is any state above in which stock is RELEASING or a payment is REFUNDING.",
+            "`compensating` stands for every state above with stock RELEASING or payment REFUNDING.",
             "",
             *again,
             "",
