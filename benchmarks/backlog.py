@@ -55,7 +55,7 @@ async def fill(dsn: str, rows: int) -> None:
             lines=(OrderLine(ProductId("p1"), Quantity(2)),),
         )
     )
-    *_, (topic,), (key,), (headers,), (value,) = message_columns([(order_id, pattern)])
+    *_, (topic,), (key,), (headers,), (value,) = message_columns([pattern])
     keys = [str(uuid7()) for _ in range(_KEYS)]
     shards = [shard_of(key) for key in keys]
     async with connected(dsn) as connection:

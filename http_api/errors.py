@@ -15,7 +15,6 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable
-from messaging.ports.commit import Contention
 from messaging.ports.message import timestamp
 
 RETRY_AFTER = "1"
@@ -110,7 +109,7 @@ def response_to(error: Exception, table: ErrorTable) -> Response | None:
             return _invalid(error.errors())
         case HTTPException():
             return error_response(error.status_code, HTTPStatus(error.status_code).phrase, headers=error.headers)
-        case StoreOverloaded() | StoreUnavailable() | Contention():
+        case StoreOverloaded() | StoreUnavailable():
             return error_response(503, "Service unavailable", {"service": str(error)}, {"Retry-After": RETRY_AFTER})
         case _:
             answer = table.get(type(error))
@@ -149,6 +148,6 @@ def install_error_handlers(app: FastAPI, table: ErrorTable) -> None:
             response.headers["Allow"] = _methods_of(request)
         return response
 
-    ours = (BadRequest, RequestValidationError, HTTPException, StoreOverloaded, StoreUnavailable, Contention)
+    ours = (BadRequest, RequestValidationError, HTTPException, StoreOverloaded, StoreUnavailable)
     for kind in (*ours, *table, Exception):
         app.add_exception_handler(kind, answer)

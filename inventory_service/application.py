@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from inventory_service.domain import Decision, Product, Reservation, release, reserve, ship
-from messaging.ports.changes import Committed, Duplicate, InboxClaim
+from messaging.ports.changes import InboxClaim, Write, Written
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 
@@ -24,28 +24,25 @@ Decide: TypeAlias = Callable[[Reservation | None, Mapping[ProductId, Product]], 
 
 @dataclass(frozen=True, slots=True)
 class StockWrite:
-    """A decision to be made and committed in one. Concerned are `product_ids` and the products that are reserved for
-    the order already."""
+    """A write of the reservation of the order `id`, whose decision rests on products as well: on `product_ids` and on
+    those that are reserved for the order already."""
 
-    claim: InboxClaim
-    order_id: UUID
+    id: UUID
     product_ids: Iterable[ProductId]
     decide: Decide
+    claim: InboxClaim
 
-
-StockWriteResult: TypeAlias = Committed | Duplicate
-"""What became of a stock write. It never conflicts, because the store decides while it holds the locks."""
+    def upon(self, products: Mapping[ProductId, Product]) -> Write[Reservation, Decision]:
+        """The write, with the products as they are."""
+        return Write(self.id, lambda reservation: self.decide(reservation, products), self.claim)
 
 
 class StockStore(Protocol):
     """Where products and reservations live. Every method raises StoreUnavailable when the store does not answer."""
 
-    async def commit(self, write: StockWrite) -> StockWriteResult:
-        """Decide while nobody else can change what the decision rests on, and store what comes of it, its events and
-        the claim, all or nothing. A claim that was taken before changes nothing.
-
-        Raises what `decide` raises, and then nothing is stored and the claim is free; StoreOverloaded.
-        """
+    async def write(self, write: StockWrite) -> Written[Reservation, Decision]:
+        """Change a reservation and the products that it concerns. Raises what the decision raises, and then nothing is
+        stored; StoreOverloaded."""
         ...
 
     async def change_product(self, product_id: ProductId, decide: Callable[[Product | None], Product]) -> Product:
@@ -76,7 +73,7 @@ class ReserveStock:
         for product_id, quantity in items:
             wanted[product_id] = wanted.get(product_id, 0) + quantity
         decide = partial(reserve, order_id=order_id, wanted=wanted, event_id=self.new_id(), now=self.clock())
-        await self.store.commit(StockWrite(claim, order_id, wanted, decide))
+        await self.store.write(StockWrite(order_id, wanted, decide, claim))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +87,7 @@ class ReleaseStock:
     async def __call__(self, order_id: UUID, claim: InboxClaim) -> None:
         """Return once the answer, StockReleased, is on its way. Raises AlreadyShipped."""
         decide = partial(release, order_id=order_id, event_id=self.new_id(), now=self.clock())
-        await self.store.commit(StockWrite(claim, order_id, (), decide))
+        await self.store.write(StockWrite(order_id, (), decide, claim))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +98,7 @@ class ShipStock:
 
     async def __call__(self, order_id: UUID, claim: InboxClaim) -> None:
         """Return once it is stored. Raises NothingToShip."""
-        await self.store.commit(StockWrite(claim, order_id, (), partial(ship, order_id=order_id)))
+        await self.store.write(StockWrite(order_id, (), partial(ship, order_id=order_id), claim))
 
 
 class ProductNotFound(Exception):

@@ -8,15 +8,14 @@ and then whoever sweeps makes the call again with the same key.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
-from messaging.ports.changes import Changes, CommitResult, InboxClaim, StoreOverloaded, StoreUnavailable
-from messaging.ports.commit import Contention, decide_then_commit
-from payment_service.domain import Call, Moment, Payment, PaymentEvent, Step
+from messaging.ports.changes import InboxClaim, StoreOverloaded, StoreUnavailable, Write, Written
+from payment_service.domain import Call, Moment, Payment, Step
 from shared_kernel.money import Money
 
 # Calls that wait for their turn. More would only wait here longer than their lease, and the database has room.
@@ -29,8 +28,11 @@ Clock: TypeAlias = Callable[[], datetime]
 NewId: TypeAlias = Callable[[], UUID]
 """A fresh UUIDv7."""
 
-PaymentChanges: TypeAlias = Changes[Payment, PaymentEvent]
+PaymentWrite: TypeAlias = Write[Payment, Step]
+
 Decide: TypeAlias = Callable[[Payment | None, Moment], Step | None]
+"""A decision of the domain on the payment as it is, None when there is none yet."""
+
 RecordAnswer: TypeAlias = Callable[[Payment, Moment], Step | None]
 """The step that records what the gateway answered, or None when the payment already has that answer."""
 
@@ -44,21 +46,16 @@ class PaymentNotFound(Exception):
         super().__init__(f"there is no payment for the order {order_id}")
 
 
-def claimed_event(changes: PaymentChanges) -> UUID | None:
-    """The event that these changes are the effect of, where it is one."""
-    return changes.claim.event_id if isinstance(changes.claim, InboxClaim) else None
-
-
 class PaymentStore(Protocol):
     """Where payments live. When a call is due is set and compared by the store's own clock, which is one for all
     instances. Every method raises StoreUnavailable when the store does not answer."""
 
-    async def commit(self, changes: PaymentChanges) -> CommitResult:
-        """Store a payment, its event and its claim, or nothing of them. Raises StoreOverloaded."""
+    async def write(self, write: PaymentWrite) -> Written[Payment, Step]:
+        """Take a step of a payment, or make its first. Raises what the decision raises, StoreOverloaded."""
         ...
 
     async def find(self, order_id: UUID) -> Payment | None:
-        """The payment as last committed. Raises StoreOverloaded."""
+        """The payment as last committed."""
         ...
 
     async def claim_due(self, limit: int, lease: timedelta) -> Sequence[Payment]:
@@ -107,41 +104,19 @@ class PaymentGateway(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Takes steps of payments: each is decided on what is stored, and stored if that is still so."""
+    """Takes steps of payments."""
 
     payments: PaymentStore
     clock: Clock
     new_id: NewId
 
-    def expecting(self, payment: Payment | None, order_id: UUID) -> Callable[[], Awaitable[Payment | None]]:
-        """A load that answers what is expected to be stored and, when a commit has found that wrong, what is."""
-        expectations = [payment]
-
-        async def load() -> Payment | None:
-            return expectations.pop() if expectations else await self.payments.find(order_id)
-
-        return load
-
     async def take(
-        self,
-        load: Callable[[], Awaitable[Payment | None]],
-        decide: Decide,
-        *,
-        lease: timedelta | None,
-        claim: InboxClaim | None = None,
+        self, order_id: UUID, decide: Decide, *, lease: timedelta | None, claim: InboxClaim | None = None
     ) -> Step | None:
-        """Answer the step if it was taken here and now; None when there was nothing to do, or it was done before."""
-        step: Step | None = None
-
-        def decide_now(payment: Payment | None) -> PaymentChanges | None:
-            nonlocal step
-            step = decide(payment, Moment(self.clock(), self.new_id(), lease))
-            if step is None:
-                return None
-            return Changes(step.payment, payment.version if payment else 0, (step.event,) if step.event else (), claim)
-
-        after = await decide_then_commit(load, decide_now, self.payments.commit)
-        return step if step is not None and after is step.payment else None
+        """Answer the step that was taken; None when there was nothing to do, or it was done before."""
+        moment = Moment(self.clock(), self.new_id(), lease)
+        written = await self.payments.write(Write(order_id, lambda payment: decide(payment, moment), claim))
+        return written.decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +213,7 @@ class Cashier:
         try:
             while step is not None and step.call and not self._stopping:
                 step, lease = await self._call(step.payment, lease)
-        except (StoreUnavailable, StoreOverloaded, Contention) as error:
+        except (StoreUnavailable, StoreOverloaded) as error:
             log.warning(
                 "the gateway's answer for %s is not recorded, and will be asked for again: %s", payment.order_id, error
             )
@@ -253,7 +228,7 @@ class Cashier:
             record_answer = await self._ask(payment)
         next_lease = self._new_lease()
         step = await self._steps.take(
-            self._steps.expecting(payment, payment.order_id),
+            payment.order_id,
             lambda current, moment: record_answer(current, moment) if current else None,
             lease=next_lease.length,
         )
@@ -289,27 +264,26 @@ class TakeCommands:
     cashier: Cashier
 
     async def charge(self, order_id: UUID, amount: Money, claim: InboxClaim) -> None:
-        """Charge the order. Raises AmountChanged, InvalidPayment, Contention."""
+        """Charge the order. Raises AmountChanged, InvalidPayment."""
 
         def decide(payment: Payment | None, moment: Moment) -> Step | None:
             return payment.charge(amount, moment) if payment else Payment.intent(order_id, amount, moment)
 
-        # Nearly every charge is its order's first message.
-        await self._take(self.steps.expecting(None, order_id), decide, claim)
+        await self._take(order_id, decide, claim)
 
     async def refund(self, order_id: UUID, claim: InboxClaim) -> None:
-        """Give back what was charged, or may have been, and refuse what would be. Raises Contention."""
+        """Give back what was charged, or may have been, and refuse what would be."""
 
         def decide(payment: Payment | None, moment: Moment) -> Step | None:
             return payment.refund(moment) if payment else Payment.tombstone(order_id, moment)
 
-        await self._take(lambda: self.steps.payments.find(order_id), decide, claim)
+        await self._take(order_id, decide, claim)
 
-    async def _take(self, load: Callable[[], Awaitable[Payment | None]], decide: Decide, claim: InboxClaim) -> None:
+    async def _take(self, order_id: UUID, decide: Decide, claim: InboxClaim) -> None:
         lease = self.cashier.reserve()
         step = None
         try:
-            step = await self.steps.take(load, decide, lease=lease.length if lease else None, claim=claim)
+            step = await self.steps.take(order_id, decide, lease=lease.length if lease else None, claim=claim)
         finally:
             if lease is not None and step is not None and step.call:
                 self.cashier.call(step.payment, lease)

@@ -6,7 +6,7 @@ The TypedDicts are the payloads after the envelope's own fields; docs/schemas is
 
 from typing import TypedDict
 
-from inventory_service.domain import StockEvent, StockRejected, StockReleased, StockReserved
+from inventory_service.domain import Decision, Reservation, StockEvent, StockRejected, StockReleased, StockReserved
 from messaging.ports.message import Message, message_of
 from shared_kernel.money_v1 import MoneyV1, money_v1
 
@@ -66,3 +66,8 @@ def _payload(event: StockEvent) -> Payload:
             return {"reason": event.reason}
         case StockReleased():
             return {}
+
+
+def effect_of(decision: Decision) -> tuple[Reservation, list[Message]]:
+    """What a store keeps of a decision beside the products, and what goes out with it."""
+    return decision.reservation, [encode(event) for event in decision.events]

@@ -1,38 +1,31 @@
 """Stock in memory: `INVENTORY_DATABASE_URL=memory`. The same contract as PostgreSQL's, gone when the process ends."""
 
 from collections.abc import Callable, Sequence
-from uuid import UUID
 
-from inventory_service.application import StockWrite, StockWriteResult
-from inventory_service.domain import Product, Reservation
-from inventory_service.infrastructure.event_encoding import encode
+from inventory_service.application import StockWrite
+from inventory_service.domain import Decision, Product, Reservation
+from inventory_service.infrastructure.event_encoding import effect_of
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import Committed, Duplicate
+from messaging.memory.row_store import MemoryRows
+from messaging.ports.changes import Written
 from shared_kernel.product import ProductId
 
 
 class MemoryStock:
-    """A StockStore without a database. One task at a time runs between awaits, so a commit cannot be half seen."""
+    """A StockStore without a database. One task at a time runs between awaits, so nothing can be half seen."""
 
     is_full = False
 
     def __init__(self, outbox: MemoryOutbox) -> None:
-        self._outbox = outbox
-        self._handled: set[UUID] = set()
+        self._rows = MemoryRows[Reservation, Decision](outbox, effect_of)
         self._products: dict[ProductId, Product] = {}
-        self.reservations: dict[UUID, Reservation] = {}
 
-    async def commit(self, write: StockWrite) -> StockWriteResult:
+    async def write(self, write: StockWrite) -> Written[Reservation, Decision]:
         """See StockStore."""
-        if write.claim.event_id in self._handled:
-            return Duplicate(write.order_id)
-        decision = write.decide(self.reservations.get(write.order_id), self._products)
-        messages = [encode(event) for event in decision.events]
-        self._handled.add(write.claim.event_id)
-        self.reservations[write.order_id] = decision.reservation
-        self._products.update({product.id: product for product in decision.products})
-        self._outbox.add(messages)
-        return Committed()
+        written = await self._rows.write(write.upon(self._products))
+        if written.decision is not None:
+            self._products.update({product.id: product for product in written.decision.products})
+        return written
 
     async def change_product(self, product_id: ProductId, decide: Callable[[Product | None], Product]) -> Product:
         """See StockStore."""

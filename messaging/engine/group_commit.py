@@ -26,15 +26,15 @@ _STOPPING = "the service is stopping; try again in a moment"
 
 log = structlog.get_logger("group-commit")
 
-CommitBatch: TypeAlias = Callable[[Sequence[Write]], Awaitable[Sequence[Result]]]
+CommitBatch: TypeAlias = Callable[[Sequence[Write]], Awaitable[Sequence[Result | Exception]]]
 
 
 class GroupCommitter(Generic[Write, Result]):
     """Commits writes in batches over `connections`, each a function that commits a batch in one transaction.
 
-    Such a function answers one result a write, raises StoreUnavailable when the store is not there, StoreBusy when the
-    same may be done again at once, and anything else when a write of the batch cannot be stored; it must then have
-    stored nothing.
+    Such a function answers one result a write, or the exception that this write alone failed with. It raises
+    StoreUnavailable when the store is not there, StoreBusy when the same may be done again at once, and anything else
+    when a write of the batch cannot be stored; it must then have stored nothing.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class GroupCommitter(Generic[Write, Result]):
             if hanging:
                 await asyncio.wait(hanging, timeout=_CANCEL_WITHIN)
         while self._waiting:
-            _fail(self._waiting.popleft()[1], StoreOverloaded(_STOPPING))
+            _answer(self._waiting.popleft()[1], StoreOverloaded(_STOPPING))
 
     def _start_flush(self) -> None:
         task = asyncio.create_task(self._flush(self._idle.pop()), name="group commit")
@@ -113,7 +113,7 @@ class GroupCommitter(Generic[Write, Result]):
         except BaseException as error:
             log.warning("a commit was cut off", writes=len(batch), error=f"{type(error).__name__}: {error}")
             for _, answer in batch:
-                _fail(answer, StoreUnavailable("the commit was cut off; it may or may not be stored"))
+                _answer(answer, StoreUnavailable("the commit was cut off; it may or may not be stored"))
             raise
         finally:
             self._idle.append(connection)
@@ -134,11 +134,11 @@ class GroupCommitter(Generic[Write, Result]):
             results = await retry_when_busy(lambda: connection([write for write, _ in batch]))
         except StoreUnavailable as error:
             for _, answer in batch:
-                _fail(answer, type(error)(str(error)))
+                _answer(answer, type(error)(str(error)))
         except Exception as error:  # noqa: BLE001  it is handed to the write that caused it
             # One write poisoned the batch: halving finds it in a few more statements, and it fails alone.
             if len(batch) == 1:
-                _fail(batch[0][1], error)
+                _answer(batch[0][1], error)
                 return
             middle = len(batch) // 2
             await self._commit(connection, batch[:middle])
@@ -147,10 +147,13 @@ class GroupCommitter(Generic[Write, Result]):
             self._batch_size.observe(len(batch))
             self._seconds.observe(time.perf_counter() - started)
             for (_, answer), result in list(zip(batch, results, strict=True)):  # one answer each, or no answer at all
-                if not answer.done():
-                    answer.set_result(result)
+                _answer(answer, result)
 
 
-def _fail(answer: asyncio.Future[Result], error: Exception) -> None:
-    if not answer.done():
-        answer.set_exception(error)
+def _answer(answer: asyncio.Future[Result], result: Result | Exception) -> None:
+    if answer.done():  # its caller went away
+        return
+    if isinstance(result, Exception):
+        answer.set_exception(result)
+    else:
+        answer.set_result(result)

@@ -1,10 +1,12 @@
-"""What a use case decided, as a value, and what became of it. Nothing here does I/O."""
+"""What a use case decides, as a value, and what became of it. Nothing here does I/O."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 from uuid import UUID
 
 Aggregate = TypeVar("Aggregate")
+Decision = TypeVar("Decision")
 Outgoing = TypeVar("Outgoing")
 
 
@@ -25,38 +27,53 @@ class InboxClaim:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes(Generic[Aggregate, Outgoing]):
-    """One aggregate's new state, the events and commands that go out with it, and the claim that makes it happen once.
-
-    `expected_version` is the stored version that the decision was made on; 0 says that the aggregate is new.
-    """
+class Creation(Generic[Aggregate, Outgoing]):
+    """A new aggregate, the events and commands that go out with it, and the claim that makes it happen once."""
 
     aggregate: Aggregate
-    expected_version: int
     outgoing: tuple[Outgoing, ...]
-    claim: IdempotencyKey | InboxClaim | None = None
+    claim: IdempotencyKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Committed:
-    """The changes and their messages are on disk."""
+class Created:
+    """The aggregate and its messages are on disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The claim was taken before: of an idempotency key, `first` is the aggregate that it made and `request_hash` the
-    request; of an event, `first` is the aggregate that it concerns."""
+    """The key was used before: `first` is the aggregate that it made, and `request_hash` is of the request."""
 
     first: UUID
-    request_hash: bytes = b""
+    request_hash: bytes
+
+
+class IdTaken(Exception):
+    """Another aggregate has the id of this new one; nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True)
-class Conflict:
-    """Another version won; nothing of these changes was stored."""
+class Write(Generic[Aggregate, Decision]):
+    """A decision that is made and stored in one step, while nobody else can change the aggregate `id`.
+
+    `decide` is given the aggregate as it is, or None when it is not there yet, and answers None when there is nothing
+    to change. It is pure: the store may call it again. What it raises is raised to the writer, and nothing is stored.
+    """
+
+    id: UUID
+    decide: Callable[[Aggregate | None], Decision | None]
+    claim: InboxClaim | None = None
 
 
-CommitResult: TypeAlias = Committed | Duplicate | Conflict
+@dataclass(frozen=True, slots=True)
+class Written(Generic[Aggregate, Decision]):
+    """The aggregate as it stands after a write, and the decision that was stored with its messages and its claim.
+
+    `decision` is None when nothing was stored: there was nothing to change, or the claim was taken before.
+    """
+
+    aggregate: Aggregate | None
+    decision: Decision | None
 
 
 class StoreUnavailable(Exception):

@@ -30,17 +30,26 @@ _SHORTEST_POLL = 0.2
 # every batch. The primary key (shard, id) is always the right way in, so the others are closed.
 _RELAY_SETTINGS = {"enable_bitmapscan": "off", "enable_sort": "off"}
 
-# A part of a commit: `with stored as (… returning id), sent as (INSERT_MESSAGES) select …`. `stored` must name the
-# aggregate's id `id`. The arguments $1 to $7 are message_columns(…). Messages of aggregates that were not stored are
-# left out.
-INSERT_MESSAGES = """
+
+def _insert_messages(aggregate: str = "", column: str = "", stored: str = "") -> str:
+    return f"""
     insert into outbox (shard, event_id, topic, key, headers, value)
     select m.shard, m.event_id, m.topic, m.key, m.headers::json, m.value
-    from unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bytea[])
-         with ordinality as m(aggregate_id, shard, event_id, topic, key, headers, value, place)
-    join stored on stored.id = m.aggregate_id
+    from unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[]{aggregate})
+         with ordinality as m(shard, event_id, topic, key, headers, value{column}, place)
+    {stored}
     order by m.place
 """
+
+
+INSERT_MESSAGES = _insert_messages()
+"""To be part of a commit. Arguments $1 to $6 are message_columns(…)."""
+
+INSERT_MESSAGES_OF_STORED = _insert_messages(
+    ", $7::uuid[]", ", aggregate_id", "join stored on stored.id = m.aggregate_id"
+)
+"""The same after `with stored as (… returning id)`: $7 has each message's aggregate, and messages of aggregates that
+were not stored are left out."""
 
 
 def notify(shards: str) -> str:
@@ -49,8 +58,8 @@ def notify(shards: str) -> str:
     return f"pg_notify('{CHANNEL}', (select string_agg(distinct s::text, ',') from unnest({shards}::smallint[]) as s))"
 
 
-NOTIFY = notify("$2")
-"""For statements with INSERT_MESSAGES."""
+NOTIFY = notify("$1")
+"""For statements that insert messages."""
 
 _OLDEST = "select id, event_id, topic, key, headers, value from outbox where shard = $1 order by id limit $2"
 _DELETE = "delete from outbox where shard = $1 and id = any($2::bigint[])"
@@ -78,17 +87,15 @@ _AGE_OF_OLDEST = f"""
 """
 
 
-def message_columns(messages: Sequence[tuple[Any, Message]]) -> tuple[list[Any], ...]:
-    """The arguments of INSERT_MESSAGES for (aggregate id, message) pairs, in the order in which they shall be
-    published."""
+def message_columns(messages: Sequence[Message]) -> tuple[list[Any], ...]:
+    """The first six arguments of INSERT_MESSAGES, for messages in the order in which they shall be published."""
     return (
-        [aggregate for aggregate, _ in messages],
-        [shard_of(message.key) for _, message in messages],
-        [message.event_id for _, message in messages],
-        [message.topic for _, message in messages],
-        [message.key for _, message in messages],
-        [to_json(message.headers).decode() for _, message in messages],
-        [message.value for _, message in messages],
+        [shard_of(message.key) for message in messages],
+        [message.event_id for message in messages],
+        [message.topic for message in messages],
+        [message.key for message in messages],
+        [to_json(message.headers).decode() for message in messages],
+        [message.value for message in messages],
     )
 
 

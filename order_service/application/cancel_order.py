@@ -14,5 +14,5 @@ class CancelOrder:
     fulfil: FulfilOrder
 
     async def __call__(self, order_id: OrderId) -> Order:
-        """Answer the order, on its way back or there already. Raises OrderNotFound, IllegalTransition, Contention."""
+        """Answer the order, on its way back or there already. Raises OrderNotFound, IllegalTransition."""
         return await self.fulfil(order_id, Cancel())

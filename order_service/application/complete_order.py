@@ -14,5 +14,5 @@ class CompleteOrder:
     fulfil: FulfilOrder
 
     async def __call__(self, order_id: OrderId) -> Order:
-        """Answer the order, completed. Raises OrderNotFound, IllegalTransition, Contention."""
+        """Answer the order, completed. Raises OrderNotFound, IllegalTransition."""
         return await self.fulfil(order_id, Complete())

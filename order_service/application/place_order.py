@@ -5,8 +5,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from messaging.ports.changes import Changes, Committed, Conflict, Duplicate, IdempotencyKey
-from order_service.application.ports import NewId, OrderChanges, OrderStore
+from messaging.ports.changes import Created, Creation, Duplicate, IdempotencyKey
+from order_service.application.ports import NewId, OrderCreation, OrderStore
 from order_service.domain.fulfilment import Moment, begin
 from order_service.domain.order import CustomerId, Order, OrderId
 from order_service.domain.order_line import OrderLine
@@ -40,7 +40,7 @@ class OrderRequest:
 
 def decide(
     request: OrderRequest, order_id: OrderId, moment: Moment, claim: IdempotencyKey | None = None
-) -> OrderChanges:
+) -> OrderCreation:
     """The new order with its event, and the first command of its fulfilment."""
     order = Order.place(
         order_id=order_id,
@@ -50,7 +50,7 @@ def decide(
         event_id=moment.event_id,
         patience=moment.step_timeout,
     )
-    return Changes(order, 0, begin(order, moment).outgoing, claim)
+    return Creation(order, begin(order, moment).outgoing, claim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,11 @@ class PlaceOrder:
         Raises IdempotencyKeyReused, StoreOverloaded, StoreUnavailable.
         """
         claim = request.claim()
-        changes = decide(request, OrderId(self.new_id()), self.moment(), claim)
-        match await self.orders.commit(changes):
-            case Committed():
-                return changes.aggregate.id
+        creation = decide(request, OrderId(self.new_id()), self.moment(), claim)
+        match await self.orders.create(creation):
+            case Created():
+                return creation.aggregate.id
             case Duplicate(first, request_hash):
                 if claim is None or request_hash != claim.request_hash:
                     raise IdempotencyKeyReused(request.idempotency_key or "")
                 return OrderId(first)
-            case Conflict():
-                raise AssertionError(f"a fresh order id was taken already: {changes.aggregate.id}")

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
-from messaging.ports.changes import Changes, CommitResult
+from messaging.ports.changes import Created, Creation, Duplicate, Write, Written
 from order_service.domain.commands import Command
 from order_service.domain.events import OrderEvent
+from order_service.domain.fulfilment import Reaction
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus
 
@@ -21,7 +22,8 @@ NewId: TypeAlias = Callable[[], UUID]
 
 NOT_LATER = timedelta(0)
 
-OrderChanges: TypeAlias = Changes[Order, OrderEvent | Command]
+OrderCreation: TypeAlias = Creation[Order, OrderEvent | Command]
+OrderWrite: TypeAlias = Write[Order, Reaction]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,19 @@ class Overdue:
 
 
 class OrderStore(Protocol):
-    """Where orders live. What commit stores is durable, all or nothing, together with the events to publish.
+    """Where orders live. What is stored is durable, all or nothing, with the messages to publish.
 
     Deadlines are set and compared by the store's own clock, which is one for all instances.
 
     Every method raises StoreUnavailable when the store does not answer.
     """
 
-    async def commit(self, changes: OrderChanges) -> CommitResult:
-        """Store one order's changes and what goes out with them. Raises StoreOverloaded when too many wait already."""
+    async def create(self, creation: OrderCreation) -> Created | Duplicate:
+        """Store a new order. Raises IdTaken, and StoreOverloaded when too many wait already."""
+        ...
+
+    async def write(self, write: OrderWrite) -> Written[Order, Reaction]:
+        """Change an order. Raises what the decision raises, and StoreOverloaded when too many wait already."""
         ...
 
     async def find(self, order_id: OrderId) -> Order | None:

@@ -40,7 +40,7 @@ class Grace:
 
 
 class SweepDeadlines:
-    """The use case with its ports. Two sweeps at the same time are harmless: each order is decided on its version.
+    """The use case with its ports. Two sweeps at the same time are harmless: each order is decided on as it is.
 
     `caught_up` says whether the answers that were waiting are handled. A topic that cannot be read holds up deadlines
     for ten minutes, not for ever.

@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import CommitResult, Committed, Conflict, Duplicate, IdempotencyKey, InboxClaim
-from order_service.application.ports import NOT_LATER, Clock, OrderChanges, Overdue
+from messaging.memory.row_store import MemoryRows
+from messaging.ports.changes import Created, Duplicate, IdTaken, Written
+from messaging.ports.message import Message
+from order_service.application.ports import NOT_LATER, Clock, OrderCreation, OrderWrite, Overdue
+from order_service.domain.fulfilment import Reaction
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import ON_THE_WAY, OrderStatus
-from order_service.infrastructure.message_encoding import encode
+from order_service.infrastructure.message_encoding import effect_of, encode
 
 
 def _never_set_back() -> datetime:
@@ -19,46 +22,46 @@ def _never_set_back() -> datetime:
 
 
 class MemoryOrders:
-    """An OrderStore without a database. One task at a time runs between awaits, so a commit cannot be half seen."""
+    """An OrderStore without a database. One task at a time runs between awaits, so nothing can be half seen."""
 
     is_full = False
 
     def __init__(self, outbox: MemoryOutbox, clock: Clock = _never_set_back) -> None:
         self._outbox = outbox
         self._clock = clock
-        self._orders: dict[UUID, Order] = {}
+        self._rows = MemoryRows[Order, Reaction](outbox, _effect_of)
         self._deadlines: dict[UUID, datetime] = {}
-        self._claims: dict[tuple[str, str] | UUID, Duplicate] = {}
+        self._firsts: dict[tuple[str, str], Duplicate] = {}
 
-    async def commit(self, changes: OrderChanges) -> CommitResult:
+    async def create(self, creation: OrderCreation) -> Created | Duplicate:
         """See OrderStore."""
-        order, claim = changes.aggregate, changes.claim
-        if claim is not None and (first := self._claims.get(_key_of(claim))):
+        order, claim = creation.aggregate, creation.claim
+        if claim is not None and (first := self._firsts.get((claim.caller, claim.key))):
             return first
-        stored = self._orders.get(order.id.value)
-        if (stored.version if stored else 0) != changes.expected_version:
-            return Conflict()
-        messages = [encode(message) for message in changes.outgoing]
-        match claim:
-            case IdempotencyKey():
-                self._claims[_key_of(claim)] = Duplicate(order.id.value, claim.request_hash)
-            case InboxClaim():
-                self._claims[_key_of(claim)] = Duplicate(order.id.value)
-        self._orders[order.id.value] = replace(order, events=(), patience=None)
-        if order.status not in ON_THE_WAY:
-            self._deadlines.pop(order.id.value, None)
-        elif order.patience is not None:
-            self._deadlines[order.id.value] = self._clock() + order.patience
+        if order.id.value in self._rows.rows:
+            raise IdTaken(f"the id of a new order is taken: {order.id}")
+        messages = [encode(message) for message in creation.outgoing]
+        if claim is not None:
+            self._firsts[claim.caller, claim.key] = Duplicate(order.id.value, claim.request_hash)
+        self._rows.rows[order.id.value] = _stored(order)
+        self._keep_deadline(order)
         self._outbox.add(messages)
-        return Committed()
+        return Created()
+
+    async def write(self, write: OrderWrite) -> Written[Order, Reaction]:
+        """See OrderStore."""
+        written = await self._rows.write(write)
+        if written.decision is not None:
+            self._keep_deadline(written.decision.order)
+        return written
 
     async def find(self, order_id: OrderId) -> Order | None:
         """See OrderStore."""
-        return self._orders.get(order_id.value)
+        return self._rows.rows.get(order_id.value)
 
     async def newest(self, *, status: OrderStatus | None, before: OrderId | None, limit: int) -> Sequence[Order]:
         """See OrderStore."""
-        newest_first = sorted(self._orders.values(), key=lambda order: order.id.value, reverse=True)
+        newest_first = sorted(self._rows.rows.values(), key=lambda order: order.id.value, reverse=True)
         return [
             order
             for order in newest_first
@@ -67,7 +70,7 @@ class MemoryOrders:
 
     async def count(self, status: OrderStatus) -> int:
         """See OrderStore."""
-        return sum(order.status is status for order in self._orders.values())
+        return sum(order.status is status for order in self._rows.rows.values())
 
     async def overdue(
         self, limit: int, *, grace: timedelta = NOT_LATER, after: Overdue | None = None
@@ -77,7 +80,7 @@ class MemoryOrders:
         passed = self._clock() - grace
         waiting = sorted((deadline, order_id) for order_id, deadline in self._deadlines.items() if deadline <= passed)
         found = [at for at in waiting if place is None or at > place][:limit]
-        return [Overdue(OrderId(order_id), self._orders[order_id].version, deadline) for deadline, order_id in found]
+        return [Overdue(OrderId(order_id), self._rows.rows[order_id].version, deadline) for deadline, order_id in found]
 
     async def unpublished_for(self) -> timedelta:
         """See OrderStore."""
@@ -86,6 +89,17 @@ class MemoryOrders:
     async def close(self) -> None:
         """Nothing to close."""
 
+    def _keep_deadline(self, order: Order) -> None:
+        if order.status not in ON_THE_WAY:
+            self._deadlines.pop(order.id.value, None)
+        elif order.patience is not None:
+            self._deadlines[order.id.value] = self._clock() + order.patience
 
-def _key_of(claim: IdempotencyKey | InboxClaim) -> tuple[str, str] | UUID:
-    return claim.event_id if isinstance(claim, InboxClaim) else (claim.caller, claim.key)
+
+def _stored(order: Order) -> Order:
+    return replace(order, events=(), patience=None)
+
+
+def _effect_of(reaction: Reaction) -> tuple[Order, list[Message]]:
+    order, messages = effect_of(reaction)
+    return _stored(order), messages

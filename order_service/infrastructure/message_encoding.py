@@ -1,8 +1,12 @@
 """What the order service publishes, as bytes: its events and its commands."""
 
+from dataclasses import replace
+
 from messaging.ports.message import Message
 from order_service.domain.commands import ChargePayment, Command, RefundPayment, ReleaseStock, ReserveStock, ShipStock
 from order_service.domain.events import OrderEvent
+from order_service.domain.fulfilment import Reaction
+from order_service.domain.order import Order
 from order_service.infrastructure.command_encoding import encode_command
 from order_service.infrastructure.event_encoding import encode as encode_event
 
@@ -14,3 +18,8 @@ def encode(outgoing: OrderEvent | Command) -> Message:
             return encode_command(outgoing)
         case _:
             return encode_event(outgoing)
+
+
+def effect_of(reaction: Reaction) -> tuple[Order, list[Message]]:
+    """What a store keeps of a reaction, and what goes out with it."""
+    return replace(reaction.order, events=()), [encode(outgoing) for outgoing in reaction.outgoing]

@@ -1,21 +1,18 @@
 """An order as a row, and back."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from pydantic_core import to_json
 
+from messaging.postgres.row_store import Column, Table, due
 from order_service.domain.order import CustomerId, Order, OrderId, TimelineEntry
 from order_service.domain.order_line import OrderLine
-from order_service.domain.order_status import OrderStatus, PaymentStatus, StockStatus
+from order_service.domain.order_status import ON_THE_WAY, OrderStatus, PaymentStatus, StockStatus
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId, Quantity
-
-COLUMNS = (
-    "id, customer_id, status, stock_status, payment_status, version, lines, total_minor, currency, reason, history, "
-    "created_at, updated_at, attempts"
-)
 
 
 def encode_lines(order: Order) -> str:
@@ -36,7 +33,7 @@ def encode_history(order: Order) -> str:
 
 
 def order_of(row: Any) -> Order:
-    """Rehydrate an order from a row with COLUMNS."""
+    """Rehydrate an order from its row."""
     currency = row["currency"]
     return Order(
         id=OrderId(row["id"]),
@@ -62,3 +59,24 @@ def order_of(row: Any) -> Order:
         total=Money(row["total_minor"], currency) if currency is not None else None,
         reason=row["reason"],
     )
+
+
+_COLUMNS: Sequence[Column[Order]] = (
+    Column("id", "uuid", lambda order: order.id.value),
+    Column("customer_id", "text", lambda order: order.customer_id.value if order.customer_id else None),
+    Column("status", "text", lambda order: order.status.value),
+    Column("stock_status", "text", lambda order: order.stock.value),
+    Column("payment_status", "text", lambda order: order.payment.value if order.payment else None),
+    Column("version", "integer", lambda order: order.version),
+    Column("lines", "jsonb", encode_lines),
+    Column("total_minor", "bigint", lambda order: order.total.minor if order.total else None),
+    Column("currency", "text", lambda order: order.total.currency if order.total else None),
+    Column("reason", "text", lambda order: order.reason),
+    Column("history", "jsonb", encode_history),
+    Column("created_at", "timestamptz", lambda order: order.created_at),
+    Column("updated_at", "timestamptz", lambda order: order.updated_at),
+    due("deadline", lambda order: order.patience, while_status_in=sorted(ON_THE_WAY)),
+    Column("attempts", "smallint", lambda order: order.attempts),
+)
+
+ORDERS = Table("orders", _COLUMNS, order_of)

@@ -1,7 +1,8 @@
-"""Orders in PostgreSQL: one row an order, and one statement for a whole batch of commits.
+"""Orders in PostgreSQL: one row an order. Changes are writes of a row store; new orders have a shorter way.
 
-Each statement stores aggregates, leaves out those whose claim or version lost, inserts the messages of the others into
-the outbox and notifies the relays. One statement is one transaction, so there is no BEGIN, no COMMIT and no half of it.
+Nobody can wait for an order that is not there yet, so a batch of new orders is one statement. It stores orders, leaves
+out those whose key or id is taken, inserts the messages of the others into the outbox and notifies the relays. One
+statement is one transaction, so there is no BEGIN, no COMMIT and no half of it.
 Deadlines are set and compared by the clock of the database, because those of our instances differ.
 """
 
@@ -10,16 +11,17 @@ from datetime import timedelta
 from uuid import UUID
 
 from messaging.engine.group_commit import GroupCommitter
-from messaging.ports.changes import CommitResult, Committed, Conflict, Duplicate, IdempotencyKey, InboxClaim
-from messaging.ports.message import Message
+from messaging.ports.changes import Created, Duplicate, IdTaken, Written
 from messaging.postgres.connection import CommitConnection
-from messaging.postgres.outbox import INSERT_MESSAGES, NOTIFY, age_of_oldest, message_columns
+from messaging.postgres.outbox import INSERT_MESSAGES_OF_STORED, NOTIFY, age_of_oldest, message_columns
 from messaging.postgres.pool import Pools
-from order_service.application.ports import NOT_LATER, OrderChanges, Overdue
+from messaging.postgres.row_store import RowStore
+from order_service.application.ports import NOT_LATER, OrderCreation, OrderWrite, Overdue
+from order_service.domain.fulfilment import Reaction
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus
-from order_service.infrastructure.message_encoding import encode
-from order_service.infrastructure.order_rows import COLUMNS, encode_history, encode_lines, order_of
+from order_service.infrastructure.message_encoding import effect_of, encode
+from order_service.infrastructure.order_rows import ORDERS, encode_lines, order_of
 
 _CREATE = f"""
     with stored as (
@@ -33,37 +35,8 @@ _CREATE = f"""
              as o(id, customer_id, lines, at, patience, caller, idempotency_key, request_hash)
         on conflict do nothing
         returning id
-    ), sent as ({INSERT_MESSAGES})
+    ), sent as ({INSERT_MESSAGES_OF_STORED})
     select array(select id from stored) as stored, {NOTIFY}
-"""
-
-# A claim is taken only for an order that is still at the version that was decided on, and an order is changed only with
-# its claim: both, or neither. Orders are locked in the order of their ids, so that two instances cannot deadlock.
-_UPDATE = f"""
-    with wanted as (
-        select * from unnest($8::uuid[], $9::integer[], $10::uuid[], $11::text[], $12::text[], $13::text[],
-                             $14::integer[], $15::text[], $16::bigint[], $17::text[], $18::text[], $19::text[],
-                             $20::timestamptz[], $21::interval[], $22::smallint[])
-             as n(id, expected, claim, status, stock_status, payment_status, version, lines, total_minor, currency,
-                  reason, history, at, patience, attempts)
-    ), held as (
-        select n.* from wanted n join orders o on o.id = n.id and o.version = n.expected order by o.id for update of o
-    ), claimed as (
-        insert into inbox (event_id) select claim from held where claim is not null order by claim
-        on conflict do nothing returning event_id
-    ), stored as (
-        update orders as o
-        set status = n.status, stock_status = n.stock_status, payment_status = n.payment_status, version = n.version,
-            lines = n.lines::jsonb, total_minor = n.total_minor, currency = n.currency, reason = n.reason,
-            history = n.history::jsonb, updated_at = n.at, attempts = n.attempts,
-            deadline = case when n.status in ('PENDING', 'CANCELLING')
-                            then coalesce(clock_timestamp() + n.patience, o.deadline) end
-        from held n
-        where o.id = n.id and o.version = n.expected
-          and (n.claim is null or n.claim in (select event_id from claimed))
-        returning o.id
-    ), sent as ({INSERT_MESSAGES})
-    select array(select id from stored) as stored, array(select id from held) as held, {NOTIFY}
 """
 
 _FIRST_OF_KEYS = """
@@ -72,10 +45,10 @@ _FIRST_OF_KEYS = """
     join orders o on o.caller = k.caller and o.idempotency_key = k.key
 """
 
-_FIND = f"select {COLUMNS} from orders where id = any($1::uuid[])"
+_FIND = f"select {ORDERS.names} from orders where id = any($1::uuid[])"
 # Two statements, each with an index that has its order: one that served both would read all orders of any status.
-_NEWEST = f"select {COLUMNS} from orders where id < $1 order by id desc limit $2"
-_NEWEST_IN = f"select {COLUMNS} from orders where status = $3 and id < $1 order by id desc limit $2"
+_NEWEST = f"select {ORDERS.names} from orders where id < $1 order by id desc limit $2"
+_NEWEST_IN = f"select {ORDERS.names} from orders where status = $3 and id < $1 order by id desc limit $2"
 _ABOVE_ALL = UUID(int=(1 << 128) - 1)
 _OVERDUE = """
     select id, version, deadline from orders
@@ -86,25 +59,24 @@ _OVERDUE = """
 
 
 class PostgresOrders:
-    """The OrderStore of production. `connections` commit creations; other changes have a connection of their own."""
+    """The OrderStore of production. `connections` store new orders; changes and finds have one of their own."""
 
     def __init__(self, dsn: str, pools: Pools, *, connections: int, max_batch: int, max_waiting: int) -> None:
         self._pools = pools
-        self._creating = [CommitConnection(dsn) for _ in range(connections)]
-        self._updating = CommitConnection(dsn)
-        self._finding = CommitConnection(dsn)
-        self._creations = GroupCommitter[OrderChanges, CommitResult](
-            [_Creations(connection) for connection in self._creating],
+        self._connections = [CommitConnection(dsn) for _ in range(connections + 1)]
+        finding, *creating = self._connections
+        self._creations = GroupCommitter[OrderCreation, Created | Duplicate](
+            [_Creations(connection) for connection in creating],
             name="creations",
             max_batch=max_batch,
             max_waiting=max_waiting,
         )
-        self._updates = GroupCommitter[OrderChanges, CommitResult](
-            [_Updates(self._updating)], name="updates", max_batch=max_batch, max_waiting=max_waiting
+        self._rows = RowStore[Order, Reaction](
+            dsn, ORDERS, effect_of, connections=1, max_batch=max_batch, max_waiting=max_waiting
         )
         # Reads that wait together are answered by one query, for the same reason.
         self._finds = GroupCommitter[OrderId, Order | None](
-            [_Finds(self._finding)], name="finds", max_batch=max_batch, max_waiting=max_waiting
+            [_Finds(finding)], name="finds", max_batch=max_batch, max_waiting=max_waiting
         )
 
     @property
@@ -112,10 +84,13 @@ class PostgresOrders:
         """True when the next order would be refused."""
         return self._creations.is_full
 
-    async def commit(self, changes: OrderChanges) -> CommitResult:
+    async def create(self, creation: OrderCreation) -> Created | Duplicate:
         """See OrderStore."""
-        committer = self._updates if changes.expected_version else self._creations
-        return await committer.commit(changes)
+        return await self._creations.commit(creation)
+
+    async def write(self, write: OrderWrite) -> Written[Order, Reaction]:
+        """See OrderStore."""
+        return await self._rows.write(write)
 
     async def find(self, order_id: OrderId) -> Order | None:
         """See OrderStore."""
@@ -149,9 +124,9 @@ class PostgresOrders:
 
     async def close(self) -> None:
         """Answer everything that was taken, then close the connections."""
-        for committer in (self._creations, self._updates, self._finds):
-            await committer.close()
-        for connection in (*self._creating, self._updating, self._finding):
+        for store in (self._creations, self._rows, self._finds):
+            await store.close()
+        for connection in self._connections:
             await connection.close()
 
 
@@ -161,14 +136,18 @@ class _Creations:
     def __init__(self, connection: CommitConnection) -> None:
         self._connection = connection
 
-    async def __call__(self, batch: Sequence[OrderChanges]) -> Sequence[CommitResult]:
+    async def __call__(self, batch: Sequence[OrderCreation]) -> Sequence[Created | Duplicate | Exception]:
         # Batches that race for the same keys take them in the same order, so that they cannot deadlock.
-        rows = sorted(batch, key=_claimed_key) if any(changes.claim for changes in batch) else batch
-        orders = [changes.aggregate for changes in rows]
-        claims = [_idempotency_key(changes) for changes in rows]
+        rows = sorted(batch, key=_claimed_key) if any(creation.claim for creation in batch) else batch
+        orders = [creation.aggregate for creation in rows]
+        claims = [creation.claim for creation in rows]
+        messages = [
+            (order.id.value, encode(each)) for order, row in zip(orders, rows, strict=True) for each in row.outgoing
+        ]
         (row,) = await self._connection.fetch(
             _CREATE,
-            *message_columns(_messages(rows)),
+            *message_columns([message for _, message in messages]),
+            [order_id for order_id, _ in messages],
             [order.id.value for order in orders],
             [order.customer_id.value if order.customer_id else None for order in orders],
             [encode_lines(order) for order in orders],
@@ -180,54 +159,23 @@ class _Creations:
         )
         stored = set(row["stored"])
         if len(stored) == len(batch):
-            return [Committed()] * len(batch)
+            return [Created()] * len(batch)
         return await self._name_the_first(batch, stored)
 
-    async def _name_the_first(self, batch: Sequence[OrderChanges], stored: set[UUID]) -> Sequence[CommitResult]:
-        claims = [_idempotency_key(changes) for changes in batch if changes.aggregate.id.value not in stored]
-        losers = [claim for claim in claims if claim is not None]
+    async def _name_the_first(
+        self, batch: Sequence[OrderCreation], stored: set[UUID]
+    ) -> Sequence[Created | Duplicate | Exception]:
+        losers = [_claimed_key(creation) for creation in batch if creation.aggregate.id.value not in stored]
         rows = await self._connection.fetch(
-            _FIRST_OF_KEYS, [claim.caller for claim in losers], [claim.key for claim in losers]
+            _FIRST_OF_KEYS, [caller for caller, _ in losers], [key for _, key in losers]
         )
         firsts = {(row[0], row[1]): Duplicate(row[2], row[3]) for row in rows}
         return [
-            Committed() if changes.aggregate.id.value in stored else firsts.get(_claimed_key(changes), Conflict())
-            for changes in batch
+            Created()
+            if creation.aggregate.id.value in stored
+            else firsts.get(_claimed_key(creation), IdTaken(f"the id of a new order is taken: {creation.aggregate.id}"))
+            for creation in batch
         ]
-
-
-class _Updates:
-    """Commits a batch of changed orders over one connection."""
-
-    def __init__(self, connection: CommitConnection) -> None:
-        self._connection = connection
-
-    async def __call__(self, batch: Sequence[OrderChanges]) -> Sequence[CommitResult]:
-        # Two decisions on the same version of one order: the first of them wins here, as it would row by row.
-        winners = list({changes.aggregate.id: changes for changes in reversed(batch)}.values())
-        orders = [changes.aggregate for changes in winners]
-        (row,) = await self._connection.fetch(
-            _UPDATE,
-            *message_columns(_messages(winners)),
-            [order.id.value for order in orders],
-            [changes.expected_version for changes in winners],
-            [changes.claim.event_id if isinstance(changes.claim, InboxClaim) else None for changes in winners],
-            [order.status.value for order in orders],
-            [order.stock.value for order in orders],
-            [order.payment.value if order.payment else None for order in orders],
-            [order.version for order in orders],
-            [encode_lines(order) for order in orders],
-            [order.total.minor if order.total else None for order in orders],
-            [order.total.currency if order.total else None for order in orders],
-            [order.reason for order in orders],
-            [encode_history(order) for order in orders],
-            [order.updated_at for order in orders],
-            [order.patience for order in orders],
-            [order.attempts for order in orders],
-        )
-        stored, held = set(row["stored"]), set(row["held"])
-        outcomes = {id(changes): _outcome(changes.aggregate.id.value, stored, held) for changes in winners}
-        return [outcomes.get(id(changes), Conflict()) for changes in batch]
 
 
 class _Finds:
@@ -242,20 +190,5 @@ class _Finds:
         return [found.get(order_id.value) for order_id in batch]
 
 
-def _outcome(order_id: UUID, stored: set[UUID], held: set[UUID]) -> CommitResult:
-    if order_id in stored:
-        return Committed()
-    return Duplicate(order_id) if order_id in held else Conflict()
-
-
-def _idempotency_key(changes: OrderChanges) -> IdempotencyKey | None:
-    return changes.claim if isinstance(changes.claim, IdempotencyKey) else None
-
-
-def _claimed_key(changes: OrderChanges) -> tuple[str, str]:
-    claim = _idempotency_key(changes)
-    return (claim.caller, claim.key) if claim else ("", "")
-
-
-def _messages(batch: Sequence[OrderChanges]) -> list[tuple[UUID, Message]]:
-    return [(changes.aggregate.id.value, encode(outgoing)) for changes in batch for outgoing in changes.outgoing]
+def _claimed_key(creation: OrderCreation) -> tuple[str, str]:
+    return (creation.claim.caller, creation.claim.key) if creation.claim else ("", "")

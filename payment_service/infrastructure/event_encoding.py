@@ -4,7 +4,7 @@ rules."""
 from typing import TypedDict
 
 from messaging.ports.message import Message, message_of
-from payment_service.domain import PaymentCaptured, PaymentDeclined, PaymentEvent, PaymentRefunded
+from payment_service.domain import Payment, PaymentCaptured, PaymentDeclined, PaymentEvent, PaymentRefunded, Step
 from shared_kernel.money_v1 import MoneyV1, money_v1
 
 TOPIC = "payment-events"
@@ -47,3 +47,8 @@ def _payload(event: PaymentEvent) -> Payload:
             return {"reason": event.reason}
         case PaymentRefunded():
             return {"amount": money_v1(event.amount) if event.amount else None}
+
+
+def effect_of(step: Step) -> tuple[Payment, list[Message]]:
+    """What a store keeps of a step, and what goes out with it."""
+    return step.payment, [encode(step.event)] if step.event else []

@@ -7,51 +7,40 @@ from datetime import timedelta
 from uuid import UUID
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import CommitResult, Committed, Conflict, Duplicate
-from payment_service.application import PaymentChanges, claimed_event
-from payment_service.domain import Payment
-from payment_service.infrastructure.event_encoding import encode
+from messaging.memory.row_store import MemoryRows
+from messaging.ports.changes import Written
+from messaging.ports.message import Message
+from payment_service.application import PaymentWrite
+from payment_service.domain import Payment, Step
+from payment_service.infrastructure.event_encoding import effect_of
 
 
 class MemoryPayments:
-    """A PaymentStore without a database. One task at a time runs between awaits, so a commit cannot be half seen."""
+    """A PaymentStore without a database. One task at a time runs between awaits, so nothing can be half seen."""
 
     is_full = False
 
     def __init__(self, outbox: MemoryOutbox, seconds: Callable[[], float] = time.monotonic) -> None:
-        self._outbox = outbox
         self._seconds = seconds
         self._due: dict[UUID, float] = {}
-        self._payments: dict[UUID, Payment] = {}
-        self._inbox: set[UUID] = set()
+        self._rows = MemoryRows[Payment, Step](outbox, _effect_of)
 
-    async def commit(self, changes: PaymentChanges) -> CommitResult:
+    async def write(self, write: PaymentWrite) -> Written[Payment, Step]:
         """See PaymentStore."""
-        payment, claimed = changes.aggregate, claimed_event(changes)
-        if claimed in self._inbox:
-            return Duplicate(payment.order_id)
-        stored = self._payments.get(payment.order_id)
-        if (stored.version if stored else 0) != changes.expected_version:
-            return Conflict()
-        messages = [encode(event) for event in changes.outgoing]
-        if claimed is not None:
-            self._inbox.add(claimed)
-        self._put(payment)
-        self._outbox.add(messages)
-        return Committed()
+        written = await self._rows.write(write)
+        if written.decision is not None:
+            self._keep_due(written.decision.payment)
+        return written
 
     async def find(self, order_id: UUID) -> Payment | None:
         """See PaymentStore."""
-        return self._payments.get(order_id)
+        return self._rows.rows.get(order_id)
 
     async def claim_due(self, limit: int, lease: timedelta) -> Sequence[Payment]:
         """See PaymentStore."""
         now = self._seconds()
         due = sorted((at, order_id) for order_id, at in self._due.items() if at <= now)
-        return [
-            self._put(self._payments[order_id].claimed(self._payments[order_id].updated_at, lease))
-            for _, order_id in due[:limit]
-        ]
+        return [self._claimed(self._rows.rows[order_id], lease) for _, order_id in due[:limit]]
 
     async def in_doubt(self) -> tuple[int, float]:
         """See PostgresPayments."""
@@ -60,10 +49,23 @@ class MemoryPayments:
     async def close(self) -> None:
         """Nothing to close."""
 
-    def _put(self, payment: Payment) -> Payment:
+    def _claimed(self, payment: Payment, lease: timedelta) -> Payment:
+        claimed = payment.claimed(payment.updated_at, lease)
+        self._keep_due(claimed)
+        self._rows.rows[payment.order_id] = _stored(claimed)
+        return self._rows.rows[payment.order_id]
+
+    def _keep_due(self, payment: Payment) -> None:
         if payment.next_call is None:
             self._due.pop(payment.order_id, None)
         elif payment.call_after is not None:
             self._due[payment.order_id] = self._seconds() + payment.call_after.total_seconds()
-        self._payments[payment.order_id] = replace(payment, call_after=None)
-        return self._payments[payment.order_id]
+
+
+def _stored(payment: Payment) -> Payment:
+    return replace(payment, call_after=None)
+
+
+def _effect_of(step: Step) -> tuple[Payment, list[Message]]:
+    payment, messages = effect_of(step)
+    return _stored(payment), messages

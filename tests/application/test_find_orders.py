@@ -6,7 +6,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import Changes
+from messaging.ports.changes import Creation
 from order_service.application.find_orders import FindOrders, OrderNotFound
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus
@@ -19,7 +19,7 @@ async def _orders(count: int) -> MemoryOrders:
     orders = MemoryOrders(MemoryOutbox())
     for _ in range(count):
         order = placed_order()
-        await orders.commit(Changes(order, 0, order.events))
+        await orders.create(Creation(order, order.events))
     return orders
 
 

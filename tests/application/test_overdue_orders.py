@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from messaging.ports.changes import CommitResult, StoreUnavailable
+from messaging.ports.changes import StoreUnavailable, Written
 from order_service.application import sweep_deadlines
-from order_service.application.ports import OrderChanges
+from order_service.application.ports import OrderWrite
 from order_service.application.stuck_orders import StuckOrders
 from order_service.application.sweep_deadlines import CATCH_UP_WITHIN, LONGEST_GRACE, SweepDeadlines
-from order_service.domain.fulfilment import DeadlinePassed
-from order_service.domain.order import OrderId
+from order_service.domain.fulfilment import DeadlinePassed, Reaction
+from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import ON_THE_WAY, OrderStatus
 from tests.application.use_cases import At, OrdersInMemory, fulfil_on
 from tests.domain.orders import LATER, RESERVED, STEP_TIMEOUT, order_in, placed_order
@@ -33,11 +33,11 @@ class _Orders(OrdersInMemory):
         """As the test says."""
         return self.waited
 
-    async def commit(self, changes: OrderChanges) -> CommitResult:
+    async def write(self, write: OrderWrite) -> Written[Order, Reaction]:
         """Refuse the poisoned ones."""
-        if changes.aggregate.id in self.poisoned and changes.expected_version:
+        if OrderId(write.id) in self.poisoned:
             raise StoreUnavailable("not this one")
-        return await super().commit(changes)
+        return await super().write(write)
 
     def go_on(self, by: timedelta) -> None:
         """Let time pass."""

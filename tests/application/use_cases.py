@@ -6,10 +6,11 @@ from datetime import datetime
 from uuid_utils.compat import uuid7
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import Changes, CommitResult
+from messaging.ports.changes import Creation, Write, Written
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.application.moments import Moments
-from order_service.application.ports import Clock, OrderChanges, OrderStore
+from order_service.application.ports import Clock, OrderStore, OrderWrite
+from order_service.domain.fulfilment import Reaction
 from order_service.domain.order import Order, OrderId
 from order_service.infrastructure.memory_orders import MemoryOrders
 from tests.domain.orders import LATER, STEP_TIMEOUT
@@ -29,7 +30,7 @@ class OrdersInMemory(MemoryOrders):
 
     async def put(self, order: Order) -> OrderId:
         """Store an order as it is, with its events."""
-        await MemoryOrders.commit(self, Changes(order, 0, order.events))
+        await self.create(Creation(order, order.events))
         return order.id
 
     async def get(self, order_id: OrderId) -> Order:
@@ -44,21 +45,18 @@ class OrdersInMemory(MemoryOrders):
 
 
 class RacedOrders(OrdersInMemory):
-    """A store in which something else happens to the order just before each of our commits, `races` times."""
+    """A store in which something else happens to the order just before the first of our writes."""
 
-    def __init__(self, races: int, change: Callable[[Order], Order]) -> None:
+    def __init__(self, change: Callable[[Order], Order]) -> None:
         super().__init__()
-        self._races = races
-        self._change = change
+        self._change: Callable[[Order], Order] | None = change
 
-    async def commit(self, changes: OrderChanges) -> CommitResult:
-        """Lose the race first, if one is left."""
-        if self._races:
-            self._races -= 1
-            current = await self.get(changes.aggregate.id)
-            other = self._change(current)
-            await super().commit(Changes(other, current.version, other.events))
-        return await super().commit(changes)
+    async def write(self, write: OrderWrite) -> Written[Order, Reaction]:
+        """Be slower than somebody else."""
+        change, self._change = self._change, None
+        if change is not None:
+            await super().write(Write(write.id, lambda order: Reaction(change(order)) if order else None))
+        return await super().write(write)
 
 
 class At:

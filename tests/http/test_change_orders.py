@@ -7,7 +7,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import Changes
+from messaging.ports.changes import Creation
 from order_service.domain.order_status import OrderStatus
 from order_service.infrastructure.memory_orders import MemoryOrders
 from tests.domain.orders import order_in
@@ -95,7 +95,7 @@ async def test_what_an_order_allows_depends_on_its_status(
     status: OrderStatus, what: str, code: int, becomes: str
 ) -> None:
     store, order = MemoryOrders(MemoryOutbox()), order_in(status)
-    await store.commit(Changes(order, 0, ()))
+    await store.create(Creation(order, ()))
 
     async with api_on(store) as api:
         answer = await api.post(f"/orders/{order.id}/{what}")

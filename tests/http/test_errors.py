@@ -8,9 +8,9 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import CommitResult, StoreOverloaded, StoreUnavailable
-from messaging.ports.commit import Contention
-from order_service.application.ports import OrderChanges
+from messaging.ports.changes import Created, Duplicate, StoreOverloaded, StoreUnavailable, Written
+from order_service.application.ports import OrderCreation, OrderWrite
+from order_service.domain.fulfilment import Reaction
 from order_service.domain.order import Order, OrderId
 from order_service.infrastructure.memory_orders import MemoryOrders
 from tests.http.answers import ORDER, assert_error
@@ -36,7 +36,11 @@ class FailingOrders(MemoryOrders):
         super().__init__(MemoryOutbox())
         self._error = error
 
-    async def commit(self, changes: OrderChanges) -> CommitResult:  # noqa: ARG002
+    async def create(self, creation: OrderCreation) -> Created | Duplicate:  # noqa: ARG002
+        """Raise."""
+        raise self._error
+
+    async def write(self, write: OrderWrite) -> Written[Order, Reaction]:  # noqa: ARG002
         """Raise."""
         raise self._error
 
@@ -59,7 +63,6 @@ async def _ask(api: httpx.AsyncClient, method: str, path: str) -> httpx.Response
     [
         StoreOverloaded("too many orders are waiting"),
         StoreUnavailable("the database does not answer"),
-        Contention("the order is being changed by others"),
     ],
     ids=lambda error: type(error).__name__,
 )

@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import Changes
+from messaging.ports.changes import Creation
 from order_service.domain.order_status import OrderStatus
 from order_service.infrastructure.memory_orders import MemoryOrders
 from tests.domain.orders import order_in
@@ -35,7 +35,7 @@ STORED = {status: order_in(status) for status in OrderStatus}
 async def _store() -> MemoryOrders:
     store = MemoryOrders(MemoryOutbox())
     for order in STORED.values():
-        await store.commit(Changes(order, 0, ()))
+        await store.create(Creation(order, ()))
     return store
 
 

@@ -7,7 +7,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import Changes
+from messaging.ports.changes import Creation
 from order_service.domain.order_status import OrderStatus
 from order_service.infrastructure.memory_orders import MemoryOrders
 from tests.domain.orders import order_in
@@ -24,7 +24,7 @@ async def _listed(api: httpx.AsyncClient, **parameters: str | int) -> dict[str, 
 
 async def test_a_completed_order_shows_its_prices_its_total_and_its_life() -> None:
     store, order = MemoryOrders(MemoryOutbox()), order_in(OrderStatus.COMPLETED)
-    await store.commit(Changes(order, 0, ()))
+    await store.create(Creation(order, ()))
 
     async with api_on(store) as api:
         answer = await api.get(f"/orders/{order.id}")
@@ -55,7 +55,7 @@ async def test_a_completed_order_shows_its_prices_its_total_and_its_life() -> No
 
 async def test_a_stuck_order_says_what_is_not_settled() -> None:
     store, order = MemoryOrders(MemoryOutbox()), order_in(OrderStatus.STUCK)
-    await store.commit(Changes(order, 0, ()))
+    await store.create(Creation(order, ()))
 
     async with api_on(store) as api:
         answer = (await api.get(f"/orders/{order.id}")).json()

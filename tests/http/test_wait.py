@@ -7,7 +7,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import Changes
+from messaging.ports.changes import Creation
 from order_service.api.routes import LONGEST_WAIT, _seconds_to_wait
 from order_service.domain.fulfilment import StockRejected, StockReleased
 from order_service.domain.order import Order, OrderId
@@ -44,7 +44,7 @@ class WatchedOrders(MemoryOrders):
 
 async def test_the_answer_comes_when_the_order_is_settled() -> None:
     store, order = WatchedOrders(), order_in(OrderStatus.PENDING)
-    await store.commit(Changes(order, 0, ()))
+    await store.create(Creation(order, ()))
 
     async with asyncio.timeout(DEADLINE), api_on(store) as api:
         waiting = asyncio.create_task(api.get(f"/orders/{order.id}", headers={"Prefer": "wait=30"}))
@@ -58,7 +58,7 @@ async def test_the_answer_comes_when_the_order_is_settled() -> None:
 
 async def test_an_order_that_is_on_its_way_back_is_not_settled_until_it_is_there() -> None:
     store, order = WatchedOrders(), order_in(OrderStatus.CANCELLING)
-    await store.commit(Changes(order, 0, ()))
+    await store.create(Creation(order, ()))
 
     async with asyncio.timeout(DEADLINE), api_on(store) as api:
         waiting = asyncio.create_task(api.get(f"/orders/{order.id}", headers={"Prefer": "wait=30"}))
@@ -75,7 +75,7 @@ async def test_an_order_that_is_on_its_way_back_is_not_settled_until_it_is_there
 
 async def test_an_order_that_does_not_settle_is_answered_as_it_is() -> None:
     store, order = MemoryOrders(MemoryOutbox()), order_in(OrderStatus.PENDING)
-    await store.commit(Changes(order, 0, ()))
+    await store.create(Creation(order, ()))
 
     async with asyncio.timeout(DEADLINE), api_on(store) as api:
         answer = await api.get(f"/orders/{order.id}", headers={"Prefer": "wait=0"})
@@ -86,7 +86,7 @@ async def test_an_order_that_does_not_settle_is_answered_as_it_is() -> None:
 
 async def test_when_the_process_stops_the_order_is_answered_as_it_is_at_once() -> None:
     store, order = WatchedOrders(), order_in(OrderStatus.PENDING)
-    await store.commit(Changes(order, 0, ()))
+    await store.create(Creation(order, ()))
     stopping = asyncio.Event()
 
     async with asyncio.timeout(DEADLINE), api_on(store, stopping) as api:
@@ -101,7 +101,7 @@ async def test_when_the_process_stops_the_order_is_answered_as_it_is_at_once() -
 @pytest.mark.parametrize("status", [status for status in OrderStatus if status not in ("PENDING", "CANCELLING")])
 async def test_a_settled_order_is_answered_at_once(status: OrderStatus) -> None:
     store, order = MemoryOrders(MemoryOutbox()), order_in(status)
-    await store.commit(Changes(order, 0, ()))
+    await store.create(Creation(order, ()))
 
     async with asyncio.timeout(DEADLINE), api_on(store) as api:
         answer = await api.get(f"/orders/{order.id}", headers={"Prefer": "wait=30"})

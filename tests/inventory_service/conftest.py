@@ -19,11 +19,11 @@ from inventory_service.infrastructure.database import MIGRATIONS
 from inventory_service.infrastructure.memory import MemoryStock
 from inventory_service.infrastructure.postgres import PostgresStock
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import Committed, Duplicate
 from messaging.postgres.pool import open_pools
 from messaging.runtime.database import migrate
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
+from tests.inventory_service.stock import has_effect
 from tests.real_parts.postgres import PostgresServer
 
 DEADLINE = 60.0
@@ -57,10 +57,10 @@ class StockUnderTest:
     messages: Callable[[], Awaitable[list[tuple[str, str]]]]
     """The (key, type) of every message in the outbox, each shard in order."""
 
-    async def commit(self, write: StockWrite) -> Committed | Duplicate:
-        """Commit. A write that is never answered is an error."""
+    async def write(self, write: StockWrite) -> bool:
+        """Write; say whether it had an effect. A write that is never answered is an error."""
         async with asyncio.timeout(DEADLINE):
-            return await self.store.commit(write)
+            return await has_effect(self.store, write)
 
     async def add(self, *products: Product) -> None:
         """Put products into the catalogue."""
@@ -119,7 +119,7 @@ async def memory_stock() -> AsyncIterator[StockUnderTest]:
     store = MemoryStock(outbox)
 
     async def reservations() -> dict[UUID, Reservation]:
-        return dict(store.reservations)
+        return dict(store._rows.rows)
 
     async def messages() -> list[tuple[str, str]]:
         return [(message.key, message.type) for rows in outbox._rows for message in rows.values()]

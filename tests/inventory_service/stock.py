@@ -7,7 +7,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from inventory_service.application import StockWrite
+from inventory_service.application import StockStore, StockWrite
 from inventory_service.domain import Product, release, reserve, ship
 from messaging.ports.changes import InboxClaim
 from shared_kernel.money import Money
@@ -39,14 +39,19 @@ def reserving(order_id: UUID, pieces: Mapping[str, int], *, event_id: UUID | Non
     """The write of a ReserveStock command; `event_id` is the command's."""
     lines = {ProductId(name): quantity for name, quantity in pieces.items()}
     decide = partial(reserve, order_id=order_id, wanted=lines, event_id=uuid7(), now=NOW)
-    return StockWrite(_claim(event_id), order_id, lines, decide)
+    return StockWrite(order_id, lines, decide, _claim(event_id))
 
 
 def releasing(order_id: UUID, *, event_id: UUID | None = None) -> StockWrite:
     """The write of a ReleaseStock command."""
-    return StockWrite(_claim(event_id), order_id, (), partial(release, order_id=order_id, event_id=uuid7(), now=NOW))
+    return StockWrite(order_id, (), partial(release, order_id=order_id, event_id=uuid7(), now=NOW), _claim(event_id))
 
 
 def shipping(order_id: UUID, *, event_id: UUID | None = None) -> StockWrite:
     """The write of a ShipStock command."""
-    return StockWrite(_claim(event_id), order_id, (), partial(ship, order_id=order_id))
+    return StockWrite(order_id, (), partial(ship, order_id=order_id), _claim(event_id))
+
+
+async def has_effect(store: StockStore, write: StockWrite) -> bool:
+    """Write, and say whether that had an effect."""
+    return (await store.write(write)).decision is not None

@@ -41,8 +41,8 @@ class House:
     def take(self, write: StockWrite) -> Decision | None:
         """Do what the command says; None when it is refused."""
         with suppress(AlreadyShipped, NothingToShip):
-            decision = write.decide(self.reservations.get(write.order_id), self.products)
-            self.reservations[write.order_id] = decision.reservation
+            decision = write.decide(self.reservations.get(write.id), self.products)
+            self.reservations[write.id] = decision.reservation
             self.products.update(catalogue(*decision.products))
             return decision
         return None

@@ -81,7 +81,7 @@ async def test_a_product_that_is_there_is_changed_and_keeps_what_is_reserved(
     api: httpx.AsyncClient, stock: StockUnderTest
 ) -> None:
     await api.put("/products/p1", json=PRODUCT)
-    await stock.commit(reserving(uuid7(), {"p1": 4}))
+    await stock.write(reserving(uuid7(), {"p1": 4}))
 
     put = await api.put("/products/p1", json={"price": {"amount": "500", "currency": "JPY"}, "onHand": 4, "more": 1})
 
@@ -94,8 +94,8 @@ async def test_a_price_of_its_own_leaves_the_stock_as_it_was_sold_meanwhile(
 ) -> None:
     await api.put("/products/p1", json=PRODUCT)
     order = uuid7()
-    await stock.commit(reserving(order, {"p1": 4}))
-    await stock.commit(shipping(order))
+    await stock.write(reserving(order, {"p1": 4}))
+    await stock.write(shipping(order))
 
     put = await api.put("/products/p1/price", json={"amount": "99.99", "currency": "USD"})
 
@@ -136,7 +136,7 @@ async def test_stock_below_what_is_reserved_is_a_conflict_that_names_the_field(
     api: httpx.AsyncClient, stock: StockUnderTest
 ) -> None:
     await stock.add(product("p1"))
-    await stock.commit(reserving(uuid7(), {"p1": 4}))
+    await stock.write(reserving(uuid7(), {"p1": 4}))
 
     answer = await api.put("/products/p1", json=PRODUCT | {"onHand": 3})
 
@@ -405,7 +405,7 @@ async def test_walking_the_pages_meets_every_product_once_by_id(api: httpx.Async
 async def test_a_listed_product_is_shown_as_it_is_read_alone(api: httpx.AsyncClient, stock: StockUnderTest) -> None:
     assert (await api.get("/products")).json() == {"products": [], "nextCursor": None}
     await stock.add(product("p1"))
-    await stock.commit(reserving(uuid7(), {"p1": 4}))
+    await stock.write(reserving(uuid7(), {"p1": 4}))
 
     page = (await api.get("/products")).json()
 

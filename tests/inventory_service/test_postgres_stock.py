@@ -13,13 +13,13 @@ from uuid_utils.compat import uuid7
 from inventory_service.application import PutProduct, StockWrite
 from inventory_service.domain import AlreadyShipped, Decision
 from inventory_service.infrastructure.postgres import PostgresStock
-from messaging.ports.changes import Committed, InboxClaim, StoreUnavailable
+from messaging.ports.changes import InboxClaim, StoreUnavailable
 from messaging.postgres.outbox import CHANNEL
 from messaging.postgres.pool import open_pools
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 from tests.inventory_service.conftest import DEADLINE, fetch, postgres_stock, until, waiting_for_locks
-from tests.inventory_service.stock import product, releasing, reserving, shipping
+from tests.inventory_service.stock import has_effect, product, releasing, reserving, shipping
 
 # One statement sees one snapshot: every commit is in it as a whole, or not at all.
 _SUMS = """
@@ -41,9 +41,9 @@ async def test_in_every_snapshot_what_is_reserved_is_the_sum_of_what_orders_hold
 
         async def live(order: UUID) -> None:
             store = chance.choice((stock.store, stock.another))
-            await store.commit(reserving(order, dict.fromkeys(chance.sample(names, 2), chance.randint(1, 3))))
+            await has_effect(store, reserving(order, dict.fromkeys(chance.sample(names, 2), chance.randint(1, 3))))
             if await stock.status(order) == "RESERVED":
-                await store.commit(chance.choice((releasing, shipping))(order))
+                await has_effect(store, chance.choice((releasing, shipping))(order))
 
         async def watch(until: asyncio.Event) -> int:
             snapshots = 0
@@ -67,7 +67,7 @@ async def test_a_commit_wakes_the_relays(inventory_database: str) -> None:
     relay = await asyncpg.connect(inventory_database)
     await relay.add_listener(CHANNEL, lambda *_: woken.set())
     async with postgres_stock(inventory_database) as stock:
-        await stock.commit(releasing(uuid7()))
+        await stock.write(releasing(uuid7()))
 
         async with asyncio.timeout(DEADLINE):
             await woken.wait()
@@ -91,13 +91,13 @@ async def test_a_reservation_that_another_instance_makes_at_the_same_moment_is_d
         await transaction.start()
         await other.execute(made[standing], order)
         mine = asyncio.create_task(
-            stock.commit(reserving(order, {"p1": 1}) if standing == "RELEASED" else releasing(order))
+            stock.write(reserving(order, {"p1": 1}) if standing == "RELEASED" else releasing(order))
         )
         await until(partial(waiting_for_locks, inventory_database), "our commit waits for the other's")
         await transaction.commit()
         await other.close()
 
-        assert await mine == Committed()
+        assert await mine
 
         assert await stock.status(order) == "RELEASED"
         assert await stock.answers(order) == ["StockRejected" if standing == "RELEASED" else "StockReleased"]
@@ -112,7 +112,7 @@ async def test_stock_is_decided_upon_as_it_is_when_its_lock_is_ours(inventory_da
         await transaction.start()
         await other.execute("update products set on_hand = 1 where id = 'p1'")
         order = uuid7()
-        mine = asyncio.create_task(stock.commit(reserving(order, {"p1": 2})))
+        mine = asyncio.create_task(stock.write(reserving(order, {"p1": 2})))
         await until(partial(waiting_for_locks, inventory_database), "our commit waits for the other's")
         await transaction.commit()
         await other.close()
@@ -125,13 +125,13 @@ async def test_a_reservation_is_decided_upon_as_it_is_when_its_lock_is_ours(inve
     async with postgres_stock(inventory_database) as stock:
         await stock.add(product("p1", 10))
         order = uuid7()
-        await stock.commit(reserving(order, {"p1": 2}))
+        await stock.write(reserving(order, {"p1": 2}))
         other = await asyncpg.connect(inventory_database)
         transaction = other.transaction()
         await transaction.start()
         await other.execute("update reservations set status = 'SHIPPED'")
         await other.execute("update products set on_hand = 8, reserved = 0")
-        mine = asyncio.create_task(stock.commit(releasing(order)))
+        mine = asyncio.create_task(stock.write(releasing(order)))
         await until(partial(waiting_for_locks, inventory_database), "our commit waits for the other's")
         await transaction.commit()
         await other.close()
@@ -166,11 +166,11 @@ async def test_a_decision_that_fails_leaves_nothing_behind_and_holds_no_lock(inv
     async with postgres_stock(inventory_database) as stock:
         await stock.add(product("p1"))
         with pytest.raises(ZeroDivisionError):
-            await stock.commit(StockWrite(InboxClaim(uuid7()), uuid7(), [product("p1").id], fail))
+            await stock.write(StockWrite(uuid7(), [product("p1").id], fail, InboxClaim(uuid7())))
 
         assert await fetch(inventory_database, "select from inbox") == []
         assert await fetch(inventory_database, "select from products for update nowait") != []
-        assert await stock.commit(reserving(uuid7(), {"p1": 1})) == Committed()
+        assert await stock.write(reserving(uuid7(), {"p1": 1}))
 
 
 async def test_a_commit_whose_connection_breaks_stores_nothing_and_the_next_one_connects_again(
@@ -183,7 +183,7 @@ async def test_a_commit_whose_connection_breaks_stores_nothing_and_the_next_one_
         await transaction.start()
         await holder.execute("select from products for update")
         write = reserving(uuid7(), {"p1": 1})
-        mine = asyncio.create_task(stock.commit(write))
+        mine = asyncio.create_task(stock.write(write))
         await until(partial(waiting_for_locks, inventory_database), "our commit waits for the lock")
         await holder.execute("select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock'")
         with pytest.raises(StoreUnavailable):
@@ -192,7 +192,7 @@ async def test_a_commit_whose_connection_breaks_stores_nothing_and_the_next_one_
         await holder.close()
 
         assert await fetch(inventory_database, "select from inbox") == []
-        assert await stock.commit(write) == Committed()
+        assert await stock.write(write)
         await stock.assert_nothing_is_lost(p1=10)
 
 
@@ -200,7 +200,7 @@ async def test_without_a_database_every_question_says_that_it_is_away() -> None:
     async with open_pools("postgresql://nobody@127.0.0.1:1/none") as pools:
         store = PostgresStock("postgresql://nobody@127.0.0.1:1/none", pools, connections=1, max_batch=1, max_waiting=9)
         asked: list[Awaitable[object]] = [
-            store.commit(releasing(uuid7())),
+            has_effect(store, releasing(uuid7())),
             store.find(product("p1").id),
             store.page(after=None, limit=1),
             store.change_product(product("p1").id, lambda _: product("p1")),

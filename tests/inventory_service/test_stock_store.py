@@ -10,11 +10,10 @@ from uuid_utils.compat import uuid4, uuid7
 
 from inventory_service.application import SAMPLE_PRODUCTS, FindProducts, PutProduct, StockWrite, add_sample_products
 from inventory_service.domain import AlreadyShipped, NothingToShip, OnHandBelowReserved
-from messaging.ports.changes import Committed, Duplicate
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 from tests.inventory_service.conftest import DEADLINE, StockUnderTest
-from tests.inventory_service.stock import product, releasing, reserving, shipping
+from tests.inventory_service.stock import has_effect, product, releasing, reserving, shipping
 
 
 async def _commit_all(stock: StockUnderTest, writes: Sequence[StockWrite]) -> list[object]:
@@ -22,7 +21,7 @@ async def _commit_all(stock: StockUnderTest, writes: Sequence[StockWrite]) -> li
     stores = (stock.store, stock.another)
     async with asyncio.timeout(DEADLINE):
         return await asyncio.gather(
-            *(stores[place % 2].commit(write) for place, write in enumerate(writes)), return_exceptions=True
+            *(has_effect(stores[place % 2], write) for place, write in enumerate(writes)), return_exceptions=True
         )
 
 
@@ -30,7 +29,7 @@ async def test_a_reservation_is_stored_with_the_stock_it_holds_and_its_answer(st
     await stock.add(product("p1", 10), product("Größe 42 😀", 5, price="3.99"), product("p3"))
     order = uuid7()
 
-    assert await stock.commit(reserving(order, {"Größe 42 😀": 1, "p1": 3})) == Committed()
+    assert await stock.write(reserving(order, {"Größe 42 😀": 1, "p1": 3}))
 
     reservation = (await stock.reservations())[order]
     assert [(line.product_id.value, line.quantity, line.unit_price.amount) for line in reservation.lines] == [
@@ -46,7 +45,7 @@ async def test_a_rejection_is_stored_with_its_reason_and_holds_nothing(stock: St
     await stock.add(product("p1", 2))
     order = uuid7()
 
-    await stock.commit(reserving(order, {"p1": 3}))
+    await stock.write(reserving(order, {"p1": 3}))
 
     assert (await stock.reservations())[order].reason == "product p1: 3 wanted, 2 available"
     assert await stock.answers(order) == ["StockRejected"]
@@ -66,7 +65,7 @@ async def test_the_life_of_a_reservation_is_stored_step_by_step(stock: StockUnde
         releasing(tombstone),
         reserving(tombstone, {"p1": 1}),
     ):
-        assert await stock.commit(write) == Committed()
+        assert await stock.write(write)
         seen.append(await stock.stock("p1"))
 
     assert seen == [(10, 3), (10, 5), (10, 3), (7, 0), (7, 0), (7, 0)]
@@ -81,10 +80,10 @@ async def test_the_same_event_twice_has_one_effect_and_one_answer(stock: StockUn
     await stock.add(product("p1", 10))
     order, event = uuid7(), uuid7()
 
-    first = await stock.commit(reserving(order, {"p1": 3}, event_id=event))
-    again = await stock.commit(reserving(order, {"p1": 3}, event_id=event))
+    first = await stock.write(reserving(order, {"p1": 3}, event_id=event))
+    again = await stock.write(reserving(order, {"p1": 3}, event_id=event))
 
-    assert (first, again) == (Committed(), Duplicate(order))
+    assert (first, again) == (True, False)
     assert await stock.stock("p1") == (10, 3)
     assert await stock.answers(order) == ["StockReserved"]
 
@@ -98,7 +97,7 @@ async def test_copies_of_an_event_that_race_have_one_effect_and_one_answer(stock
 
     outcomes = await _commit_all(stock, copies)
 
-    assert Counter(type(outcome).__name__ for outcome in outcomes) == {"Committed": 30, "Duplicate": 90}
+    assert Counter(outcomes) == {True: 30, False: 90}
     assert await stock.stock("p1") == (1000, 90)
     assert sorted(await stock.messages()) == sorted((str(order), "StockReserved") for order in orders)
 
@@ -108,10 +107,10 @@ async def test_a_command_repeated_with_another_event_id_is_answered_again_and_ch
 ) -> None:
     await stock.add(product("p1", 10))
     order = uuid7()
-    await stock.commit(reserving(order, {"p1": 3}))
+    await stock.write(reserving(order, {"p1": 3}))
     await PutProduct(stock.store)(ProductId("p1"), price=Money.of("99.00", "USD"), on_hand=10)
 
-    assert await stock.commit(reserving(order, {"p1": 3})) == Committed()
+    assert await stock.write(reserving(order, {"p1": 3}))
 
     assert await stock.stock("p1") == (10, 3)
     assert await stock.answers(order) == ["StockReserved", "StockReserved"]
@@ -125,12 +124,12 @@ async def test_everything_delivered_again_from_the_beginning_changes_nothing(sto
     history = [reserving(order, {"p1": 2, "p2": 1}) for order in orders]
     history += [releasing(order) for order in orders[:4]] + [shipping(order) for order in orders[4:8]]
     for write in history:
-        await stock.commit(write)
+        await stock.write(write)
     before = (await stock.stock("p1"), await stock.stock("p2"), await stock.reservations(), await stock.messages())
 
     outcomes = await _commit_all(stock, history)
 
-    assert outcomes == [Duplicate(write.order_id) for write in history]
+    assert outcomes == [False for write in history]
     after = (await stock.stock("p1"), await stock.stock("p2"), await stock.reservations(), await stock.messages())
     assert after == before
 
@@ -138,8 +137,8 @@ async def test_everything_delivered_again_from_the_beginning_changes_nothing(sto
 async def test_a_command_that_cannot_be_followed_fails_alone_and_leaves_no_claim(stock: StockUnderTest) -> None:
     await stock.add(product("p1", 100))
     shipped, unknown, event = uuid7(), uuid7(), uuid7()
-    await stock.commit(reserving(shipped, {"p1": 1}))
-    await stock.commit(shipping(shipped))
+    await stock.write(reserving(shipped, {"p1": 1}))
+    await stock.write(shipping(shipped))
     neighbours = [uuid7() for _ in range(10)]
     writes = [reserving(order, {"p1": 1}) for order in neighbours]
     writes[3:3] = [releasing(shipped), shipping(unknown, event_id=event)]
@@ -147,11 +146,11 @@ async def test_a_command_that_cannot_be_followed_fails_alone_and_leaves_no_claim
     outcomes = await _commit_all(stock, writes)
 
     assert [type(outcome) for outcome in outcomes[3:5]] == [AlreadyShipped, NothingToShip]
-    assert outcomes[:3] + outcomes[5:] == [Committed()] * 10
+    assert outcomes[:3] + outcomes[5:] == [True] * 10
     await stock.assert_nothing_is_lost(p1=100)
     assert await stock.answers(shipped) == ["StockReserved"]
-    await stock.commit(reserving(unknown, {"p1": 1}))
-    assert await stock.commit(shipping(unknown, event_id=event)) == Committed()
+    await stock.write(reserving(unknown, {"p1": 1}))
+    assert await stock.write(shipping(unknown, event_id=event))
     assert await stock.status(unknown) == "SHIPPED"
 
 
@@ -161,7 +160,7 @@ async def test_of_commands_that_wait_together_each_rests_on_those_before_it(stoc
     async with asyncio.timeout(DEADLINE):
         await asyncio.gather(
             *(
-                stock.store.commit(write)
+                has_effect(stock.store, write)
                 for write in (reserving(uuid7(), {"p1": 8}), reserving(order, {"p1": 3}), reserving(uuid7(), {"p1": 2}))
             )
         )
@@ -176,7 +175,7 @@ async def test_commands_of_one_order_that_wait_together_are_answered_in_their_or
     writes = [reserving(order, {"p1": 1}), releasing(order), reserving(order, {"p1": 1}), releasing(order)]
 
     async with asyncio.timeout(DEADLINE):
-        await asyncio.gather(*map(stock.store.commit, writes))
+        await asyncio.gather(*map(stock.store.write, writes))
 
     assert await stock.answers(order) == ["StockReserved", "StockReleased", "StockRejected", "StockReleased"]
     assert await stock.stock("p1") == (10, 0)
@@ -188,7 +187,7 @@ async def test_a_thousand_orders_for_the_last_ten_pieces_get_exactly_ten(stock: 
 
     outcomes = await _commit_all(stock, [reserving(order, {"p1": 1}) for order in orders])
 
-    assert outcomes == [Committed()] * 1000
+    assert outcomes == [True] * 1000
     assert Counter(kind for _, kind in await stock.messages()) == {"StockReserved": 10, "StockRejected": 990}
     assert await stock.stock("p1") == (10, 10)
     await stock.assert_nothing_is_lost(p1=10)
@@ -208,7 +207,7 @@ async def test_whatever_races_with_whatever_nothing_is_lost_and_every_order_is_a
     outcomes = await _commit_all(stock, writes)
 
     refused = (AlreadyShipped, NothingToShip)
-    assert [o for o in outcomes if not isinstance(o, Committed | Duplicate | AlreadyShipped | NothingToShip)] == []
+    assert [o for o in outcomes if not isinstance(o, bool | AlreadyShipped | NothingToShip)] == []
     assert any(isinstance(outcome, refused) for outcome in outcomes)
     await stock.assert_nothing_is_lost(**on_hand)
     assert {key for key, _ in await stock.messages()} == {str(order) for order in orders}
@@ -229,7 +228,7 @@ async def test_a_product_is_new_once_and_is_changed_after_that(stock: StockUnder
 
 async def test_stock_is_never_counted_below_what_is_reserved(stock: StockUnderTest) -> None:
     await stock.add(product("p1", 10))
-    await stock.commit(reserving(uuid7(), {"p1": 4}))
+    await stock.write(reserving(uuid7(), {"p1": 4}))
     put = PutProduct(stock.store)
 
     with pytest.raises(OnHandBelowReserved):
@@ -246,7 +245,7 @@ async def test_counting_that_races_with_reserving_never_forgets_what_is_reserved
 
     async with asyncio.timeout(DEADLINE):
         await asyncio.gather(
-            *(stock.store.commit(reserving(order, {"p1": 1})) for order in orders),
+            *(has_effect(stock.store, reserving(order, {"p1": 1})) for order in orders),
             *(put(ProductId("p1"), price=Money.of("1.00", "EUR"), on_hand=60 + extra) for extra in range(20)),
         )
 
@@ -278,7 +277,7 @@ async def test_sample_products_are_added_and_leave_those_alone_that_are_there(st
 
     for _ in range(2):
         await add_sample_products(stock.store)
-        await stock.commit(reserving(uuid7(), {"p5": 1}))
+        await stock.write(reserving(uuid7(), {"p5": 1}))
 
     found = (await FindProducts(stock.store).page(after=None, limit=100)).products
     assert [item.id.value for item in found] == ["p1", "p2", "p3", "p4", "p5"]
@@ -290,6 +289,6 @@ async def test_sample_products_are_added_and_leave_those_alone_that_are_there(st
 async def test_an_order_id_of_any_kind_will_do(stock: StockUnderTest) -> None:
     order = uuid4()
 
-    assert await stock.commit(releasing(order)) == Committed()
+    assert await stock.write(releasing(order))
 
     assert await stock.status(order) == "RELEASED"

@@ -18,7 +18,7 @@ from messaging.postgres.pool import open_pool
 from tests.real_parts.postgres import PostgresServer, cloned_database
 
 _COMMIT = f"""
-    with stored as (select distinct id from unnest($1::uuid[]) as id), sent as ({INSERT_MESSAGES})
+    with sent as ({INSERT_MESSAGES})
     select {NOTIFY}
 """
 
@@ -59,7 +59,7 @@ async def commit_messages(dsn: str, messages: Sequence[Message]) -> None:
     """Leave messages in the outbox of a database, as a store's commit does."""
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.fetch(_COMMIT, *message_columns([(message.event_id, message) for message in messages]))
+        await connection.fetch(_COMMIT, *message_columns(messages))
     finally:
         await connection.close()
 

@@ -11,14 +11,14 @@ import pytest
 import pytest_asyncio
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import Changes, CommitResult, Committed, InboxClaim
+from messaging.ports.changes import Created, Creation, Duplicate, InboxClaim, Write, Written
 from messaging.postgres.pool import open_pools
-from order_service.application.ports import OrderChanges, OrderStore
-from order_service.domain.fulfilment import Happening
-from order_service.domain.order import Order
+from order_service.application.ports import OrderCreation, OrderStore, OrderWrite
+from order_service.domain.fulfilment import Happening, Reaction, react
+from order_service.domain.order import Order, OrderId
 from order_service.infrastructure.memory_orders import MemoryOrders
 from order_service.infrastructure.postgres_orders import PostgresOrders
-from tests.domain.orders import reaction
+from tests.domain.orders import moment
 
 DEADLINE = 20.0
 
@@ -30,28 +30,43 @@ class StoreUnderTest:
     orders: OrderStore
     messages: Callable[[], Awaitable[list[tuple[str, str]]]]
 
-    async def commit(self, changes: OrderChanges) -> CommitResult:
-        """Commit. A write that is never answered is an error."""
-        async with asyncio.timeout(DEADLINE):
-            return await self.orders.commit(changes)
+    async def create(self, order: Order) -> Created | Duplicate:
+        """Store a placed order."""
+        return await self.created_by(Creation(order, order.events))
 
-    async def create(self, order: Order) -> CommitResult:
-        """Commit a placed order."""
-        return await self.commit(Changes(order, 0, order.events))
+    async def created_by(self, creation: OrderCreation) -> Created | Duplicate:
+        """Store a new order. A write that is never answered is an error."""
+        async with asyncio.timeout(DEADLINE):
+            return await self.orders.create(creation)
 
     async def created(self, order: Order) -> Order:
-        """Commit a placed order and be sure of it."""
-        assert await self.create(order) == Committed()
+        """Store a placed order and be sure of it."""
+        assert await self.create(order) == Created()
         return order
 
-    async def update(self, order: Order, expected_version: int) -> CommitResult:
-        """Commit what a decision on `expected_version` made of it."""
-        return await self.commit(Changes(order, expected_version, order.events))
+    async def write(self, write: OrderWrite) -> Written[Order, Reaction]:
+        """Write. One that is never answered is an error."""
+        async with asyncio.timeout(DEADLINE):
+            return await self.orders.write(write)
 
-    async def handle(self, order: Order, happening: Happening, event_id: UUID) -> CommitResult:
-        """Commit what `happening` makes of the order, with all its messages, under the claim of an event."""
-        reacted = reaction(order, happening)
-        return await self.commit(Changes(reacted.order, order.version, reacted.outgoing, InboxClaim(event_id)))
+    async def update(self, order: Order) -> Written[Order, Reaction]:
+        """Store what a decision made of it."""
+        return await self.write(becoming(order))
+
+    async def handle(self, order_id: OrderId, happening: Happening, event_id: UUID) -> bool:
+        """Handle an event; say whether it had an effect."""
+        return (await self.write(handling(order_id, happening, event_id))).decision is not None
+
+
+def becoming(order: Order) -> OrderWrite:
+    """The write of a decision that was made already."""
+    return Write(order.id.value, lambda _: Reaction(order))
+
+
+def handling(order_id: OrderId, happening: Happening, event_id: UUID | None = None) -> OrderWrite:
+    """The write of what happens to an order, by an event if it has an id."""
+    now, claim = moment(), InboxClaim(event_id) if event_id else None
+    return Write(order_id.value, lambda order: react(order, happening, now) if order else None, claim)
 
 
 @pytest.fixture(params=["memory", "postgres"])

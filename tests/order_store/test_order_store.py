@@ -7,24 +7,24 @@ from dataclasses import replace
 import pytest
 from uuid_utils.compat import uuid7
 
-from messaging.ports.changes import Changes, Committed, Conflict, Duplicate, IdempotencyKey
-from order_service.application.ports import OrderChanges
-from order_service.domain.fulfilment import Complete
+from messaging.ports.changes import Created, Creation, Duplicate, IdempotencyKey, IdTaken, Write, Written
+from order_service.application.ports import OrderCreation, OrderWrite
+from order_service.domain.fulfilment import Cancel, Complete, StockReleased
 from order_service.domain.order import Order, OrderId, TimelineEntry
 from order_service.domain.order_status import OrderStatus
 from tests.domain.orders import LATER, led, line, placed_order, stepped, stored
-from tests.order_store.conftest import StoreUnderTest
+from tests.order_store.conftest import StoreUnderTest, handling
 
 
-def _claimed(key: str, *, request: bytes = b"r" * 32, caller: str = "c") -> OrderChanges:
+def _claimed(key: str, *, request: bytes = b"r" * 32, caller: str = "c") -> OrderCreation:
     order = placed_order()
-    return Changes(order, 0, order.events, IdempotencyKey(caller, key, request))
+    return Creation(order, order.events, IdempotencyKey(caller, key, request))
 
 
 async def test_a_committed_order_is_found_as_it_was_with_its_event_in_the_outbox(store: StoreUnderTest) -> None:
     order = placed_order(line("Größe 42 😀", 10_000), line('"\\{', 1), customer_id="日本")
 
-    assert await store.create(order) == Committed()
+    assert await store.create(order) == Created()
 
     assert await store.orders.find(order.id) == stored(order)
     assert await store.messages() == [(str(order.id), "OrderCreatedEvent")]
@@ -41,7 +41,7 @@ async def test_an_order_is_rehydrated_in_every_status(store: StoreUnderTest, sta
     placed = await store.created(placed_order(line("p1", 2), line("p2", 3), customer_id="c1"))
     order = stepped(stored(placed), status)
     if status is not OrderStatus.PENDING:
-        assert await store.update(order, 1) == Committed()
+        await store.update(order)
 
     assert await store.orders.find(order.id) == stored(order)
 
@@ -49,9 +49,9 @@ async def test_an_order_is_rehydrated_in_every_status(store: StoreUnderTest, sta
 async def test_each_transition_of_an_order_is_stored_with_its_event(store: StoreUnderTest) -> None:
     order = await store.created(placed_order(line("p1"), line("p2")))
     confirmed = stepped(stored(order), OrderStatus.CONFIRMED)
-    assert await store.update(confirmed, 1) == Committed()
+    await store.update(confirmed)
     completed = led(stored(confirmed), Complete())
-    assert await store.update(completed, confirmed.version) == Committed()
+    await store.update(completed)
 
     assert await store.orders.find(order.id) == stored(completed)
     assert [kind for _, kind in await store.messages()] == [
@@ -65,75 +65,99 @@ async def test_several_events_of_one_commit_keep_their_order(store: StoreUnderTe
     order = await store.created(placed_order(line("p1"), line("p2")))
     completed = stepped(stored(order), OrderStatus.COMPLETED)
 
-    assert await store.update(completed, 1) == Committed()
+    await store.update(completed)
 
     assert [kind for _, kind in await store.messages()][1:] == ["OrderConfirmedEvent", "OrderCompletedEvent"]
 
 
-async def test_an_update_on_a_stale_version_is_a_conflict_and_stores_nothing_of_it(store: StoreUnderTest) -> None:
+async def test_a_decision_is_made_on_the_order_as_it_is_by_then(
+    store: StoreUnderTest,
+) -> None:
     order = await store.created(placed_order())
     rejected = stepped(stored(order), OrderStatus.REJECTED)
-    await store.update(rejected, 1)
+    await store.update(rejected)
+    seen: list[Order | None] = []
 
-    assert await store.update(stepped(stored(order), OrderStatus.CANCELLED), 1) == Conflict()
+    written = await store.write(Write(order.id.value, seen.append))
 
+    assert seen == [stored(rejected)]
+    assert written == Written(stored(rejected), None), "nothing was decided"
     assert await store.orders.find(order.id) == stored(rejected)
     assert [kind for _, kind in await store.messages()] == ["OrderCreatedEvent", "OrderRejectedEvent"]
 
 
-async def test_an_update_of_an_order_that_was_never_stored_is_a_conflict(store: StoreUnderTest) -> None:
-    assert await store.update(stepped(stored(placed_order()), OrderStatus.CANCELLED), 1) == Conflict()
+async def test_a_decision_on_an_order_that_was_never_stored_sees_that_and_stores_nothing(store: StoreUnderTest) -> None:
+    seen: list[Order | None] = []
 
+    assert await store.write(Write(uuid7(), seen.append)) == Written(None, None)
+
+    assert seen == [None]
     assert await store.messages() == []
 
 
-async def test_creating_an_id_that_is_taken_is_a_conflict_and_stores_nothing_of_it(store: StoreUnderTest) -> None:
+class _Refused(Exception):
+    """A rule of the domain says no."""
+
+
+async def test_a_decision_that_is_refused_is_refused_alone(store: StoreUnderTest) -> None:
+    """Those before and after it are of the same orders, and go on from what is there."""
+    orders = [await store.created(placed_order()) for _ in range(4)]
+
+    def refuse(_: Order | None) -> None:
+        raise _Refused
+
+    writes: list[OrderWrite] = []
+    for order in orders:
+        writes += [handling(order.id, Cancel()), Write(order.id.value, refuse), handling(order.id, StockReleased())]
+    outcomes = await asyncio.gather(*(store.write(write) for write in writes), return_exceptions=True)
+
+    assert [type(outcome) for outcome in outcomes] == [Written, _Refused, Written] * 4
+    for order in orders:
+        found = await store.orders.find(order.id)
+        assert found is not None
+        assert (found.status, found.version) == (OrderStatus.CANCELLED, 3)
+
+
+async def test_an_order_whose_id_is_taken_is_refused_and_nothing_of_it_is_stored(store: StoreUnderTest) -> None:
     order = await store.created(placed_order(line("p1")))
     same_id = replace(placed_order(line("p2")), id=order.id)
 
-    assert await store.create(same_id) == Conflict()
+    with pytest.raises(IdTaken, match=str(order.id)):
+        await store.create(same_id)
 
     assert await store.orders.find(order.id) == stored(order)
     assert len(await store.messages()) == 1
 
 
-async def test_two_updates_of_one_version_at_the_same_time_have_one_winner_and_only_its_event(
-    store: StoreUnderTest,
-) -> None:
+async def test_writes_of_one_order_at_the_same_time_are_decided_one_after_the_other(store: StoreUnderTest) -> None:
     orders = [await store.created(placed_order()) for _ in range(10)]
-    decisions = [
-        stepped(stored(order), status)
-        for order in orders
-        for status in (OrderStatus.REJECTED, OrderStatus.CANCELLED, OrderStatus.CANCELLED)
-    ]
+    cancellations = [handling(order.id, Cancel()) for order in orders for _ in range(3)]
 
-    outcomes = await asyncio.gather(*(store.update(decision, 1) for decision in decisions))
+    written = await asyncio.gather(*(store.write(write) for write in cancellations))
 
-    winners = [decision for decision, outcome in zip(decisions, outcomes, strict=True) if outcome == Committed()]
-    assert Counter(type(outcome).__name__ for outcome in outcomes) == {"Committed": 10, "Conflict": 20}
-    assert {winner.id for winner in winners} == {order.id for order in orders}
-    for winner in winners:
-        assert await store.orders.find(winner.id) == stored(winner)
-    assert sorted(await store.messages()) == sorted(
-        [(str(order.id), "OrderCreatedEvent") for order in orders]
-        + [(str(winner.id), type(winner.events[-1]).__name__) for winner in winners]
+    assert [each.decision is not None for each in written] == [True, False, False] * 10, (
+        "cancelling again is nothing new"
     )
+    assert {each.aggregate and (each.aggregate.status, each.aggregate.version) for each in written} == {
+        (OrderStatus.CANCELLING, 2)
+    }
+    assert Counter(kind for _, kind in await store.messages()) == {"OrderCreatedEvent": 10, "ReleaseStock": 10}
 
 
 async def test_a_claim_that_was_taken_before_is_a_duplicate_that_names_the_first(store: StoreUnderTest) -> None:
     first, again = _claimed("k"), _claimed("k", request=b"x" * 32)
-    assert await store.commit(first) == Committed()
+    assert await store.created_by(first) == Created()
 
-    assert await store.commit(again) == Duplicate(first.aggregate.id.value, b"r" * 32)
+    assert await store.created_by(again) == Duplicate(first.aggregate.id.value, b"r" * 32)
 
     assert await store.orders.find(again.aggregate.id) is None
     assert await store.messages() == [(str(first.aggregate.id), "OrderCreatedEvent")]
 
 
 async def test_a_key_belongs_to_its_caller(store: StoreUnderTest) -> None:
-    assert await store.commit(_claimed("k", caller="a")) == Committed()
-    assert await store.commit(_claimed("k", caller="b")) == Committed()
-    assert await store.commit(_claimed("K", caller="a")) == Committed()
+    assert await store.created_by(_claimed("k", caller="a")) == Created()
+    assert await store.created_by(_claimed("k", caller="b")) == Created()
+    assert await store.created_by(_claimed("K", caller="a")) == Created()
 
 
 async def test_of_two_hundred_racing_copies_of_one_key_one_is_committed_and_all_others_name_it(
@@ -143,14 +167,14 @@ async def test_of_two_hundred_racing_copies_of_one_key_one_is_committed_and_all_
     strangers = [placed_order() for _ in range(100)]
 
     outcomes, others = await asyncio.gather(
-        asyncio.gather(*(store.commit(copy) for copy in copies)),
+        asyncio.gather(*(store.created_by(copy) for copy in copies)),
         asyncio.gather(*(store.create(stranger) for stranger in strangers)),
     )
 
-    (winner,) = [copy for copy, outcome in zip(copies, outcomes, strict=True) if outcome == Committed()]
+    (winner,) = [copy for copy, outcome in zip(copies, outcomes, strict=True) if outcome == Created()]
     named = Duplicate(winner.aggregate.id.value, b"r" * 32)
-    assert Counter(outcomes) == {Committed(): 1, named: 199}
-    assert set(others) == {Committed()}
+    assert Counter(outcomes) == {Created(): 1, named: 199}
+    assert set(others) == {Created()}
     assert sorted(key for key, _ in await store.messages()) == sorted(
         [str(winner.aggregate.id), *(str(stranger.id) for stranger in strangers)]
     )
@@ -160,16 +184,16 @@ async def test_keys_that_race_in_opposite_sequences_all_get_their_answer(store: 
     keys = [f"k{number}" for number in range(100)]
     changes = [_claimed(key) for key in (*keys, *reversed(keys), *keys)]
 
-    outcomes = await asyncio.gather(*(store.commit(change) for change in changes))
+    outcomes = await asyncio.gather(*(store.created_by(change) for change in changes))
 
-    assert Counter(type(outcome).__name__ for outcome in outcomes) == {"Committed": 100, "Duplicate": 200}
+    assert Counter(type(outcome).__name__ for outcome in outcomes) == {"Created": 100, "Duplicate": 200}
     assert len(await store.messages()) == 100
 
 
 async def _twelve(store: StoreUnderTest) -> list[Order]:
     orders = [await store.created(placed_order()) for _ in range(12)]
     for order in orders[::3]:
-        await store.update(stepped(stored(order), OrderStatus.CANCELLED), 1)
+        await store.update(stepped(stored(order), OrderStatus.CANCELLED))
     return orders
 
 
@@ -224,6 +248,6 @@ async def test_a_long_timeline_comes_back_in_full(store: StoreUnderTest) -> None
     taken_back = stepped(stored(order), OrderStatus.CANCELLING)
     long_lived = replace(taken_back, timeline=(*order.timeline, *steps))
 
-    assert await store.update(long_lived, 1) == Committed()
+    await store.update(long_lived)
 
     assert await store.orders.find(order.id) == stored(long_lived)

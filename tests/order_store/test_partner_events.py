@@ -287,7 +287,7 @@ async def test_the_prices_of_a_reservation_are_the_orders(partners: Partners) ->
 async def test_a_cancelled_order_is_settled_by_both_answers_in_any_order(partners: Partners) -> None:
     for kinds in itertools.permutations(["StockReleased", "PaymentRefunded"]):
         order = await partners.store.created(placed_order())
-        await partners.store.update(led(stored(order), RESERVED, Cancel()), 1)
+        await partners.store.update(led(stored(order), RESERVED, Cancel()))
 
         await partners.say(*(answer(order, kind, {"amount": None}) for kind in kinds))
 

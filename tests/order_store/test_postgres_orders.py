@@ -10,23 +10,15 @@ import pytest
 import pytest_asyncio
 from prometheus_client import REGISTRY
 
-from messaging.ports.changes import (
-    Changes,
-    CommitResult,
-    Committed,
-    Conflict,
-    IdempotencyKey,
-    StoreOverloaded,
-    StoreUnavailable,
-)
-from order_service.application.ports import OrderChanges
-from order_service.domain.order import Order
+from messaging.ports.changes import Created, Creation, Duplicate, IdempotencyKey, StoreOverloaded, StoreUnavailable
+from order_service.application.ports import OrderCreation
+from order_service.domain.order import InvalidOrder, Order
 from order_service.domain.order_line import OrderLine
 from order_service.domain.order_status import OrderStatus
 from order_service.infrastructure.postgres_orders import PostgresOrders
 from shared_kernel.product import ProductId, Quantity
 from tests.domain.orders import placed_order, stepped, stored
-from tests.order_store.conftest import messages_in, postgres_orders
+from tests.order_store.conftest import becoming, messages_in, postgres_orders
 from tests.real_parts.kafka import free_port
 
 DEADLINE = 20.0
@@ -49,28 +41,30 @@ async def sql(database: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-def _creation() -> OrderChanges:
+def _creation() -> OrderCreation:
     order = placed_order()
-    return Changes(order, 0, order.events)
+    return Creation(order, order.events)
 
 
-def _with_product(name: str) -> OrderChanges:
+def _with_product(name: str) -> OrderCreation:
     """The creation of an order for a product whose name the value object would have refused."""
     product = ProductId("p1")
     object.__setattr__(product, "value", name)
     order = placed_order(OrderLine(product, Quantity(1)))
-    return Changes(order, 0, order.events)
+    return Creation(order, order.events)
 
 
-async def _commit_all(orders: PostgresOrders, changes: list[OrderChanges]) -> list[CommitResult | BaseException]:
+async def _create_all(
+    orders: PostgresOrders, creations: list[OrderCreation]
+) -> list[Created | Duplicate | BaseException]:
     async with asyncio.timeout(DEADLINE):
-        return await asyncio.gather(*(orders.commit(change) for change in changes), return_exceptions=True)
+        return await asyncio.gather(*(orders.create(each) for each in creations), return_exceptions=True)
 
 
 async def test_writes_that_wait_together_are_stored_by_one_transaction(
     orders: PostgresOrders, sql: asyncpg.Connection
 ) -> None:
-    await _commit_all(orders, [_creation() for _ in range(200)])
+    await _create_all(orders, [_creation() for _ in range(200)])
 
     assert await sql.fetchval("select count(*) from orders") == 200
     assert await sql.fetchval("select count(distinct xmin::text) from orders") == 1
@@ -83,58 +77,37 @@ async def test_writes_that_wait_together_are_stored_by_one_transaction(
 async def test_a_write_that_cannot_be_stored_fails_alone_and_its_neighbours_are_committed(
     orders: PostgresOrders, sql: asyncpg.Connection, database: str, poison: str
 ) -> None:
-    changes = [_creation() for _ in range(100)]
-    changes[17], changes[70] = _with_product(poison), _with_product(poison)
+    creations = [_creation() for _ in range(100)]
+    creations[17], creations[70] = _with_product(poison), _with_product(poison)
 
-    outcomes = await _commit_all(orders, changes)
+    outcomes = await _create_all(orders, creations)
 
-    failed = {number for number, outcome in enumerate(outcomes) if outcome != Committed()}
-    good = {str(change.aggregate.id) for number, change in enumerate(changes) if number not in (17, 70)}
+    failed = {number for number, outcome in enumerate(outcomes) if outcome != Created()}
+    good = {str(creation.aggregate.id) for number, creation in enumerate(creations) if number not in (17, 70)}
     assert failed == {17, 70}
     assert all(isinstance(outcomes[number], Exception) for number in failed)
     assert {str(row["id"]) for row in await sql.fetch("select id from orders")} == good
     assert sorted(key for key, _ in await messages_in(database)) == sorted(good)
 
 
-async def test_a_poisoned_update_fails_alone_and_its_neighbours_are_committed(
+async def test_a_change_that_the_domain_or_the_database_refuses_is_refused_alone_and_stores_no_event(
     orders: PostgresOrders, database: str
 ) -> None:
     placed = [placed_order() for _ in range(20)]
-    await _commit_all(orders, [Changes(order, 0, order.events) for order in placed])
+    await _create_all(orders, [Creation(order, order.events) for order in placed])
     cancelled = [stepped(stored(order), OrderStatus.CANCELLED) for order in placed]
-    object.__setattr__(cancelled[5], "reason", "not storable \x00")
+    object.__setattr__(cancelled[5], "reason", None)
+    object.__setattr__(cancelled[11], "reason", "not storable \x00")
 
-    outcomes = await _commit_all(orders, [Changes(order, 1, order.events) for order in cancelled])
+    async with asyncio.timeout(DEADLINE):
+        outcomes = await asyncio.gather(*(orders.write(becoming(order)) for order in cancelled), return_exceptions=True)
 
-    assert [number for number, outcome in enumerate(outcomes) if outcome != Committed()] == [5]
-    unchanged = await orders.find(placed[5].id)
-    assert unchanged == stored(placed[5])
-    assert (str(placed[5].id), "OrderCancelledEvent") not in await messages_in(database)
-
-
-async def test_a_row_that_breaks_a_check_is_refused_and_stores_no_event(orders: PostgresOrders, database: str) -> None:
-    order = placed_order()
-    await orders.commit(Changes(order, 0, order.events))
-    cancelled = stepped(stored(order), OrderStatus.CANCELLED)
-    object.__setattr__(cancelled, "reason", None)
-
-    with pytest.raises(asyncpg.CheckViolationError, match="an_order_that_ended_early_has_a_reason"):
-        await orders.commit(Changes(cancelled, 1, cancelled.events))
-
-    assert await orders.find(order.id) == stored(order)
-    assert len(await messages_in(database)) == 1
-
-
-async def test_two_updates_of_one_version_that_wait_together_have_the_first_as_their_winner(
-    orders: PostgresOrders,
-) -> None:
-    order = placed_order()
-    await orders.commit(Changes(order, 0, order.events))
-    decisions = [stepped(stored(order), status) for status in (OrderStatus.REJECTED, OrderStatus.CANCELLED)]
-
-    outcomes = await _commit_all(orders, [Changes(decision, 1, decision.events) for decision in decisions])
-
-    assert outcomes == [Committed(), Conflict()]
+    assert [place for place, outcome in enumerate(outcomes) if isinstance(outcome, Exception)] == [5, 11]
+    assert [type(outcomes[place]) for place in (5, 11)] == [InvalidOrder, asyncpg.CharacterNotInRepertoireError]
+    messages = await messages_in(database)
+    for place in (5, 11):
+        assert await orders.find(placed[place].id) == stored(placed[place])
+        assert (str(placed[place].id), "OrderCancelledEvent") not in messages
 
 
 async def test_without_a_server_every_method_says_that_the_store_is_unavailable() -> None:
@@ -144,9 +117,9 @@ async def test_without_a_server_every_method_says_that_the_store_is_unavailable(
 
     async with postgres_orders(nowhere) as orders:
         with pytest.raises(StoreUnavailable, match="the database does not answer"):
-            await orders.commit(Changes(order, 0, order.events))
+            await orders.create(Creation(order, order.events))
         with pytest.raises(StoreUnavailable):
-            await orders.commit(Changes(cancelled, 1, cancelled.events))
+            await orders.write(becoming(cancelled))
         with pytest.raises(StoreUnavailable):
             await orders.find(order.id)
         with pytest.raises(StoreUnavailable):
@@ -162,15 +135,15 @@ async def test_without_a_server_every_method_says_that_the_store_is_unavailable(
 async def test_writes_whose_connection_is_ended_are_unanswered_and_the_next_ones_are_committed(
     orders: PostgresOrders, sql: asyncpg.Connection
 ) -> None:
-    await orders.commit(_creation())
+    await orders.create(_creation())
     async with _writers_wait(sql):
-        in_flight = [asyncio.create_task(orders.commit(_creation())) for _ in range(5)]
+        in_flight = [asyncio.create_task(orders.create(_creation())) for _ in range(5)]
         await _until_one_waits_for_a_lock(sql)
         assert await sql.fetchval(_END_THE_WRITERS) == 1
         unanswered = await asyncio.gather(*in_flight, return_exceptions=True)
 
     assert [type(outcome) for outcome in unanswered] == [StoreUnavailable] * 5
-    assert await orders.commit(_creation()) == Committed()
+    assert await orders.create(_creation()) == Created()
     assert await sql.fetchval("select count(*) from orders") == 2
 
 
@@ -178,7 +151,7 @@ async def test_connections_that_were_ended_while_idle_are_opened_again(
     orders: PostgresOrders, sql: asyncpg.Connection
 ) -> None:
     order = placed_order()
-    await orders.commit(Changes(order, 0, order.events))
+    await orders.create(Creation(order, order.events))
     assert await orders.find(order.id) is not None
     ended = await sql.fetchval(
         "select count(pg_terminate_backend(pid)) from pg_stat_activity "
@@ -186,7 +159,7 @@ async def test_connections_that_were_ended_while_idle_are_opened_again(
     )
     assert ended >= 2, "a connection that commits and one that reads"
 
-    assert await _answer_of(lambda: orders.commit(_creation())) == Committed()
+    assert await _answer_of(lambda: orders.create(_creation())) == Created()
     assert await _answer_of(lambda: orders.find(order.id)) == stored(order)
 
 
@@ -195,28 +168,28 @@ async def test_more_writes_than_may_wait_are_refused_and_the_others_are_stored(
 ) -> None:
     async with postgres_orders(database, max_batch=10, max_waiting=10) as orders:
         async with _writers_wait(sql):
-            first = asyncio.create_task(orders.commit(_creation()))
+            first = asyncio.create_task(orders.create(_creation()))
             await _until_one_waits_for_a_lock(sql)
-            rest = [asyncio.create_task(orders.commit(_creation())) for _ in range(15)]
+            rest = [asyncio.create_task(orders.create(_creation())) for _ in range(15)]
             await asyncio.wait(rest, return_when=asyncio.FIRST_COMPLETED)
             assert orders.is_full
 
         outcomes = await asyncio.gather(first, *rest, return_exceptions=True)
 
-    assert [outcome == Committed() for outcome in outcomes] == [True] * 11 + [False] * 5
+    assert [outcome == Created() for outcome in outcomes] == [True] * 11 + [False] * 5
     assert {type(outcome) for outcome in outcomes[11:]} == {StoreOverloaded}
     assert await sql.fetchval("select count(*) from orders") == 11
 
 
 async def test_closing_answers_what_was_taken(database: str, sql: asyncpg.Connection) -> None:
     async with postgres_orders(database, connections=2, max_batch=10) as orders:
-        taken = [asyncio.create_task(orders.commit(_creation())) for _ in range(100)]
+        taken = [asyncio.create_task(orders.create(_creation())) for _ in range(100)]
         await asyncio.sleep(0)  # each gets as far as to wait for its answer
 
-    assert {task.result() for task in taken} == {Committed()}
+    assert {task.result() for task in taken} == {Created()}
     assert await sql.fetchval("select count(*) from orders") == 100
     with pytest.raises(StoreOverloaded):
-        await orders.commit(_creation())
+        await orders.create(_creation())
 
 
 async def test_a_key_that_two_batches_race_for_waits_for_the_first_to_be_settled(
@@ -229,11 +202,11 @@ async def test_a_key_that_two_batches_race_for_waits_for_the_first_to_be_settled
         holder = sql.transaction()
         await holder.start()
         await sql.execute(_ORDER_WITH_KEY, placed_order().id.value)
-        second = asyncio.create_task(orders.commit(Changes(order, 0, order.events, claim)))
+        second = asyncio.create_task(orders.create(Creation(order, order.events, claim)))
         await _until_one_waits_for_a_lock(sql)
         await holder.rollback()
 
-        assert await second == Committed()
+        assert await second == Created()
 
 
 async def test_reads_that_wait_together_are_answered_by_one_query(
@@ -241,7 +214,7 @@ async def test_reads_that_wait_together_are_answered_by_one_query(
 ) -> None:
     """While the first one is being answered, the others gather: a lock makes that while long."""
     placed = [placed_order() for _ in range(50)]
-    await _commit_all(orders, [Changes(order, 0, order.events) for order in placed])
+    await _create_all(orders, [Creation(order, order.events) for order in placed])
     batches = metric("oms_commit_batch_size_count", writes="finds")
     async with _readers_wait(sql):
         first = asyncio.create_task(orders.find(placed[0].id))
@@ -260,7 +233,7 @@ async def test_a_row_that_no_order_can_be_read_from_fails_for_who_asks_for_it_al
     orders: PostgresOrders, sql: asyncpg.Connection
 ) -> None:
     placed = [placed_order() for _ in range(10)]
-    await _commit_all(orders, [Changes(order, 0, order.events) for order in placed])
+    await _create_all(orders, [Creation(order, order.events) for order in placed])
     await sql.execute("""update orders set lines = '[{"p": "", "q": 1}]' where id = $1""", placed[4].id.value)
 
     found = await asyncio.gather(*(orders.find(order.id) for order in placed), return_exceptions=True)

@@ -12,15 +12,15 @@ import pytest
 import pytest_asyncio
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import CommitResult, InboxClaim
+from messaging.ports.changes import InboxClaim
 from messaging.postgres.pool import open_pools
 from messaging.runtime.database import migrate
-from payment_service.application import PaymentStore
+from payment_service.application import PaymentStore, PaymentWrite
 from payment_service.domain import Step
 from payment_service.infrastructure.database import MIGRATIONS
 from payment_service.infrastructure.memory import MemoryPayments
 from payment_service.infrastructure.postgres import PostgresPayments
-from tests.payment_service.payments import changes_of
+from tests.payment_service.payments import taking
 from tests.real_parts.payment_gateway import RealGateway, real_gateway
 from tests.real_parts.postgres import PostgresServer
 
@@ -39,10 +39,14 @@ class StoreUnderTest:
     claims: Callable[[], Awaitable[set[UUID]]]
     """The events that were claimed."""
 
-    async def commit(self, step: Step, expected_version: int = 0, claim: InboxClaim | None = None) -> CommitResult:
-        """Commit a step. A write that is never answered is an error."""
+    async def write(self, write: PaymentWrite) -> bool:
+        """Write; say whether it had an effect. A write that is never answered is an error."""
         async with asyncio.timeout(DEADLINE):
-            return await self.payments.commit(changes_of(step, expected_version, claim))
+            return (await self.payments.write(write)).decision is not None
+
+    async def take(self, step: Step, claim: InboxClaim | None = None) -> bool:
+        """Store a step that was decided already."""
+        return await self.write(taking(step, claim))
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +92,7 @@ async def store(store_dsn: str | None) -> AsyncIterator[StoreUnderTest]:
             return [(message.key, message.type) for rows in outbox._rows for message in rows.values()]
 
         async def inbox() -> set[UUID]:
-            return set(memory._inbox)
+            return set(memory._rows.claimed)
 
         yield StoreUnderTest(memory, memory, waiting, inbox)
         return

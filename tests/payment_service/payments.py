@@ -7,8 +7,8 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from messaging.ports.changes import Changes, InboxClaim
-from payment_service.application import PaymentChanges
+from messaging.ports.changes import InboxClaim, Write
+from payment_service.application import PaymentWrite
 from payment_service.domain import Moment, Payment, PaymentStatus, Step
 from shared_kernel.money import Money
 
@@ -72,6 +72,26 @@ def stored(payment: Payment) -> Payment:
     return replace(payment, call_after=None)
 
 
-def changes_of(step: Step, expected_version: int = 0, event_claim: InboxClaim | None = None) -> PaymentChanges:
-    """A step as it is committed."""
-    return Changes(step.payment, expected_version, (step.event,) if step.event else (), event_claim)
+def taking(step: Step, event_claim: InboxClaim | None = None) -> PaymentWrite:
+    """The write of a step that was decided already."""
+    return Write(step.payment.order_id, lambda _: step, event_claim)
+
+
+def charging(order_id: UUID, event_claim: InboxClaim | None = None) -> PaymentWrite:
+    """The write of a ChargePayment command."""
+    now = moment()
+
+    def decide(payment: Payment | None) -> Step | None:
+        return payment.charge(AMOUNT, now) if payment else Payment.intent(order_id, AMOUNT, now)
+
+    return Write(order_id, decide, event_claim)
+
+
+def taking_back(order_id: UUID, event_claim: InboxClaim | None = None) -> PaymentWrite:
+    """The write of a RefundPayment command."""
+    now = moment()
+
+    def decide(payment: Payment | None) -> Step | None:
+        return payment.refund(now) if payment else Payment.tombstone(order_id, now)
+
+    return Write(order_id, decide, event_claim)

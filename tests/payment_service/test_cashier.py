@@ -11,15 +11,15 @@ import pytest_asyncio
 from uuid_utils.compat import uuid7
 
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import CommitResult, StoreUnavailable
+from messaging.ports.changes import StoreUnavailable, Written
 from payment_service import application
-from payment_service.application import Cashier, FindPayment, GatewayUnavailable, PaymentChanges, Steps, TakeCommands
-from payment_service.domain import Payment, PaymentStatus
+from payment_service.application import Cashier, FindPayment, GatewayUnavailable, PaymentWrite, Steps, TakeCommands
+from payment_service.domain import Payment, PaymentStatus, Step
 from payment_service.infrastructure.memory import MemoryPayments
 from shared_kernel.money import Money
 from tests.payment_service.conftest import DEADLINE
 from tests.payment_service.far_gateway import FarGateway, until
-from tests.payment_service.payments import AMOUNT, LEASE, ManualClock, changes_of, claim, intent, moment, stored
+from tests.payment_service.payments import AMOUNT, LEASE, ManualClock, claim, intent, moment, stored, taking
 
 AT_ONCE = 2
 ROOM = AT_ONCE * 16
@@ -29,17 +29,17 @@ class FaultyPayments(MemoryPayments):
     """A store that can be told to be away for the next commits, or that somebody else is faster by a moment."""
 
     away_for = 0
-    faster: PaymentChanges | None = None
+    faster: PaymentWrite | None = None
 
-    async def commit(self, changes: PaymentChanges) -> CommitResult:
+    async def write(self, write: PaymentWrite) -> Written[Payment, Step]:
         """See PaymentStore."""
         if self.away_for:
             self.away_for -= 1
             raise StoreUnavailable("away")
         if self.faster:
-            await super().commit(self.faster)
+            await super().write(self.faster)
             self.faster = None
-        return await super().commit(changes)
+        return await super().write(write)
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Desk:
     take: TakeCommands
 
     def status(self, order_id: UUID) -> PaymentStatus | None:
-        payment = self.payments._payments.get(order_id)
+        payment = self.payments._rows.rows.get(order_id)
         return payment.status if payment else None
 
     async def payment(self, order_id: UUID) -> Payment:
@@ -101,7 +101,7 @@ async def test_a_command_that_comes_twice_is_one_call(desk: Desk) -> None:
 
 async def test_a_command_that_another_instance_takes_at_the_same_moment_is_not_called_for_here(desk: Desk) -> None:
     taken, step = claim(), intent()
-    desk.payments.faster = changes_of(step, 0, taken)
+    desk.payments.faster = taking(step, taken)
 
     await desk.take.charge(step.payment.order_id, AMOUNT, taken)
 
@@ -111,7 +111,7 @@ async def test_a_command_that_another_instance_takes_at_the_same_moment_is_not_c
 
 async def test_an_order_that_another_instance_takes_back_at_the_same_moment_is_not_charged(desk: Desk) -> None:
     tombstone = Payment.tombstone(uuid7(), moment())
-    desk.payments.faster = changes_of(tombstone, 0, claim())
+    desk.payments.faster = taking(tombstone, claim())
 
     await desk.take.charge(tombstone.payment.order_id, AMOUNT, claim())
 

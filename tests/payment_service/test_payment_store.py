@@ -6,11 +6,11 @@ from datetime import timedelta
 
 from uuid_utils.compat import uuid7
 
-from messaging.ports.changes import Committed, Conflict, Duplicate
+from messaging.ports.changes import Write, Written
 from payment_service.domain import Payment, PaymentStatus, Step
 from shared_kernel.money import Money
 from tests.payment_service.conftest import DEADLINE, StoreUnderTest
-from tests.payment_service.payments import LEASE, claim, intent, moment, stored
+from tests.payment_service.payments import LEASE, claim, intent, moment, stored, taking, taking_back
 
 
 def _charged(payment: Payment) -> Step:
@@ -29,7 +29,7 @@ async def test_a_step_its_claim_and_its_event_are_stored_together(store: StoreUn
     first = Payment.tombstone(uuid7(), moment())
     taken = claim()
 
-    assert await store.commit(first, 0, taken) == Committed()
+    assert await store.take(first, taken)
 
     assert await store.another.find(first.payment.order_id) == stored(first.payment)
     assert await store.claims() == {taken.event_id}
@@ -42,14 +42,14 @@ async def test_every_state_is_read_as_it_was_stored(store: StoreUnderTest) -> No
     path.append(_taken_back(path[-1].payment))
     path.append(path[-1].payment.refunded(moment()) or path[-1])
     declined = intent()
-    for expected, step in enumerate(path):
-        assert await store.commit(step, expected) == Committed()
+    for step in path:
+        assert await store.take(step)
         assert await store.payments.find(step.payment.order_id) == stored(step.payment)
     assert path[-1].payment.status is PaymentStatus.REFUNDED
-    await store.commit(declined)
+    await store.take(declined)
     refused = declined.payment.declined("Guthaben fehlt: 5 € zu wenig", moment())
     assert refused is not None
-    await store.commit(refused, 1)
+    await store.take(refused)
 
     assert await store.payments.find(declined.payment.order_id) == stored(refused.payment)
 
@@ -58,45 +58,45 @@ async def test_what_nobody_asked_for_is_not_there(store: StoreUnderTest) -> None
     assert await store.payments.find(uuid7()) is None
 
 
-async def test_a_step_on_a_version_that_is_no_longer_stored_is_a_conflict_and_leaves_nothing(
-    store: StoreUnderTest,
-) -> None:
+async def test_a_step_is_decided_on_the_payment_as_it_is_by_then(store: StoreUnderTest) -> None:
     first = intent()
-    await store.commit(first)
+    await store.take(first)
     captured = _charged(first.payment)
-    await store.commit(captured, 1)
-    taken = claim()
+    await store.take(captured)
+    seen: list[Payment | None] = []
 
-    assert await store.commit(_taken_back(first.payment), 1, taken) == Conflict()
+    written = await store.payments.write(Write(first.payment.order_id, seen.append, claim()))
 
-    assert await store.payments.find(first.payment.order_id) == stored(captured.payment)
+    assert seen == [stored(captured.payment)]
+    assert written == Written(stored(captured.payment), None), "nothing was decided"
     assert await store.claims() == set()
     assert [kind for _, kind in await store.messages()] == ["PaymentCaptured"]
 
 
-async def test_a_first_step_of_a_payment_that_is_there_is_a_conflict_and_its_claim_is_still_free(
-    store: StoreUnderTest,
-) -> None:
-    first = intent()
-    await store.commit(first)
-    taken = claim()
+async def test_a_decision_that_fails_gives_its_claim_back_and_hurts_no_neighbour(store: StoreUnderTest) -> None:
+    def fail(_: Payment | None) -> None:
+        raise ZeroDivisionError
 
-    assert await store.commit(Payment.tombstone(first.payment.order_id, moment()), 0, taken) == Conflict()
+    taken = [claim() for _ in range(9)]
+
+    outcomes = await asyncio.gather(
+        store.write(Write(uuid7(), fail, claim())),
+        *(store.write(taking_back(uuid7(), each)) for each in taken),
+        return_exceptions=True,
+    )
+
+    assert isinstance(outcomes.pop(0), ZeroDivisionError)
+    assert outcomes == [True] * 9
+    assert await store.claims() == {each.event_id for each in taken}
+
+
+async def test_a_claim_that_was_taken_makes_any_later_step_a_repetition(store: StoreUnderTest) -> None:
+    first, taken = intent(), claim()
+    await store.take(first, taken)
+
+    assert not await store.write(taking_back(first.payment.order_id, taken))
 
     assert await store.payments.find(first.payment.order_id) == stored(first.payment)
-    assert await store.claims() == set()
-    assert await store.messages() == []
-
-
-async def test_a_claim_that_was_taken_makes_any_later_step_a_duplicate(store: StoreUnderTest) -> None:
-    first, taken = intent(), claim()
-    await store.commit(first, 0, taken)
-    order_id = first.payment.order_id
-
-    assert await store.commit(_taken_back(first.payment), 1, taken) == Duplicate(order_id)
-    assert await store.commit(Payment.tombstone(order_id, moment()), 0, taken) == Duplicate(order_id)
-
-    assert await store.payments.find(order_id) == stored(first.payment)
     assert await store.messages() == []
 
 
@@ -104,15 +104,14 @@ async def test_an_event_id_that_two_orders_use_has_its_effect_on_one_and_hurts_n
     store: StoreUnderTest,
 ) -> None:
     taken, steps = claim(), [Payment.tombstone(uuid7(), moment()) for _ in range(10)]
-    await store.commit(intent(), 0, taken)
+    await store.take(intent(), taken)
 
     async with asyncio.timeout(DEADLINE):
         outcomes = await asyncio.gather(
-            *(store.commit(step, 0, taken if place in (3, 8) else claim()) for place, step in enumerate(steps))
+            *(store.take(step, taken if place in (3, 8) else claim()) for place, step in enumerate(steps))
         )
 
-    assert [place for place, outcome in enumerate(outcomes) if outcome != Committed()] == [3, 8]
-    assert outcomes[3] == Duplicate(steps[3].payment.order_id)
+    assert [place for place, has_effect in enumerate(outcomes) if not has_effect] == [3, 8]
     assert await store.payments.find(steps[3].payment.order_id) is None
     assert len(await store.messages()) == 8
 
@@ -125,34 +124,49 @@ async def test_the_same_event_twice_at_the_same_time_has_one_effect(store: Store
 
     async with asyncio.timeout(DEADLINE):
         outcomes = await asyncio.gather(
-            *(store.commit(step, 0, claims[step.payment.order_id]) for step in steps for _ in range(2))
+            *(store.take(step, claims[step.payment.order_id]) for step in steps for _ in range(2))
         )
 
-    assert outcomes[0::2] == [Committed()] * 20
-    assert outcomes[1::2] == [Duplicate(order) for order in orders]
+    assert outcomes == [True, False] * 20
     assert len(await store.messages()) == 20
 
 
-async def test_two_steps_of_one_version_have_one_winner_and_the_loser_keeps_no_claim(store: StoreUnderTest) -> None:
-    first = intent()
-    await store.commit(first)
-    winner, loser = claim(), claim()
+async def test_two_steps_of_one_payment_at_the_same_time_are_decided_one_after_the_other(store: StoreUnderTest) -> None:
+    first = intent(lease=None)
+    await store.take(first)
+    here, there = claim(), claim()
 
-    outcomes = await asyncio.gather(
-        store.commit(_taken_back(first.payment), 1, winner), store.commit(_taken_back(first.payment), 1, loser)
-    )
+    effects = await asyncio.gather(*(store.write(taking_back(first.payment.order_id, each)) for each in (here, there)))
 
-    assert list(outcomes) == [Committed(), Conflict()]
-    assert await store.claims() == {winner.event_id}
+    assert effects == [True, True]
+    found = await store.payments.find(first.payment.order_id)
+    assert found is not None
+    assert (found.status, found.version) == (PaymentStatus.REFUNDED, 3)
+    assert await store.claims() == {here.event_id, there.event_id}
+    assert [kind for _, kind in await store.messages()] == ["PaymentRefunded"] * 2
+
+
+async def test_a_payment_that_is_begun_and_taken_back_at_once_is_stored_as_it_is_then(store: StoreUnderTest) -> None:
+    """Also its call, which was begun and may have moved money."""
+    step = intent(lease=timedelta(0))
+    order_id = step.payment.order_id
+
+    writes = [taking(step, claim()), taking_back(order_id, claim())]
+    assert await asyncio.gather(*map(store.write, writes)) == [True, True]
+
+    found = await store.payments.find(order_id)
+    assert found is not None
+    assert (found.status, found.version) == (PaymentStatus.VOIDING, 2)
+    assert [payment.order_id for payment in await store.payments.claim_due(10, LEASE)] == [order_id]
 
 
 async def test_only_calls_that_are_due_are_claimed_the_longest_due_first(store: StoreUnderTest) -> None:
     order = [uuid7() for _ in range(4)]
     for due_for, order_id in zip((30, 20, 10, -60), order, strict=True):
         step = Payment.intent(order_id, Money.of("1.00", "EUR"), moment(lease=None))
-        await store.commit(replace(step, payment=replace(step.payment, call_after=timedelta(seconds=-due_for))))
+        await store.take(replace(step, payment=replace(step.payment, call_after=timedelta(seconds=-due_for))))
     settled = Payment.tombstone(uuid7(), moment())
-    await store.commit(settled)
+    await store.take(settled)
 
     due = await store.payments.claim_due(2, LEASE)
 
@@ -163,7 +177,7 @@ async def test_only_calls_that_are_due_are_claimed_the_longest_due_first(store: 
 
 async def test_a_claimed_payment_is_due_again_when_its_time_is_over_and_never_before(store: StoreUnderTest) -> None:
     step = intent(lease=None)
-    await store.commit(step)
+    await store.take(step)
     over = timedelta(0)
 
     (claimed,) = await store.payments.claim_due(10, over)
@@ -176,21 +190,21 @@ async def test_a_claimed_payment_is_due_again_when_its_time_is_over_and_never_be
 
 async def test_a_step_that_does_not_concern_the_call_leaves_it_when_it_was_due(store: StoreUnderTest) -> None:
     calling = intent()
-    await store.commit(calling)
+    await store.take(calling)
     voiding = calling.payment.refund(moment())
     assert voiding is not None
 
-    await store.commit(replace(voiding, payment=stored(voiding.payment)), 1)
+    await store.take(replace(voiding, payment=stored(voiding.payment)))
     assert await store.payments.claim_due(10, LEASE) == [], "it is left to whoever began it"
 
     due_now = intent(lease=None)
-    await store.commit(due_now)
+    await store.take(due_now)
     assert [payment.order_id for payment in await store.payments.claim_due(10, LEASE)] == [due_now.payment.order_id]
 
 
 async def test_no_payment_is_claimed_by_two(store: StoreUnderTest) -> None:
     steps = [intent(lease=None) for _ in range(60)]
-    await asyncio.gather(*(store.commit(step) for step in steps))
+    await asyncio.gather(*(store.take(step) for step in steps))
 
     async with asyncio.timeout(DEADLINE):
         hauls = await asyncio.gather(
@@ -202,10 +216,15 @@ async def test_no_payment_is_claimed_by_two(store: StoreUnderTest) -> None:
     assert set(claimed) == {step.payment.order_id for step in steps}
 
 
-async def test_a_step_that_was_decided_before_the_payment_was_claimed_is_a_conflict(store: StoreUnderTest) -> None:
+async def test_a_payment_whose_call_was_claimed_may_have_been_charged_when_it_is_taken_back(
+    store: StoreUnderTest,
+) -> None:
     waiting = intent(lease=None)
-    await store.commit(waiting)
-    nothing_was_charged = _taken_back(waiting.payment)
+    await store.take(waiting)
     await store.another.claim_due(1, LEASE)
 
-    assert await store.commit(nothing_was_charged, 1) == Conflict(), "by now the gateway may have been called"
+    await store.write(taking_back(waiting.payment.order_id))
+
+    found = await store.payments.find(waiting.payment.order_id)
+    assert found is not None
+    assert found.status is PaymentStatus.VOIDING

@@ -2,21 +2,20 @@
 cannot be."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any
 
 import asyncpg
 import pytest
 import pytest_asyncio
 from uuid_utils.compat import uuid7
 
-from messaging.ports.changes import Committed, Conflict, Duplicate, StoreUnavailable
-from messaging.postgres.connection import CommitConnection
-from payment_service.domain import Payment
+from messaging.ports.changes import StoreUnavailable, Written
+from payment_service.domain import Payment, PaymentStatus
 from payment_service.infrastructure.postgres import PostgresPayments
 from shared_kernel.money import Money
 from tests.payment_service.conftest import DEADLINE, postgres_payments
-from tests.payment_service.payments import LEASE, changes_of, claim, intent, moment, stored
+from tests.payment_service.payments import LEASE, charging, claim, intent, moment, stored, taking, taking_back
 from tests.real_parts.kafka import free_port
 
 _WAITING = """
@@ -52,12 +51,12 @@ async def test_steps_that_wait_together_are_stored_by_one_transaction(
     steps = [intent() for _ in range(200)]
     captured = [step.payment.charged("ch_1", moment()) or step for step in steps]
 
-    created = await asyncio.gather(*(payments.commit(changes_of(step, 0, claim())) for step in steps))
+    created = await asyncio.gather(*(payments.write(taking(step, claim())) for step in steps))
     assert await sql.fetchval("select count(distinct xmin::text) from payments") == 1
     assert await sql.fetchval("select count(distinct xmin::text) from inbox") == 1
-    changed = await asyncio.gather(*(payments.commit(changes_of(step, 1, claim())) for step in captured))
+    changed = await asyncio.gather(*(payments.write(taking(step, claim())) for step in captured))
 
-    assert [*created, *changed] == [Committed()] * 400
+    assert all(written.decision for written in (*created, *changed))
     assert await sql.fetchval("select count(distinct xmin::text) from payments") == 1
     assert await sql.fetchval("select count(*) from inbox") == 400
     assert await sql.fetchval(
@@ -65,40 +64,23 @@ async def test_steps_that_wait_together_are_stored_by_one_transaction(
     ) == 200, "a payment and its event are stored by the same transaction"  # fmt: skip
 
 
-async def test_loads_that_wait_together_are_one_query(
-    payments: PostgresPayments, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    steps = [intent() for _ in range(50)]
-    await asyncio.gather(*(payments.commit(changes_of(step)) for step in steps))
-    queries: list[str] = []
-    fetch = CommitConnection.fetch
-
-    async def counted(connection: CommitConnection, statement: str, *arguments: object) -> list[Any]:
-        queries.append(statement)
-        return await fetch(connection, statement, *arguments)
-
-    monkeypatch.setattr(CommitConnection, "fetch", counted)
-
-    found = await asyncio.gather(*(payments.find(step.payment.order_id) for step in [*steps, intent()]))
-
-    assert found == [*(stored(step.payment) for step in steps), None]
-    assert len(queries) == 1
-
-
-async def test_a_first_step_that_races_with_another_instance_keeps_no_claim_when_it_loses(
+async def test_a_payment_that_another_instance_makes_at_the_same_moment_is_decided_upon_and_not_overwritten(
     payments: PostgresPayments, sql: asyncpg.Connection
 ) -> None:
-    step, taken = intent(), claim()
+    order_id, taken = uuid7(), claim()
     other = sql.transaction()
     await other.start()
-    await sql.execute(_TOMBSTONE, step.payment.order_id)
-    racing = asyncio.create_task(payments.commit(changes_of(step, 0, taken)))
+    await sql.execute(_TOMBSTONE, order_id)
+    mine = asyncio.create_task(payments.write(charging(order_id, taken)))
     await _until_one_waits_for_a_lock(sql)
     await other.commit()
+    await mine
 
-    assert await racing == Conflict()
-    assert await sql.fetchval("select count(*) from inbox") == 0, "its command would be taken for handled, and was not"
-    assert await sql.fetchval("select count(*) from payments") == 1
+    found = await payments.find(order_id)
+    assert found is not None
+    assert (found.status, found.version) == (PaymentStatus.REFUNDED, 2)
+    assert await sql.fetchval("select headers->>'ce_type' from outbox") == "PaymentDeclined"
+    assert await sql.fetchval("select event_id from inbox") == taken.event_id
 
 
 async def test_the_same_event_at_two_instances_at_the_same_time_has_one_effect(
@@ -110,13 +92,12 @@ async def test_the_same_event_at_two_instances_at_the_same_time_has_one_effect(
         pairs = list(zip(steps, claims, strict=True))
         async with asyncio.timeout(DEADLINE):
             here, there = await asyncio.gather(
-                asyncio.gather(*(payments.commit(changes_of(step, 0, taken)) for step, taken in pairs)),
-                asyncio.gather(*(another.commit(changes_of(step, 0, taken)) for step, taken in reversed(pairs))),
+                asyncio.gather(*(payments.write(taking(step, taken)) for step, taken in pairs)),
+                asyncio.gather(*(another.write(taking(step, taken)) for step, taken in reversed(pairs))),
             )
 
-    for one, other, step in zip(here, reversed(there), steps, strict=True):
-        assert Committed() in (one, other)
-        assert Duplicate(step.payment.order_id) in (one, other)
+    for one, other in zip(here, reversed(there), strict=True):
+        assert (one.decision is None) is not (other.decision is None)
     assert await sql.fetchval("select count(*) from outbox") == 100
 
 
@@ -124,29 +105,26 @@ async def test_batches_of_two_instances_that_want_the_same_payments_do_not_deadl
     payments: PostgresPayments, payments_database: str, sql: asyncpg.Connection
 ) -> None:
     steps = [intent() for _ in range(100)]
-    await asyncio.gather(*(payments.commit(changes_of(step)) for step in steps))
-    captured = [step.payment.charged("ch_1", moment()) or step for step in steps]
+    await asyncio.gather(*(payments.write(taking(step)) for step in steps))
+    orders = [step.payment.order_id for step in steps]
     async with postgres_payments(payments_database) as another, asyncio.timeout(DEADLINE):
-        outcomes = await asyncio.gather(
-            *(payments.commit(changes_of(step, 1, claim())) for step in captured),
-            *(another.commit(changes_of(step, 1)) for step in reversed(captured)),
+        written = await asyncio.gather(
+            *(payments.write(taking_back(order_id, claim())) for order_id in orders),
+            *(another.write(taking_back(order_id, claim())) for order_id in reversed(orders)),
         )
 
-    assert outcomes.count(Committed()) == 100
-    assert outcomes.count(Conflict()) == 100
-    assert await sql.fetchval("select count(*) from inbox") == outcomes[:100].count(Committed())
+    assert Counter(each.decision is not None for each in written) == {True: 100, False: 100}, "each is taken back once"
+    assert await sql.fetchval("select count(*) from inbox") == 100
 
 
 async def test_a_step_that_cannot_be_stored_fails_alone(payments: PostgresPayments, sql: asyncpg.Connection) -> None:
     steps = [intent() for _ in range(20)]
     object.__setattr__(steps[7].payment, "attempts", -1)
 
-    outcomes = await asyncio.gather(
-        *(payments.commit(changes_of(step, 0, claim())) for step in steps), return_exceptions=True
-    )
+    outcomes = await asyncio.gather(*(payments.write(taking(step, claim())) for step in steps), return_exceptions=True)
 
     assert isinstance(outcomes.pop(7), asyncpg.CheckViolationError)
-    assert outcomes == [Committed()] * 19
+    assert all(isinstance(outcome, Written) for outcome in outcomes)
     assert await sql.fetchval("select count(*) from inbox") == 19
 
 
@@ -154,8 +132,7 @@ async def test_without_a_server_every_method_says_that_the_store_is_unavailable(
     async with postgres_payments(f"postgresql://nobody@127.0.0.1:{free_port()}/nothing") as payments:
         step = intent()
         for call in (
-            payments.commit(changes_of(step)),
-            payments.commit(changes_of(step, 1)),
+            payments.write(taking(step)),
             payments.find(uuid7()),
             payments.claim_due(1, LEASE),
             payments.in_doubt(),
@@ -167,7 +144,7 @@ async def test_without_a_server_every_method_says_that_the_store_is_unavailable(
 async def test_payments_in_doubt_are_counted_with_the_age_of_the_oldest(payments: PostgresPayments) -> None:
     assert await payments.in_doubt() == (0, 0.0)
     for step in (intent(), intent(), Payment.tombstone(uuid7(), moment())):
-        await payments.commit(changes_of(step))
+        await payments.write(taking(step))
 
     count, overdue = await payments.in_doubt()
 
@@ -273,5 +250,5 @@ async def test_the_index_of_due_calls_has_nothing_but_them(sql: asyncpg.Connecti
 async def test_money_of_63_bits_is_kept_exactly(payments: PostgresPayments) -> None:
     step = intent(amount=Money(2**63 - 1, "EUR"))
 
-    assert await payments.commit(changes_of(step)) == Committed()
+    await payments.write(taking(step))
     assert await payments.find(step.payment.order_id) == stored(step.payment)

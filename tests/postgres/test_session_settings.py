@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from messaging.ports.changes import Changes, Committed
+from messaging.ports.changes import Created, Creation
 from messaging.postgres.connection import CommitConnection
 from messaging.postgres.outbox import PostgresOutbox
 from messaging.postgres.pinned import PINNED
@@ -93,7 +93,7 @@ async def test_commits_pools_and_relays_have_their_own_settings(hostile_database
 async def test_orders_are_stored_and_read_in_such_a_database(hostile_database: str) -> None:
     order = placed_order()
     async with postgres_orders(hostile_database) as orders:
-        assert await orders.commit(Changes(order, 0, order.events)) == Committed()
+        assert await orders.create(Creation(order, order.events)) == Created()
         found = await orders.find(order.id)
 
     assert found is not None

@@ -1,0 +1,268 @@
+"""Aggregates as rows of a table, and one transaction for a whole batch of writes.
+
+The transaction claims the events of the writes, locks the rows that they concern, makes the decisions one after the
+other on what it has locked, and stores what comes of them. Nobody loses a race. A decision that fails, or that changes
+nothing, concerns its own write alone, and gives its claim back.
+
+Locks are taken in one order everywhere: claims by event id, then rows by their keys, then new rows by their keys. So
+instances wait for one another and cannot deadlock. (Ordering resources against deadlock is Havender's, 1968.)
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from uuid import UUID
+
+from messaging.engine.group_commit import GroupCommitter
+from messaging.ports.changes import Aggregate, Decision, InboxClaim, StoreBusy, Write, Written
+from messaging.ports.message import Message
+from messaging.postgres.connection import CommitConnection
+from messaging.postgres.outbox import INSERT_MESSAGES, NOTIFY, message_columns
+
+Effect: TypeAlias = Callable[[Decision], tuple[Aggregate, Sequence[Message]]]
+"""What a decision makes of the aggregate, and the messages that go out with it."""
+
+AnyWrite = TypeVar("AnyWrite", bound="_Claiming")
+
+_GIVE_BACK = "delete from inbox where event_id = any($1::uuid[])"
+
+
+class _Claiming(Protocol):
+    @property
+    def id(self) -> UUID: ...
+
+    @property
+    def claim(self) -> InboxClaim | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[Aggregate]):
+    """A column, and what an aggregate has there with its SQL type. Where more is to be done than to store that, `new`
+    and `changed` say in SQL what a row has there: `w` is what the aggregate has, and `r` the row as it was."""
+
+    name: str
+    type: str
+    of: Callable[[Aggregate], object]
+    new: str | None = None
+    changed: str | None = None
+
+
+def due(
+    name: str, after: Callable[[Aggregate], timedelta | None], *, while_status_in: Sequence[str]
+) -> Column[Aggregate]:
+    """A time that comes so long `after` the commit, by PostgreSQL's clock, which is one for all instances. None leaves
+    it as it is, and in any other status there is none."""
+    at = f"clock_timestamp() + w.{name}"
+    statuses = ", ".join(f"'{status}'" for status in while_status_in)
+    still = f"case when w.status in ({statuses}) then coalesce({at}, r.{name}) end"
+    return Column(name, "interval", after, new=at, changed=still)
+
+
+@dataclass(frozen=True)
+class Table(Generic[Aggregate]):
+    """A table of aggregates. The first of the columns is the key, a uuid. `read` makes an aggregate of a row."""
+
+    name: str
+    columns: Sequence[Column[Aggregate]]
+    read: Callable[[Any], Aggregate]
+
+    @property
+    def key(self) -> str:
+        """The name of the key."""
+        return self.columns[0].name
+
+    @cached_property
+    def names(self) -> str:
+        """The columns, for a select."""
+        return ", ".join(column.name for column in self.columns)
+
+    @cached_property
+    def lock(self) -> str:
+        """Takes the claims $1 and locks the rows $2, with a row for each write. Counting the claims has all of them
+        taken before the first row is locked."""
+        return f"""
+            with asked as (
+                select * from unnest($1::uuid[], $2::uuid[]) with ordinality as a(event_id, row_id, place)
+            ), claimed as (
+                insert into inbox (event_id) select event_id from asked where event_id is not null order by event_id
+                on conflict do nothing returning event_id
+            ), locked as (
+                select {self.names} from {self.name}
+                where {self.key} = any($2::uuid[]) and (select count(*) from claimed) >= 0
+                order by {self.key} for update
+            )
+            select a.event_id is null or a.event_id in (select event_id from claimed) as is_free, l.*
+            from asked a left join locked l on l.{self.key} = a.row_id order by a.place
+        """
+
+    @cached_property
+    def change(self) -> str:
+        """Stores messages, $1 to $6, and changed rows, $8 and on, a column each; $7 tells new ones."""
+        return self._store("", "0")
+
+    @cached_property
+    def add_and_change(self) -> str:
+        """The same where some rows are new; says how many of those were added."""
+        values = ", ".join(column.new or column.name for column in self.columns)
+        added = f"""
+            , added as (
+                insert into {self.name} ({self.names}) select {values} from wanted w where is_new order by {self.key}
+                on conflict do nothing returning {self.key}
+            )
+        """
+        return self._store(added, "(select count(*) from added)")
+
+    def _store(self, added: str, count: str) -> str:
+        changes = [f"{column.name} = {column.changed or f'w.{column.name}'}" for column in self.columns[1:]]
+        arrays = ", ".join(f"${place}::{column.type}[]" for place, column in enumerate(self.columns, start=8))
+        return f"""
+            with wanted as (
+                select * from unnest($7::boolean[], {arrays}) as w(is_new, {self.names})
+            ), changed as (
+                update {self.name} r set {", ".join(changes)}
+                from wanted w where r.{self.key} = w.{self.key} and not w.is_new
+            )
+            {added}
+            , sent as ({INSERT_MESSAGES})
+            select {count} as added, {NOTIFY}
+        """
+
+
+class LockedRows(Generic[Aggregate, Decision]):
+    """The rows of a batch, in the transaction that has locked them. Each decision is made on what the one before it has
+    left."""
+
+    def __init__(
+        self, connection: CommitConnection, table: Table[Aggregate], effect: Effect[Decision, Aggregate]
+    ) -> None:
+        self._connection = connection
+        self._table = table
+        self._effect = effect
+        self._free: set[UUID] = set()
+        self._rows: dict[UUID, Any] = {}
+        self._current: dict[UUID, Aggregate | None] = {}
+        self._changed: dict[UUID, Aggregate] = {}
+        self._messages: list[Message] = []
+
+    async def lock(self, batch: Sequence[_Claiming]) -> None:
+        """Claim the batch's events and lock its rows."""
+        events = [write.claim.event_id if write.claim else None for write in batch]
+        rows = await self._connection.fetch(self._table.lock, events, [write.id for write in batch])
+        for write, event_id, row in zip(batch, events, rows, strict=True):
+            self._rows[write.id] = row if row[self._table.key] is not None else None
+            if event_id is not None and row["is_free"]:
+                self._free.add(event_id)
+
+    def current(self, row_id: UUID) -> Aggregate | None:
+        """The aggregate as it is by now. Raises what reading its row raises."""
+        if row_id not in self._current:
+            row = self._rows[row_id]
+            self._current[row_id] = None if row is None else self._table.read(row)
+        return self._current[row_id]
+
+    def decide(self, write: Write[Aggregate, Decision]) -> Written[Aggregate, Decision] | Exception:
+        """What becomes of a write of the batch."""
+        try:
+            before = self.current(write.id)
+            if write.claim is not None and write.claim.event_id not in self._free:
+                return Written(before, None)
+            decision = write.decide(before)
+            if decision is None:
+                return Written(before, None)
+            after, messages = self._effect(decision)
+        except Exception as error:  # noqa: BLE001  it is handed to the write that caused it
+            return error
+        if write.claim is not None:
+            self._free.remove(write.claim.event_id)
+        self._current[write.id] = self._changed[write.id] = after
+        self._messages += messages
+        return Written(after, decision)
+
+    async def store(self) -> None:
+        """Store what was decided, and give back the claims that nothing came of. Raises StoreBusy."""
+        if self._free:
+            await self._connection.fetch(_GIVE_BACK, list(self._free))
+        if not self._changed:
+            return
+        new = [self._rows[row_id] is None for row_id in self._changed]
+        columns = ([column.of(each) for each in self._changed.values()] for column in self._table.columns)
+        statement = self._table.add_and_change if any(new) else self._table.change
+        (row,) = await self._connection.fetch(statement, *message_columns(self._messages), new, *columns)
+        if row["added"] < sum(new):
+            raise StoreBusy("a row that was not there to be locked is there by now")
+
+
+class RowCommits(ABC, Generic[AnyWrite, Aggregate, Decision]):
+    """Commits batches over one connection, each in one transaction."""
+
+    def __init__(
+        self, connection: CommitConnection, table: Table[Aggregate], effect: Effect[Decision, Aggregate]
+    ) -> None:
+        self.connection = connection
+        self._table = table
+        self._effect = effect
+
+    async def __call__(self, batch: Sequence[AnyWrite]) -> Sequence[Written[Aggregate, Decision] | Exception]:
+        """See GroupCommitter."""
+        async with self.connection.transaction():
+            rows = LockedRows(self.connection, self._table, self._effect)
+            await rows.lock(batch)
+            results = await self.decide(rows, batch)
+            await rows.store()
+            return results
+
+    @abstractmethod
+    async def decide(
+        self, rows: LockedRows[Aggregate, Decision], batch: Sequence[AnyWrite]
+    ) -> Sequence[Written[Aggregate, Decision] | Exception]:
+        """What becomes of each write."""
+
+
+class WriteCommits(RowCommits[Write[Aggregate, Decision], Aggregate, Decision]):
+    """Commits writes that concern nothing but their row."""
+
+    async def decide(
+        self, rows: LockedRows[Aggregate, Decision], batch: Sequence[Write[Aggregate, Decision]]
+    ) -> Sequence[Written[Aggregate, Decision] | Exception]:
+        """See RowCommits."""
+        return [rows.decide(write) for write in batch]
+
+
+class RowStore(Generic[Aggregate, Decision]):
+    """Decides and stores writes, those that wait together in one transaction."""
+
+    def __init__(
+        self,
+        dsn: str,
+        table: Table[Aggregate],
+        effect: Effect[Decision, Aggregate],
+        *,
+        connections: int,
+        max_batch: int,
+        max_waiting: int,
+    ) -> None:
+        self._connections = [CommitConnection(dsn) for _ in range(connections)]
+        self._committer = GroupCommitter[Write[Aggregate, Decision], Written[Aggregate, Decision]](
+            [WriteCommits(connection, table, effect) for connection in self._connections],
+            name=table.name,
+            max_batch=max_batch,
+            max_waiting=max_waiting,
+        )
+
+    @property
+    def is_full(self) -> bool:
+        """True when the next write would be refused."""
+        return self._committer.is_full
+
+    async def write(self, write: Write[Aggregate, Decision]) -> Written[Aggregate, Decision]:
+        """Decide and store, all or nothing. Raises what the decision raises, StoreUnavailable, StoreOverloaded."""
+        return await self._committer.commit(write)
+
+    async def close(self) -> None:
+        """Answer every write that was taken, then close the connections."""
+        await self._committer.close()
+        for connection in self._connections:
+            await connection.close()
