@@ -1,9 +1,10 @@
-"""The mechanism all services share: decide, then commit; publish what was committed, exactly once. It knows no service.
+"""The mechanism that all services share: decide, commit, and publish the committed messages exactly once. It knows no
+service.
 
-Its rooms, from the inside out; each may import the ones before it, and the adapters do not know each other:
+Its packages, from the inside out. Each may import those before it. The adapters do not import each other.
 
-`ports`       what application layers may import: messages, changes, and the interfaces of everything below
-`engine`      the relay, the consumer, group commit: the loops, without a driver
+`ports`       messages, changes, and the interfaces of the other packages; application layers may import it
+`engine`      the loops, without a driver: the relay, the consumer, group commit
 `postgres`, `memory`, `kafka`, `brokerless`   the adapters
-`runtime`     what wires a process: settings, storage, transport, roles
+`runtime`     the wiring of a process: settings, storage, transport, roles
 """

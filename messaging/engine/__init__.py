@@ -1,1 +1,1 @@
-"""The loops that make it go: relay, consumer, group commit. They know the ports, and no driver."""
+"""The loops of a service: relay, consumer, group commit. They use the ports and no driver."""

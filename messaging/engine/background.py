@@ -1,4 +1,4 @@
-"""Work in the background of a service, for as long as the service runs. None of it ends unnoticed."""
+"""Background work of a service. It runs as long as the service does, and never ends unnoticed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -7,21 +7,22 @@ from typing import Any
 
 import structlog
 
-_GONE_WITHIN = 8.0  # longer than a Kafka client takes to give up
+_GONE_WITHIN = 8.0  # longer than a Kafka client needs to give up
 
 log = structlog.get_logger("background")
 
 
 class WorkEnded(Exception):
-    """Work that was to last has ended by itself. The text says which work, and how it ended."""
+    """Background work has ended by itself. The text says which work, and how it ended."""
 
 
 @asynccontextmanager
 async def running(works: Mapping[str, Coroutine[Any, Any, object]]) -> AsyncIterator[None]:
-    """Run each of the works as a task of that name while this lasts; then cancel them and wait until they are gone.
+    """Run each of the works as a task of that name during the block. Then cancel the tasks and wait until they are
+    gone.
 
-    Work that ends earlier ends this, too, whether it returned, raised or was cancelled by somebody: the body is
-    cancelled as by asyncio.timeout, and WorkEnded is raised. So nobody goes on without the work that he relies on.
+    If a task ends earlier, because it returned, raised or was cancelled, the block is cancelled as by asyncio.timeout
+    and WorkEnded is raised. So the block never goes on without the work that it relies on.
     """
     owner = asyncio.current_task()
     if owner is None:
@@ -50,7 +51,7 @@ async def running(works: Mapping[str, Coroutine[Any, Any, object]]) -> AsyncIter
 
 
 def how_it_ended(task: asyncio.Task[object]) -> WorkEnded:
-    """What to raise for a task that has ended and should not have. The innermost work is the one that is named."""
+    """The exception for a task that has ended too early. It names the innermost work."""
     if task.cancelled():
         return WorkEnded(f"{task.get_name()} was cancelled")
     error = task.exception()
@@ -62,18 +63,19 @@ def how_it_ended(task: asyncio.Task[object]) -> WorkEnded:
 
 
 async def every(seconds: float, action: Callable[[], Awaitable[object]], name: str) -> None:
-    """Do `action` at once and then again and again, `seconds` after it was last done. One that fails is logged and done
-    again: what it looks after is in the database, and will be there the next time."""
+    """Do `action` at once, and repeat it `seconds` after each end. A failure is logged and the action is repeated,
+    because its work lies in the database and is still there the next time."""
     while True:
         try:
             await action()
-        except Exception as error:  # noqa: BLE001  whatever it is: said, and tried again
+        except Exception as error:  # noqa: BLE001  any failure is logged and tried again
             log.warning("failed, and will be tried again", work=name, error=f"{type(error).__name__}: {error}")
         await asyncio.sleep(seconds)
 
 
 async def _cancel(tasks: list[asyncio.Task[object]]) -> None:
-    """Return when they are gone, or do not go. What they raise on the way out has nobody left to act on it."""
+    """Cancel the tasks, and return when they are gone or eight seconds have passed. Their exceptions are only
+    logged."""
     for task in tasks:
         task.cancel()
     gone, hanging = await asyncio.wait(tasks, timeout=_GONE_WITHIN)

@@ -1,4 +1,4 @@
-"""Telling a service that fails from a key that fails, and waiting while it is the service."""
+"""Distinguishing a failure of the whole service from failures of single keys, and waiting while the service fails."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ log = structlog.get_logger("consumer")
 
 
 def growing_pauses(first: float) -> Iterator[float]:
-    """Seconds to wait, with jitter: from the first ones up to ten times as many."""
+    """Seconds to wait, with jitter. They grow from `first` up to ten times as many."""
     longest = first
     while True:
         yield random.uniform(0.1, 1) * longest  # noqa: S311  jitter, not a secret
@@ -28,8 +28,8 @@ def growing_pauses(first: float) -> Iterator[float]:
 
 
 class Breaker:
-    """Closed while the store does what it is asked. While it is open one probe at a time finds out whether it does so
-    again, after pauses that grow, and everything else waits for that."""
+    """Closed while the store works. While it is open, one probe at a time tries the store after growing pauses, and all
+    other calls wait for the probe."""
 
     def __init__(self, service: str, *, pause: float) -> None:
         self._first_pause = pause
@@ -45,7 +45,7 @@ class Breaker:
         return self._is_open or self._doubts > 0
 
     async def call(self, action: Callable[[], Awaitable[Answer]]) -> Answer:
-        """What `action` answers. A store that is away, overloaded or not fit is nobody's failure: ask again."""
+        """Return the result of `action`. If the store is away, overloaded or unfit, wait and call it again."""
         while True:
             try:
                 if not self._is_open:
@@ -59,7 +59,7 @@ class Breaker:
 
     @contextmanager
     def doubting(self) -> Iterator[Iterator[float]]:
-        """While this lasts somebody doubts that the service works, and tries again after these pauses."""
+        """Count as waiting during the block, which tries the service again after the pauses that it is given."""
         self._doubts += 1
         try:
             yield growing_pauses(self._first_pause)
@@ -76,18 +76,18 @@ class Breaker:
 
 
 class Suspicion:
-    """Whether it is the service that fails: three different keys did, in a row and alike, and none went well."""
+    """Suspects the service after three different keys failed alike in a row and none succeeded."""
 
     def __init__(self) -> None:
         self._keys: set[str] = set()
         self._kind: type[Exception] | None = None
 
     def may_fall_on_the_service(self, keys: Iterable[str]) -> bool:
-        """True when the service would be suspected if all of these failed alike."""
+        """True when the service would be suspected if all these keys failed alike."""
         return len(self._keys.union(keys)) >= ALIKE
 
     def falls_on_the_service(self, failed: Sequence[tuple[str, Exception]], *, some_went_well: bool) -> bool:
-        """Take note of keys that failed at the same time, and say whether it is the service by now."""
+        """Note the keys that failed at the same time, and return whether the service is suspected now."""
         for key, error in failed:
             if type(error) is not self._kind:
                 self.clear()
@@ -98,5 +98,5 @@ class Suspicion:
         return len(self._keys) >= ALIKE
 
     def clear(self) -> None:
-        """Nobody is suspected any more."""
+        """Suspect the service no longer."""
         self._keys.clear()

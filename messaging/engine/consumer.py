@@ -1,9 +1,9 @@
-"""The consumer: hands records to handlers, keys concurrently, one key in order, and lets no failure get lost.
+"""The consumer: hands records to handlers, keys concurrently and each key in order, and loses no failure.
 
-A failure is judged once. What can never be handled becomes a dead letter. Anything else is tried a few times in place;
-then its key is parked: this record and every later one of the key wait in the database, the other keys go on, and a
-sweep tries again. When it is the whole service that fails nothing is judged: the batch waits. The database may be away
-or lack what we need; or every key fails, and alike.
+A record that cannot be handled at all becomes a dead letter. Any other failure is tried a few times in place. Then the
+key is parked: this record and every later one of the key wait in the database, the other keys go on, and a sweep tries
+again. If the whole service fails, no record is judged and the batch waits. The whole service fails when the database is
+away, when it lacks tables or permissions, or when every key fails alike.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ log = structlog.get_logger("consumer")
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """What is left of a key's records, from the one on that failed."""
+    """The records of a key from the failed one on."""
 
     records: Sequence[Record]
     error: Exception
@@ -48,7 +48,8 @@ class _Failed:
 
 
 class Consumer:
-    """Handles the records of `subscriptions` for one service. Any number may run; claims keep each effect single."""
+    """Handles the records of `subscriptions` for one service. Any number may run: claims make each effect happen
+    once."""
 
     def __init__(self, service: str, subscriptions: Sequence[Subscription], failures: Failures) -> None:
         self._subscriptions = {subscription.topic: subscription for subscription in subscriptions}
@@ -63,11 +64,11 @@ class Consumer:
 
     @property
     def topics(self) -> Sequence[str]:
-        """What there is to subscribe to."""
+        """The topics of the subscriptions."""
         return list(self._subscriptions)
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Return once every record is handled, parked or a dead letter. Waits for as long as the service fails."""
+        """Return once every record is handled, parked or a dead letter. Waits as long as the whole service fails."""
         by_key: dict[str, list[Record]] = {}
         for record in records:
             by_key.setdefault(record.key, []).append(record)
@@ -76,11 +77,11 @@ class Consumer:
         await self._handle_keys([waiting for key, waiting in by_key.items() if key not in parked])
 
     async def sweep(self) -> None:
-        """Try every parked key that is due, once, each from its oldest record for as long as that goes well. Stops when
-        the store answers none of them.
+        """Try every parked key that is due, once, from its oldest record on until one fails. Stops when the store
+        answers for none of the keys.
 
-        A parked record is forgotten only after it was handled, so that what comes in the meantime parks behind it. What
-        parks just after a sweep's last look waits for the next sweep, and so does whatever comes after that.
+        A parked record is removed only after it was handled, so a record that comes meanwhile parks behind it. A record
+        that parks after the sweep's last look waits for the next sweep, with every later record of its key.
         """
         tried: set[str] = set()
         while True:
@@ -90,7 +91,7 @@ class Consumer:
             tried |= due
 
     async def _handle_keys(self, waiting: Sequence[Sequence[Record]]) -> None:
-        """Handle keys at the same time. What fails is parked, unless it is the service that fails."""
+        """Handle keys at the same time. A key that fails is parked, unless the whole service fails."""
         while waiting:
             went_well = self._went_well
             together = self._suspicion.may_fall_on_the_service(records[0].key for records in waiting)
@@ -108,10 +109,11 @@ class Consumer:
         )
 
     async def _wait_for_the_service(self, failed: Sequence[_Failed]) -> Sequence[Sequence[Record]]:
-        """Try one key after the other, until one goes well, and answer what is left.
+        """Try one key after the other until one succeeds, and return the records that are left.
 
-        Keys may all the same fail each for itself, with nothing else at hand. So this lasts a minute at most: then they
-        park, and hold up nobody else."""
+        The keys may still fail for reasons of their own. So after a minute they are parked, and no longer hold up other
+        keys.
+        """
         doubtful = deque(failed)
         until = asyncio.get_running_loop().time() + _LONGEST_DOUBT
         with self._breaker.doubting() as pauses:
@@ -130,13 +132,13 @@ class Consumer:
         return []
 
     async def _handle_in_order(self, records: Sequence[Record], *, park: bool) -> _Failed | None:
-        """Handle the records of a key until one fails: then park what is left, or answer it."""
+        """Handle the records of a key until one fails. Then park the rest, or return it."""
         for place, record in enumerate(records):
             try:
                 await self._try(record)
             except Rejected as rejection:
                 await self._bury(record, rejection)
-            except Exception as error:  # noqa: BLE001  whatever it is: the key waits with it
+            except Exception as error:  # noqa: BLE001  after any failure the key waits
                 failed = _Failed(records[place:], error)
                 if not park:
                     return failed
@@ -171,7 +173,7 @@ class Consumer:
             self._handled.inc()
 
     def _handler_of(self, record: Record) -> Handler | None:
-        """None for what is none of ours. Raises Rejected."""
+        """None for a record that we ignore. Raises Rejected."""
         subscription = self._subscriptions[record.topic]
         handler = subscription.handlers.get(record.type)
         if handler is None and (subscription.source is None or record.headers.get("ce_source") != subscription.source):
@@ -189,8 +191,8 @@ class Consumer:
         return True
 
     async def _resume(self, parked: Parked) -> bool:
-        """True when the key can go on with its next record. Raises StoreUnavailable and StoreOverloaded: as in a batch,
-        they are nobody's failure."""
+        """True when the key can go on with its next record. Raises StoreUnavailable and StoreOverloaded, which do not
+        count as failures of the record."""
         record = parked.record
         try:
             await self._handle_one(record)
@@ -198,7 +200,7 @@ class Consumer:
             await self._bury(record, rejection, parked.attempts + 1, parked.id)
         except (StoreUnavailable, StoreOverloaded):
             raise
-        except Exception as error:  # noqa: BLE001  whatever it is: it waits longer
+        except Exception as error:  # noqa: BLE001  after any failure it waits longer
             pause = min(2.0 ** min(parked.attempts, 16), _LONGEST_SWEEP_PAUSE) * random.uniform(0.5, 1)  # noqa: S311
             await self._failures.postpone(parked.id, _sentence(error), pause)
             return False
@@ -221,8 +223,11 @@ class Consumer:
 
 
 async def _all(keys: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer]:
-    """Let every key come to its end, and then raise what went wrong with the first of those that failed. A key that was
-    cancelled while we were not, as happens when its store is closed, has failed, too: a TaskGroup takes it for done."""
+    """Wait until every key has ended, and then raise the first failure.
+
+    A key that was cancelled alone has failed too. That happens when its store is closed. A TaskGroup would take it for
+    done.
+    """
     answers: list[Answer] = []
     for outcome in await asyncio.gather(*keys, return_exceptions=True):
         match outcome:

@@ -1,4 +1,4 @@
-"""What the request at hand is about, for log lines: whatever is logged while it is answered carries these ids."""
+"""The ids of the current request. Every log line that is written while the request is answered carries them."""
 
 from collections.abc import MutableMapping
 from contextvars import ContextVar
@@ -9,7 +9,7 @@ ORDER_ID: ContextVar[str | None] = ContextVar("order_id", default=None)
 
 
 def add_ids(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor."""
+    """A structlog processor that adds the ids."""
     for variable in (REQUEST_ID, ORDER_ID):
         value = variable.get()
         if value is not None:

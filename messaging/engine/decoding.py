@@ -1,6 +1,6 @@
-"""From a record's bytes to what a handler reads: a Pydantic model that declares those fields and no others.
+"""Decoding: a record's bytes become a Pydantic model that declares the fields which its handler reads.
 
-Fields that a model does not declare are ignored, so that a producer may add some.
+Fields that the model does not declare are ignored, so a producer may add fields.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from shared_kernel.money import InvalidMoney, Money
 
 
 class Envelope(BaseModel):
-    """What every message says of itself; models of messages add the data that their handler reads."""
+    """The fields that every message has. Models of messages add the data that their handler reads."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,18 +26,18 @@ class Envelope(BaseModel):
 
     @property
     def claim(self) -> InboxClaim:
-        """What makes handling it happen once."""
+        """The claim by which the message is handled once."""
         return InboxClaim(self.eventId)
 
 
 class MoneyBody(BaseModel):
-    """What is read of an amount of money: a decimal string and an ISO 4217 currency."""
+    """An amount of money: a decimal string and an ISO 4217 currency."""
 
     amount: str = Field(pattern=r"^[0-9]{1,19}(\.[0-9]{1,4})?$")
     currency: str
 
     def as_money(self) -> Money:
-        """Raises Rejected."""
+        """The amount as Money. Raises Rejected."""
         try:
             return Money.of(self.amount, self.currency)
         except InvalidMoney as error:
@@ -48,8 +48,8 @@ Body = TypeVar("Body", bound=Envelope)
 
 
 def decoder(model: type[Body], newest_version: int = 1) -> Callable[[Record], Body]:
-    """A function that reads records into `model`, and raises Rejected with a sentence about what is wrong."""
-    validate = model.model_validate_json  # one bound method, not looked up for every record
+    """A function that reads records into `model`. It raises Rejected with a sentence that says what is wrong."""
+    validate = model.model_validate_json  # looked up once, not for every record
 
     def decode(record: Record) -> Body:
         try:
@@ -58,7 +58,7 @@ def decoder(model: type[Body], newest_version: int = 1) -> Callable[[Record], Bo
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "its value"
             raise Rejected(f"{where}: {first['msg']}") from None
-        # PostgreSQL could not store it, however often that is tried. What is not read does not matter.
+        # PostgreSQL cannot store a NUL in a text. Fields that are not read do not matter.
         if rb"\u0000" in record.value and r"\u0000" in body.model_dump_json():
             raise Rejected("its value has a NUL character in a text")
         if body.eventVersion > newest_version:

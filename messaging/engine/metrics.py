@@ -1,4 +1,4 @@
-"""What operators watch of the mechanism; docs/operations.md says what each number should look like."""
+"""The metrics of the mechanism. docs/operations.md says which values are normal."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

@@ -1,8 +1,8 @@
-"""The relay: for every shard it can own, take the oldest batch, publish it, delete it; again.
+"""The relay: for each shard that it owns, it takes the oldest batch, publishes it, deletes it, and repeats that.
 
-Any failure means: close the publisher, drop the connection, begin again from the lock. Beginning again is safe because
-of its order: own the shard, open the publisher (for Kafka this fences whoever published before us), ask it for the last
-position, delete those rows, go on. There is no state in between that must survive, and no row is ever given up.
+After any failure the relay closes the publisher, drops the connection and begins again with the lock. This is safe
+because of the order of its steps: own the shard, open the publisher (on Kafka this fences every earlier publisher), ask
+it for the last position, delete those rows, go on. No state between the steps must survive, and no row is given up.
 """
 
 import asyncio
@@ -53,9 +53,10 @@ class Relay:
 
     @property
     def is_publishing(self) -> bool:
-        """False while some shard's last attempt failed or takes too long, as happens when the broker is away.
+        """False while a shard's last attempt has failed or takes too long, for example because the broker is away.
 
-        Once this relay has its share, what failed here and is not part of it is another relay's to publish.
+        Once this relay owns its share of the shards, failures on other shards do not count: another relay publishes
+        them.
         """
         has_its_share = len(self._owned) >= self._wanted
         failing = self._failing & self._owned if has_its_share else self._failing
@@ -64,16 +65,16 @@ class Relay:
         return not failing and not stuck
 
     async def run(self) -> None:
-        """Publish until cancelled; raises WorkEnded when a part of this does not go on. Cancelling is safe at any
-        point; `finish_batches` first makes it graceful."""
+        """Publish until cancelled. Raises WorkEnded when a part of the relay ends. Cancelling is safe at any time.
+        After `finish_batches` it interrupts no batch."""
         relay = f"the {self._service} relay"
         shards = {f"shard {shard} of {relay}": self._keep_publishing(shard) for shard in range(SHARDS)}
         async with running({f"the counting of relays by {relay}": self._share_with_other_relays()} | shards):
             await asyncio.Event().wait()
 
     async def finish_batches(self) -> None:
-        """Return when no batch is half-published, and let none begin. Gives up after two seconds, which is safe
-        too."""
+        """Begin no new batch, and return when the current ones are published. Gives up after two seconds, which is
+        safe."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_FINISH_BATCH_WITHIN):
                 for lock in self._batch_at_hand:
@@ -87,7 +88,7 @@ class Relay:
                 async with self._outbox.own(shard) as owned:
                     if len(self._owned) < self._wanted:
                         await self._publish_shard(shard, owned)
-            except Exception as error:  # noqa: BLE001  whatever it is: counted, logged, and begun again
+            except Exception as error:  # noqa: BLE001  any failure is counted, logged and tried again
                 self._failing.add(shard)
                 self._failures.inc()
                 log.warning("shard begins again", shard=shard, error=f"{type(error).__name__}: {error}")
@@ -95,10 +96,10 @@ class Relay:
                 self._pause[shard] = min(self._pause[shard] * 2, _LONGEST_PAUSE)
 
     async def _publish_shard(self, shard: int, owned: OwnedShard) -> None:
-        """Publish until other relays need the shard, or something fails."""
+        """Publish until other relays need the shard, or a step fails."""
         try:
-            # The publisher closes last: a shard that is given up counts no more while its publisher still closes, so
-            # that no other one is given up for the same need.
+            # The publisher closes last. A shard that is given up must not count as owned while its publisher closes:
+            # otherwise a second shard would be given up for the same need.
             async with AsyncExitStack() as publishers:
                 with self._counted_as_owned(shard):
                     with self._timed(shard):
@@ -146,7 +147,7 @@ class Relay:
         while True:
             try:
                 wanted = await self._outbox.wanted_shards()
-            except Exception as error:  # noqa: BLE001  whatever it is: counted, logged, and begun again
+            except Exception as error:  # noqa: BLE001  any failure is logged and tried again
                 log.warning("cannot count the relays", error=f"{type(error).__name__}: {error}")
             else:
                 async with self._share_changed:

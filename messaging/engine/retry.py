@@ -1,4 +1,4 @@
-"""What lost to other transactions is done again."""
+"""Retrying actions that lost to other transactions."""
 
 import asyncio
 import random
@@ -14,7 +14,7 @@ _LONGEST_PAUSE = 0.02
 
 
 async def retry_when_busy(action: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Do `action`, and once more each time that it raises StoreBusy, five times in all. Raises StoreBusy after that."""
+    """Do `action`, and do it again when it raises StoreBusy, at most five times in all. Then StoreBusy is raised."""
     for attempt in range(1, TIMES + 1):
         try:
             return await action()

@@ -1,1 +1,1 @@
-"""What application layers may import: messages, changes, and the ports of publishing and consuming. No I/O."""
+"""The part that application layers may import: messages, changes, the ports of publishing and consuming. No I/O."""

@@ -1,4 +1,4 @@
-"""The EventPublisher port: how committed messages leave the service, and the one step that the relay repeats."""
+"""The EventPublisher port: committed messages leave the service through it. `publish_oldest` is the relay's step."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -13,11 +13,11 @@ class EventPublisher(Protocol):
     """The port through which committed messages leave the service."""
 
     async def publish(self, batch: Batch) -> None:
-        """Return once every message is acknowledged, in order. After any exception nothing may be assumed."""
+        """Return once every message is acknowledged, in order. After an exception it is unknown which are out."""
         ...
 
     async def last_position(self) -> Position | None:
-        """The last batch that went out through any publisher of this shard, where the adapter can know it."""
+        """The last batch that any publisher of this shard has published. None when the adapter cannot know it."""
         ...
 
 
@@ -25,9 +25,9 @@ OpenPublisher: TypeAlias = Callable[[int], AbstractAsyncContextManager[EventPubl
 
 
 async def publish_oldest(shard: OwnedShard, publisher: EventPublisher) -> int:
-    """The heart of the relay: publish one batch, delete it, and say how many messages it had.
+    """Publish one batch, delete it, and return how many messages it had.
 
-    Deleting before the next batch is read means that only the last batch can ever be in doubt after a crash.
+    Each batch is deleted before the next one is read. So only the last batch can be in doubt after a crash.
     """
     batch = await shard.oldest(BATCH)
     if batch:

@@ -1,6 +1,6 @@
 """The Failures port: where a service keeps the records that it could not handle.
 
-There are three places for a record: handled, parked behind its key's failing head, or in the dead letters.
+A record is handled, or parked behind the failing record of its key, or in the dead letters.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from messaging.ports.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A record that was not handled, why, and how often it was tried."""
+    """A record that was not handled, the reason, and how often it was tried."""
 
     record: Record
     error: str
@@ -29,22 +29,22 @@ class Parked:
 
 
 class Failures(Protocol):
-    """Where a service keeps what it could not handle. Every method raises StoreUnavailable."""
+    """The records that a service could not handle. Every method raises StoreUnavailable."""
 
     async def parked_among(self, keys: Sequence[str]) -> set[str]:
-        """Those of the keys that have something parked."""
+        """The keys, of those given, that have parked records."""
         ...
 
     async def park(self, failures: Sequence[Failure]) -> None:
-        """Keep records of one key behind each other, in this order. One that is parked already stays where it is."""
+        """Park records of one key behind each other, in this order. A record that is parked already keeps its place."""
         ...
 
     async def bury(self, failure: Failure, parked_id: int | None = None) -> None:
-        """Keep a record as a dead letter, and no longer as parked. One that is there already stays."""
+        """Move a record to the dead letters. A record that is a dead letter already stays one."""
         ...
 
     async def due(self, limit: int) -> Sequence[str]:
-        """Keys whose oldest parked record is to be tried again by now."""
+        """At most `limit` keys whose oldest parked record may be tried again now."""
         ...
 
     async def oldest_of(self, key: str) -> Parked | None:
@@ -52,9 +52,9 @@ class Failures(Protocol):
         ...
 
     async def postpone(self, parked_id: int, error: str, seconds: float) -> None:
-        """It failed once more: try it again in so many seconds."""
+        """Count one more failed attempt, and try the record again after so many seconds."""
         ...
 
     async def forget(self, parked_id: int) -> None:
-        """It was handled."""
+        """Remove a record that was handled."""
         ...

@@ -1,4 +1,4 @@
-"""A message as it goes onto a topic: final bytes, written once when the change that caused it was decided."""
+"""A message as it goes onto a topic: final bytes, written once, at the time of the decision."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from pydantic_core import to_json
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`key` keeps order: messages of one key are published and handled in the order in which they were committed.
+    """Messages of one `key` are published and handled in the order in which they were committed.
 
-    `headers` are CloudEvents 1.0 attributes in Kafka's binary mode; `value` is JSON that also says for itself what it
-    is.
+    `headers` are CloudEvents 1.0 attributes in Kafka's binary mode. `value` is JSON that repeats its type and ids, so
+    that it can be read without the headers.
     """
 
     event_id: UUID
@@ -45,7 +45,7 @@ def cloud_event(
     order_id: UUID,
     data: Mapping[str, Any],
 ) -> Message:
-    """Wrap `data` (what JSON can say) in the envelope of docs/events.md. All messages are keyed by order id."""
+    """Wrap `data`, which must be JSON-serialisable, in the envelope of docs/events.md. The key is the order id."""
     key, time = str(order_id), timestamp(occurred_at)
     event = str(event_id)
     identity = {
@@ -68,11 +68,11 @@ def cloud_event(
 
 
 class Outgoing(Protocol):
-    """What every event and command knows of itself; its type is the name of its class."""
+    """The attributes that every event and command has. Its type is the name of its class."""
 
     @property
     def event_id(self) -> UUID:
-        """What makes it happen once."""
+        """The id by which consumers recognise it when it comes again."""
         ...
 
     @property
@@ -87,7 +87,7 @@ class Outgoing(Protocol):
 
 
 def message_of(outgoing: Outgoing, *, source: str, topic: str, version: int, data: Mapping[str, Any]) -> Message:
-    """The message of an event or a command, final."""
+    """The final message of an event or a command."""
     return cloud_event(
         event_id=outgoing.event_id,
         event_type=type(outgoing).__name__,

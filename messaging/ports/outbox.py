@@ -1,7 +1,8 @@
 """The outbox, as its reader sees it: committed messages that wait to be published, a shard and a batch at a time.
 
-Order needs one publisher a key. Messages are spread over `SHARDS` by their key, and each shard has one owner at a time;
-see docs/architecture.md for how ownership is held and docs/adr/0002 for why nothing is published twice.
+Messages of one key keep their order only with one publisher for each key. So messages are spread over `SHARDS` by
+their key, and each shard has one owner at a time. docs/architecture.md says how a shard is owned, and docs/adr/0002
+says why nothing is published twice.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from zlib import crc32
 
 from messaging.ports.message import Message
 
-# Rows carry their shard, so the number is part of the schema: changing it reorders what is waiting.
+# Rows store their shard, so the number is part of the schema: a change of it reorders the messages that wait.
 SHARDS = 4
 
 
@@ -26,7 +27,7 @@ def shard_of(key: str) -> int:
 class Position:
     """The last batch that a shard is known to have published: its row ids, and the event id of its first row.
 
-    The event id tells a row from another database's row of the same number.
+    The event id distinguishes the row from a row with the same id in another database.
     """
 
     row_ids: tuple[int, ...]
@@ -45,27 +46,27 @@ class Batch:
 
     @property
     def position(self) -> Position:
-        """What to remember once this batch is published. The batch must not be empty."""
+        """The position after this batch is published. The batch must not be empty."""
         return Position(tuple(self.row_ids), self.messages[0].event_id)
 
 
 class OwnedShard(Protocol):
-    """One shard of the outbox while we own it. Every method fails once ownership is lost."""
+    """A shard of the outbox, for as long as we own it. Every method fails once ownership is lost."""
 
     async def oldest(self, limit: int) -> Batch:
-        """The `limit` oldest messages, or fewer; empty when the shard is."""
+        """At most `limit` messages, the oldest ones. The batch is empty when the shard is empty."""
         ...
 
     async def delete(self, batch: Batch) -> None:
-        """Forget a batch that was published."""
+        """Delete a batch that was published."""
         ...
 
     async def delete_published(self, position: Position) -> int:
-        """Forget what a previous owner published but had no time to delete; says how many rows that was."""
+        """Delete the messages that a previous owner published but did not delete, and return how many they were."""
         ...
 
     async def wait(self) -> None:
-        """Return when there may be something to publish: on a notification, or after a while."""
+        """Return when there may be messages to publish: on a notification, or after a while."""
         ...
 
 
@@ -73,9 +74,9 @@ class Outbox(Protocol):
     """Committed messages that wait to be published."""
 
     def own(self, shard: int) -> AbstractAsyncContextManager[OwnedShard]:
-        """Wait until the shard is ours; it is given back on leaving."""
+        """Wait until we own the shard. Leaving the block gives it back."""
         ...
 
     async def wanted_shards(self) -> int:
-        """How many shards one relay should hold, so that all running relays share them."""
+        """How many shards one relay should own, so that all running relays share them."""
         ...

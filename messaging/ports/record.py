@@ -1,21 +1,21 @@
-"""A record: a message as it was delivered to a consumer, and the error that says it will never be handled."""
+"""A record is a message as it was delivered to a consumer. Rejected says that a record will never be handled."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 UNREADABLE = "unreadable"
-"""The header of a record that stands for one whose bytes could not be read. Its value says why."""
+"""The header of a record that replaces one whose bytes could not be read. Its value says why."""
 
 
 class Rejected(Exception):
-    """This record will never be handled, whatever is tried; the text says why. It becomes a dead letter at once."""
+    """This record cannot be handled, now or later. The text says why. The record becomes a dead letter at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A message as it was delivered. Topic, partition and offset say where it lies: on Kafka, or in the outbox of a
-    service in this process, where the partition is 0 and the offset is the row's id."""
+    """A message as it was delivered. Topic, partition and offset are its place on Kafka. A record of an outbox in this
+    process has the partition 0 and its row's id as the offset."""
 
     topic: str
     partition: int
@@ -33,7 +33,7 @@ class Record:
 
     @property
     def event_id(self) -> UUID:
-        """The id that makes the record happen once. Raises Rejected."""
+        """The id by which a record that comes again is recognised. Raises Rejected."""
         event_id = self.header("ce_id")
         try:
             return UUID(event_id)

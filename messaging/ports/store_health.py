@@ -1,12 +1,12 @@
-"""What readiness asks of a store."""
+"""The health of a store, for the readiness check."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class StoreHealth:
-    """Of a store that answers: whether it takes writes, and whether it has the schema of this release or of a newer
-    one."""
+    """The health of a store that answers: whether it takes writes, and whether its schema is that of this release or of
+    a newer one."""
 
     is_writable: bool
     has_schema: bool

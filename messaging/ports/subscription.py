@@ -1,4 +1,4 @@
-"""Who handles which records, and how records get to them."""
+"""Subscriptions: the handlers of records, and the delivery of records to them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -8,25 +8,24 @@ from typing import Protocol, TypeAlias
 from messaging.ports.record import Record
 
 Handler: TypeAlias = Callable[[Record], Awaitable[object]]
-"""Returns once the record's effect is durable. Raises Rejected for what will never be handled; anything else is tried
-again."""
+"""Returns once the record's effect is durable. Raises Rejected for a record that cannot be handled, now or later. After
+any other exception the record is tried again."""
 
 Subscriber: TypeAlias = Callable[[Sequence[Record]], Awaitable[None]]
-"""Takes what was delivered, those of a key in order; raising asks for all of it again."""
-
+"""Takes the records that were delivered, those of a key in order. After an exception all of them are delivered
+again."""
 
 CaughtUp: TypeAlias = Callable[[], bool]
-"""True when what was waiting to be delivered a few seconds ago is handled. It does not wait: one that says False is to
-be asked again."""
+"""True when the records that were waiting a few seconds ago are handled. It never waits: after False, ask again."""
 
 Delivering: TypeAlias = AbstractAsyncContextManager[CaughtUp]
-"""Deliveries, for as long as this is entered."""
+"""Delivers records until the block is left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Which types of a topic are handled. Types that `source` has added since are none of ours and are ignored; where
-    there is no `source`, as on a topic of commands, everything is meant for us and an unknown type is rejected."""
+    """The types of a topic that are handled. An unknown type is ignored if it comes from `source`, which may add types.
+    It is rejected otherwise. A topic of commands has no `source`, because all its records are meant for us."""
 
     topic: str
     handlers: Mapping[str, Handler]
@@ -34,8 +33,8 @@ class Subscription:
 
 
 class Deliver(Protocol):
-    """How records of topics get to a subscriber: `messaging.kafka.consumer`, `messaging.brokerless.in_process`."""
+    """Delivers records of topics to a subscriber. See `messaging.kafka.consumer`, `messaging.brokerless.in_process`."""
 
     def __call__(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> Delivering:
-        """Deliver while this lasts: each record at least once, also after a crash, those of a key in order."""
+        """Deliver until the block is left: each record at least once, also after a crash, those of a key in order."""
         ...
