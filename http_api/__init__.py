@@ -1,1 +1,1 @@
-"""What the HTTP APIs of all services have in common: the shape of errors, health, metrics, request ids."""
+"""The common parts of all HTTP APIs: the shape of errors, health, metrics, request ids."""

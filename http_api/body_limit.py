@@ -1,4 +1,4 @@
-"""Bodies of requests: JSON only, and no more of it than anybody needs."""
+"""Bodies of requests: JSON only, and at most 64 KiB."""
 
 import re
 from collections.abc import Callable, Coroutine, Mapping
@@ -18,9 +18,9 @@ _LENGTH = re.compile(rb"\d{1,18}")
 
 
 async def read_json_body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body. One without a Content-Type is taken to be JSON.
+    """The whole body. A body without a Content-Type is taken for JSON.
 
-    Raises BadRequest: 415 for another type or a compressed body, 413 past 64 KiB, as soon as that is known.
+    Raises BadRequest: 415 for another type or a compressed body, and 413 as soon as the body exceeds 64 KiB.
     """
     _check_head(dict(scope["headers"]))
     body: bytes = b""
@@ -60,7 +60,7 @@ def _too_large() -> BadRequest:
 
 
 class JsonBodyRoute(APIRoute):
-    """A FastAPI route whose body goes through read_json_body first: `APIRouter(route_class=JsonBodyRoute)`."""
+    """A FastAPI route that reads its body with read_json_body: `APIRouter(route_class=JsonBodyRoute)`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See APIRoute."""
@@ -79,7 +79,7 @@ class JsonBodyRoute(APIRoute):
             try:
                 return await handle(Request(scope, receive))
             except HTTPException as error:
-                # How FastAPI says that JSON's own parser gave up: on its encoding, its depth or a number's length.
+                # FastAPI raises 400 when the JSON parser fails on the encoding, the depth or the length of a number.
                 if error.status_code != HTTPStatus.BAD_REQUEST:
                     raise
                 raise BadRequest(400, "Malformed JSON", {"body": "the body is not JSON that can be read"}) from None

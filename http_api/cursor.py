@@ -1,4 +1,4 @@
-"""Opaque cursors: where a page ended, in a form that clients pass back and do not read."""
+"""Opaque cursors: a cursor encodes the place where a page ended. Clients pass it back and do not read it."""
 
 import base64
 from collections.abc import Callable
@@ -10,13 +10,13 @@ Place = TypeVar("Place")
 
 
 def encode_cursor(place: bytes) -> str:
-    """The cursor that continues after this place."""
+    """The cursor of the page after this place."""
     return base64.urlsafe_b64encode(place).rstrip(b"=").decode()
 
 
 def decode_cursor(cursor: str, place_of: Callable[[bytes], Place]) -> Place:
-    """The place that a cursor names; `place_of` raises ValueError for bytes that name none. Raises BadRequest for
-    anything that encode_cursor did not make."""
+    """The place in a cursor. `place_of` raises ValueError for bytes that are no place. Raises BadRequest for a cursor
+    that encode_cursor did not make."""
     try:
         encoded = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         place = place_of(encoded)

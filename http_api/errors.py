@@ -1,5 +1,5 @@
-"""One shape for every error: `{status, message, errors, timestamp}`, and a sentence for everything a client can do
-wrong."""
+"""Every error has the shape `{status, message, errors, timestamp}`. `errors` has a sentence for each mistake of the
+client."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ log = structlog.get_logger("api")
 
 
 class BadRequest(Exception):
-    """What the client sent cannot be used: `status` (4xx), a headline and a sentence for each field."""
+    """The request is not valid: `status` (4xx), a headline, and a sentence for each field."""
 
     def __init__(self, status: int, message: str, errors: Mapping[str, str]) -> None:
         super().__init__(message)
@@ -35,13 +35,13 @@ class BadRequest(Exception):
 def error_response(
     status: int, message: str, errors: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The response with our error body."""
+    """A response with the error body."""
     body = {"status": status, "message": message, "errors": errors or {}, "timestamp": timestamp(datetime.now(UTC))}
     return Response(json.dumps(body, separators=(",", ":")), status, headers, "application/json")
 
 
 def field_errors(errors: Sequence[Any]) -> dict[str, str]:
-    """Pydantic's errors by field path (`items[0].quantity`), each a sentence that begins with the field."""
+    """Pydantic's errors by field path (`items[0].quantity`). Each is a sentence that begins with the field."""
     sentences: dict[str, str] = {}
     for error in errors:
         path = _path(error["loc"])
@@ -59,7 +59,7 @@ def _path(location: Sequence[int | str]) -> str:
     return path or "body"
 
 
-# What Pydantic calls an error, and what we say of the field; `{…}` are the error's own limits.
+# Pydantic's types of errors, and our sentence for each. `{…}` are the limits in the error.
 _SENTENCES = {
     "missing": "is required",
     "too_long": "must have at most {max_length} entries",
@@ -90,7 +90,7 @@ def _sentence(error: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a service's own error is answered: with the error's text as the sentence about `field`."""
+    """The answer to a service's own error. The error's text is the sentence about `field`."""
 
     status: int
     message: str
@@ -101,7 +101,7 @@ ErrorTable: TypeAlias = Mapping[type[Exception], Answer]
 
 
 def response_to(error: Exception, table: ErrorTable) -> Response | None:
-    """The answer to an error that is the client's, or the moment's; None for one that is ours."""
+    """The answer to an error of the client, or to a temporary one. None for a defect of ours."""
     match error:
         case BadRequest():
             return error_response(error.status, error.message, error.errors)
@@ -124,13 +124,13 @@ def _invalid(errors: Sequence[Any]) -> Response:
 
 
 def internal_error(method: str, path: str, error: Exception) -> Response:
-    """A 500 that says nothing of our insides; the log says it."""
+    """A 500 without internal details. The log has them."""
     log.error("request failed", method=method, path=path, exc_info=error)
     return error_response(500, "Internal server error")
 
 
 def _methods_of(request: Request) -> str:
-    """Every method that the path has; Starlette itself names those of the path's first route only."""
+    """Every method that the path has. Starlette itself names only the methods of the path's first route."""
     methods = [
         method
         for method in ("GET", "POST", "PUT")
@@ -140,7 +140,7 @@ def _methods_of(request: Request) -> str:
 
 
 def install_error_handlers(app: FastAPI, table: ErrorTable) -> None:
-    """Answer every error of every layer in the one shape; `table` has those that a service alone knows."""
+    """Answer every error of every layer in the same shape. `table` has the errors of the services."""
 
     async def answer(request: Request, error: Exception) -> Response:
         response = response_to(error, table) or internal_error(request.method, request.url.path, error)

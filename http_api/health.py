@@ -1,4 +1,4 @@
-"""What operators and orchestrators ask: is it alive, may it get traffic, what do its numbers say."""
+"""Health and metrics for operators and orchestrators: /health/live, /health/ready and /metrics."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +18,7 @@ CHECK_WITHIN_SECONDS = 2.0
 
 
 class Health(StrEnum):
-    """UNKNOWN is for what this process does not do itself."""
+    """UNKNOWN means that this process does not do that work, or that the check has no result."""
 
     UP = "UP"
     DOWN = "DOWN"
@@ -26,14 +26,14 @@ class Health(StrEnum):
 
 
 def broker_health(is_publishing: bool | None) -> Health:
-    """What a relay's state says of the broker; None when this process has no relay."""
+    """The broker's health as the relay sees it. `is_publishing` is None in a process without a relay."""
     if is_publishing is None:
         return Health.UNKNOWN
     return Health.UP if is_publishing else Health.DOWN
 
 
 class HealthView(BaseModel):
-    """`status` is what counts; `checks` say why."""
+    """`status` is the result, and `checks` are the reasons for it."""
 
     status: Health
     checks: dict[str, Health] = Field(
@@ -42,7 +42,8 @@ class HealthView(BaseModel):
 
 
 class Shared(Generic[Answer]):
-    """One call at a time, whose answer is everybody's who asked before it began: however many ask, it costs two."""
+    """Runs one call at a time, and gives its result to every caller that asked before it began. Any number of
+    concurrent callers cost at most two calls."""
 
     def __init__(self, action: Callable[[], Awaitable[Answer]]) -> None:
         self._action = action
@@ -51,7 +52,7 @@ class Shared(Generic[Answer]):
         self._last: Answer
 
     async def __call__(self) -> Answer:
-        """The answer of a call that began after this one."""
+        """The result of a call that began after this one was asked for."""
         clock = asyncio.get_running_loop().time
         asked = clock()
         async with self._turn:
@@ -64,7 +65,7 @@ class Shared(Generic[Answer]):
 
 @dataclass(slots=True)
 class HealthChecks:
-    """What one service's readiness rests on. The broker is reported and refuses nothing: the outbox takes it all."""
+    """The checks of a service's readiness. The broker is only reported, because the outbox keeps messages meanwhile."""
 
     database: Callable[[], Awaitable[StoreHealth]]
     queue_is_full: Callable[[], bool]
@@ -77,7 +78,7 @@ class HealthChecks:
         self.refresh_metrics = Shared(self.refresh_metrics)
 
     async def ready(self) -> HealthView:
-        """UP when changes can be stored and the process is not on its way out."""
+        """UP when changes can be stored and the process is not stopping."""
         database, schema = await self._database()
         checks = {
             "database": database,
@@ -92,7 +93,7 @@ class HealthChecks:
         try:
             async with asyncio.timeout(CHECK_WITHIN_SECONDS):
                 store = await self.database()
-        except Exception:  # noqa: BLE001  whatever it is, the answer is DOWN; the log has it from those who work there
+        except Exception:  # noqa: BLE001  any failure means DOWN; the store itself logs it
             return Health.DOWN, Health.UNKNOWN
         return _up(store.is_writable), _up(store.has_schema)
 
@@ -102,7 +103,7 @@ def _up(is_up: bool) -> Health:
 
 
 async def _all_ready(services: Sequence[HealthChecks]) -> HealthView:
-    """UP when every service of the process is. A check that several have is as bad as its worst."""
+    """UP when every service of the process is UP. Each check has the worst value of all services."""
     views = [await checks.ready() for checks in services]
     worst = [Health.DOWN, Health.UNKNOWN, Health.UP].index
     return HealthView(

@@ -1,4 +1,4 @@
-"""An HTTP application out of what one service, or each of several in one process, brings to it."""
+"""An HTTP application, made of the parts of one or several services in a process."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from http_api.request_context import RequestContext
 from http_api.request_line import RequestLine
 from http_api.schemas import ErrorView
 
-DESCRIPTION = """What is answered with success is durable, and its events are published exactly once.
+DESCRIPTION = """A successful answer means that the change is durable. Its events are published exactly once.
 
 Every error has the shape `{status, message, errors, timestamp}`, where `errors` maps a field's path to a sentence."""
 
@@ -24,7 +24,7 @@ def _unchanged(app: ASGIApp) -> ASGIApp:
 
 @dataclass(frozen=True, slots=True)
 class HttpPart:
-    """What a service brings: its routes, the answers to its own errors, its health, and what stands before the app."""
+    """A service's part: its routes, the answers to its own errors, its health checks and its middleware."""
 
     title: str
     checks: HealthChecks
@@ -34,12 +34,12 @@ class HttpPart:
 
 
 async def _to_docs() -> Response:
-    """A person who comes without a path wants to know what there is."""
+    """Send a person who opens the address without a path to the documentation."""
     return RedirectResponse("/docs")
 
 
 def http_application(parts: Sequence[HttpPart]) -> ASGIApp:
-    """One application with the routes of all parts, and one health, one /metrics and one /docs for them together."""
+    """One application with the routes of all parts. Health, /metrics and /docs cover all of them together."""
     any_other = {"model": ErrorView, "description": "Any other error, in the same shape"}
     app = FastAPI(
         title=", ".join(part.title for part in parts),

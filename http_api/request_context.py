@@ -1,4 +1,4 @@
-"""Around every request: an id that the log lines and the answer carry, and the metrics of requests."""
+"""A middleware for every request. It gives the log lines and the answer the request's id, and counts requests."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ _SAFE_ID = re.compile(rb"[\w.:-]{1,64}")
 _CUT_OFF = "the process stops, and nobody knows whether this was done; ask again, with the same Idempotency-Key"
 _METHODS = {"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"}
 
-# Unique across processes by its random start, and cheap: this is made for every request.
+# An id is made for every request, so it must be cheap. Its random start makes it unique across processes.
 _PROCESS = os.urandom(6).hex()
 _numbers = count(1)
 
@@ -39,7 +39,7 @@ def _request_id(scope: Scope) -> str:
 
 
 class RequestContext:
-    """An ASGI middleware. A client's own X-Request-Id is kept when it is harmless."""
+    """An ASGI middleware. It keeps a client's X-Request-Id of 1 to 64 safe characters."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -65,7 +65,7 @@ class RequestContext:
         try:
             await self._app(scope, receive, send_with_id)
         except asyncio.CancelledError:
-            # Only a process that ends does that, to the requests that it cannot wait for any longer.
+            # Only a stopping process cancels requests, when it cannot wait for them any longer.
             if answered:
                 raise
             response = error_response(503, "Service unavailable", {"service": _CUT_OFF}, {"Retry-After": RETRY_AFTER})

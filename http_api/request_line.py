@@ -1,7 +1,7 @@
-"""The method and the path of a request, in the form that routes are matched by.
+"""The method and the path of a request, in the form that routes are matched with.
 
-Routes match paths whose escapes are decoded, and then a slash within a name (`kg%2Fs`) is one more separator. So a path
-with escapes is matched with its `/` and `%` still escaped, a segment at a time; `PathName` decodes a name.
+Routes match decoded paths, in which an escaped slash of a name (`kg%2Fs`) would be a separator. So each segment of a
+path is decoded except for its `/` and `%`, and `decoded_name` decodes these in a name.
 """
 
 from http import HTTPStatus
@@ -15,7 +15,7 @@ _NOT_UTF_8 = "the path must be UTF-8, with every other character percent-encoded
 
 
 class RequestLine:
-    """An ASGI middleware. `/orders/` is `/orders`, and HEAD is answered like GET, without a body."""
+    """An ASGI middleware. `/orders/` is treated as `/orders`, and HEAD is answered like GET, without a body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -45,7 +45,7 @@ class RequestLine:
             await self._app(as_get, receive, send_head)
         finally:
             if "route" in as_get:
-                scope["route"] = as_get["route"]  # what the metrics count by
+                scope["route"] = as_get["route"]  # the label of the metrics
 
 
 def _matched(raw: str) -> str:
@@ -55,5 +55,5 @@ def _matched(raw: str) -> str:
 
 
 def decoded_name(segment: str) -> str:
-    """The name that a segment of a matched path stands for."""
+    """The name in a segment of a matched path."""
     return unquote(segment)

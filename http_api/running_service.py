@@ -1,4 +1,4 @@
-"""A service that runs: what it brings to a process, whatever its name is."""
+"""A running service, as the process sees it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from messaging.runtime.storage import ServiceStorage
 
 @dataclass(frozen=True)
 class RunningService:
-    """What every service has once it runs."""
+    """A service that runs."""
 
     http: HttpPart
 
     @cached_property
     def app(self) -> ASGIApp:
-        """The service's HTTP application, on its own."""
+        """The HTTP application of this service alone."""
         return http_application([self.http])
 
     def stop_taking_requests(self) -> None:
-        """Readiness off, for when the process is told to end; requests that wait for something wait no longer, and
-        those that come all the same are still answered."""
+        """Set readiness to DOWN, and end the waiting of requests (`Prefer: wait`). Requests that still come are
+        answered."""
         self.http.checks.stopping.set()
 
 
@@ -36,7 +36,7 @@ def health_of(
     queue_is_full: Callable[[], bool] = lambda: False,
     refresh_metrics: Callable[[], Awaitable[None]] | None = None,
 ) -> HealthChecks:
-    """The health of a service: its storage, its relay if it has one, its commit queue, and metrics of its own."""
+    """The health checks of a service: its storage, its relay if there is one, its commit queue and its own metrics."""
 
     async def refresh() -> None:
         await storage.refresh_metrics()

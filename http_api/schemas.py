@@ -1,4 +1,4 @@
-"""What every service says over HTTP in the same words: money, printable text, errors."""
+"""The HTTP models that all services share: money, printable text, errors."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -50,7 +50,7 @@ class ErrorView(BaseModel):
 
 
 def money_view(money: Money | None) -> MoneyView | None:
-    """Money on the wire, or null."""
+    """Money as it is sent to clients, or null."""
     return MoneyView(amount=money.amount, currency=money.currency) if money else None
 
 
@@ -65,5 +65,5 @@ _DESCRIPTIONS = {
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How a route's errors appear in /docs."""
+    """The errors of a route, for /docs."""
     return {status: {"model": ErrorView, "description": _DESCRIPTIONS[status]} for status in statuses}

@@ -1,11 +1,11 @@
-"""A choice that a person writes, such as the value of a setting."""
+"""A choice that a person types, such as the value of a setting."""
 
 from enum import StrEnum
 from typing import Self
 
 
 class Choice(StrEnum):
-    """One of some words, in capitals or not, with or without spaces around it."""
+    """One of several words. Capitals and spaces around the word do not matter."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:

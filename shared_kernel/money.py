@@ -15,12 +15,12 @@ _DIGITS = {
     }.items()
     for currency in currencies.split()
 }
-_MOST_DIGITS = 18  # what a database keeps as a whole number; also, 1e999999 must not become one
+_MOST_DIGITS = 18  # more do not fit into a bigint; this also refuses 1e999999 before it is expanded
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 class InvalidMoney(ValueError):
-    """The amount or the currency cannot be money; the text says which and why."""
+    """The amount or the currency is not valid. The text says which and why."""
 
 
 class CurrencyMismatch(ValueError):
@@ -34,7 +34,7 @@ class CurrencyMismatch(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """`minor` counts the smallest unit of `currency` (cents of EUR, yen of JPY); it is never negative.
+    """`minor` counts the smallest unit of `currency` (cents of EUR, yen of JPY). It is never negative.
 
     Raises InvalidMoney when the currency is not three capital letters or the amount is negative.
     """
@@ -50,8 +50,8 @@ class Money:
 
     @classmethod
     def of(cls, amount: str, currency: str) -> Self:
-        """Read a decimal string: `Money.of("12.50", "EUR")`. Raises InvalidMoney for more digits than the currency
-        has."""
+        """Read a decimal string: `Money.of("12.50", "EUR")`. Raises InvalidMoney, also when the amount has more
+        decimals than the currency."""
         try:
             minor = Decimal(amount).scaleb(_DIGITS.get(currency, 2))
         except (InvalidOperation, Overflow):

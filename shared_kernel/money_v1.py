@@ -1,4 +1,4 @@
-"""Money as it stands in messages. A changed shape is another type beside this one."""
+"""Money as it is written in messages. A changed shape becomes a new type beside this one."""
 
 from typing import TypedDict
 

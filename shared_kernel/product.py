@@ -1,7 +1,6 @@
-"""A product by its name, and how many pieces of it: the words in which orders and the catalogue speak to each other.
+"""Products and quantities, the values that orders and the catalogue share.
 
-Creating is not rehydrating: `of` checks what somebody asks for, and the constructors take what was stored, under
-whatever rule held then.
+`of` checks the input of a request. The constructors accept stored values, which were checked by the rule of their time.
 """
 
 import re
@@ -11,9 +10,10 @@ from typing import Self
 MAX_TEXT = 64
 MAX_QUANTITY = 10_000
 
-# Code points and no categories: a category is what one version of Unicode, and so one version of Python, says. Refused
-# are controls, lone surrogates, spaces other than the space, what changes the direction of writing or has no width,
-# characters of private use, and those that Unicode will never assign. One that it has not assigned yet may be an emoji.
+# The rule lists code points, because categories depend on the version of Unicode, and so on that of Python. It refuses
+# control characters, lone surrogates, spaces other than U+0020, characters that have no width or change the direction
+# of writing, characters of private use, and code points that Unicode will never assign. It accepts code points that are
+# not assigned yet: they may become emoji.
 _REFUSED = (
     "\\x00-\\x1f\\x7f-\\xa0\\xad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000"
     "\\ud800-\\uf8ff\ufdd0-\ufdef\ufeff\ufff0-\ufffb\ufffe\uffff"
@@ -24,28 +24,28 @@ _PRINTABLE = re.compile(f"[^{_REFUSED}]{{1,{MAX_TEXT}}}")
 
 
 class InvalidProduct(ValueError):
-    """A product id or a quantity that cannot be; the text says why."""
+    """The product id or the quantity is not valid. The text says why."""
 
 
 def is_printable_text(text: str) -> bool:
-    """True for 1 to 64 characters that all print (no controls, no NUL, no lone surrogates) and are not only spaces."""
+    """True for 1 to 64 printable characters (no controls, no NUL, no lone surrogates) that are not only spaces."""
     return _PRINTABLE.fullmatch(text) is not None and text.strip(" ") != ""
 
 
 def is_addressable(text: str) -> bool:
-    """True for a name that can stand in the path of a URL. Clients take `.` and `..` out, even escaped ones."""
+    """True for a name that the path of a URL can hold. Clients remove `.` and `..`, even when they are escaped."""
     return text not in (".", "..")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ProductId:
-    """A product of the catalogue, by the name that the catalogue gave it."""
+    """The name of a product in the catalogue."""
 
     value: str
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """The product that somebody asks for. Raises InvalidProduct."""
+        """The product id in a request. Raises InvalidProduct."""
         if not is_printable_text(text):
             raise InvalidProduct(f"a product id is 1 to {MAX_TEXT} printable characters, not {text!r}")
         if not is_addressable(text):
@@ -58,13 +58,13 @@ class ProductId:
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """How many pieces, 1 to 10,000."""
+    """A number of pieces, 1 to 10,000."""
 
     value: int
 
     @classmethod
     def of(cls, count: int) -> Self:
-        """The quantity that somebody asks for. Raises InvalidProduct."""
+        """The quantity in a request. Raises InvalidProduct."""
         if not 1 <= count <= MAX_QUANTITY:
             raise InvalidProduct(f"a quantity is 1 to {MAX_QUANTITY}, not {count}")
         return cls(count)

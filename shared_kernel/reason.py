@@ -1,22 +1,22 @@
-"""A reason: a sentence for a person that one service gives and another keeps. One rule for it, on both sides.
+"""A reason is a sentence for a person. One service gives it and another stores it, and both use this one rule.
 
-What a stranger wrote is made fit to keep, never refused: why something was declined matters less than that it was.
+A reason is cleaned and never refused: the fact that something was declined matters more than the reason.
 """
 
 import unicodedata
 
 MAX_REASON = 500
 NO_REASON = "no reason was given"
-_READ = 20 * MAX_REASON  # of a longer text nobody would read the rest
+_READ = 20 * MAX_REASON  # characters of a longer text that are looked at
 
-# Not known here does not mean not printable: a character of a newer Unicode (Cn) stays.
+# A character of a newer Unicode (Cn) stays, because it may be printable.
 _INVISIBLE = {"Cc", "Cs", "Co", "Zs", "Zl", "Zp"}
 
 
 def reason_of(text: str, otherwise: str = NO_REASON) -> str:
-    """The text as one line of 1 to 500 characters; `otherwise` when nothing of it can be read. A reason stays as it
-    is."""
+    """The text as one line of 1 to 500 characters, or `otherwise` when no printable character is left. A clean reason
+    is returned unchanged."""
     categories = ((character, unicodedata.category(character)) for character in text[:_READ])
-    # Formats (Cf), such as a change of the direction of writing, would also change what stands around the reason.
+    # A format character (Cf), such as a change of the direction of writing, would also affect the text around it.
     spaced = "".join(" " if category in _INVISIBLE else letter for letter, category in categories if category != "Cf")
     return " ".join(spaced.split())[:MAX_REASON].rstrip() or otherwise

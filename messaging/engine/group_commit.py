@@ -1,8 +1,8 @@
 """Group commit: writes that wait together are committed together.
 
-The load-bearing piece is what is missing: there is no timer. A connection that has nothing in flight takes whatever
-waits, at once; while it commits, the next writes gather. An idle service commits a lone write immediately, a busy one
-commits hundreds at the price of one. (The idea is as old as PostgreSQL's commit_delay; here it needs no delay.)
+There is no timer. An idle connection takes all waiting writes at once. While it commits them, the next writes gather.
+So an idle service commits a single write immediately, and a busy one commits hundreds at the price of one. (The idea is
+that of PostgreSQL's commit_delay, without the delay.)
 """
 
 import asyncio
@@ -32,9 +32,10 @@ CommitBatch: TypeAlias = Callable[[Sequence[Write]], Awaitable[Sequence[Result |
 class GroupCommitter(Generic[Write, Result]):
     """Commits writes in batches over `connections`, each a function that commits a batch in one transaction.
 
-    Such a function answers one result a write, or the exception that this write alone failed with. It raises
-    StoreUnavailable when the store is not there, StoreBusy when the same may be done again at once, and anything else
-    when a write of the batch cannot be stored; it must then have stored nothing.
+    Such a function returns one result for each write, or the exception with which that write alone failed. It raises
+    StoreUnavailable when the store does not answer, StoreBusy when the same batch may be tried again at once, and any
+    other exception when a write of the batch cannot be stored. After StoreBusy and other exceptions it must have stored
+    nothing.
     """
 
     def __init__(
@@ -62,10 +63,10 @@ class GroupCommitter(Generic[Write, Result]):
         return self._closed or len(self._waiting) >= self._max_waiting
 
     async def commit(self, write: Write) -> Result:
-        """Answer what the store said of this write once its transaction is on disk.
+        """Return the store's result for this write once its transaction is on disk.
 
-        Raises StoreOverloaded when too many wait (or the service is stopping), StoreUnavailable, or what the store
-        raised for this very write. Cancelling the caller hurts no other write.
+        Raises StoreOverloaded when too many writes wait or the service is stopping, StoreUnavailable, or the exception
+        that the store raised for this write. Cancelling the caller affects no other write.
         """
         if self._closed:
             raise StoreOverloaded(_STOPPING)
@@ -73,15 +74,19 @@ class GroupCommitter(Generic[Write, Result]):
             raise StoreOverloaded("too many requests are waiting for the database; try again in a moment")
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((write, answer))
-        # Another connection joins only for a whole batch: two that share what waits commit half as much each time.
+        # Another connection joins only for a full batch. Two that shared the waiting writes would commit half of them
+        # each.
         none_is_busy = len(self._idle) == self._connections
         if none_is_busy or (self._idle and len(self._waiting) >= self._max_batch):
             self._start_flush()
         return await answer
 
     async def close(self) -> None:
-        """Refuse new writes and return when all that were taken are answered, by the store or, after two seconds, with
-        StoreUnavailable; what still waits then is refused."""
+        """Refuse new writes, and return when all accepted writes are answered.
+
+        After two seconds the writes of a commit that is under way get StoreUnavailable, and the waiting ones are
+        refused.
+        """
         self._closed = True
         if self._flushing:
             _, hanging = await asyncio.wait(self._flushing, timeout=_CLOSE_WITHIN)
@@ -98,7 +103,7 @@ class GroupCommitter(Generic[Write, Result]):
         task.add_done_callback(self._flush_ended)
 
     def _flush_ended(self, task: asyncio.Task[None]) -> None:
-        """What waits goes on with another flush when one is cut off; the batch that it had is answered."""
+        """Start another flush for the writes that wait, if this one was cut off. Its own batch is answered already."""
         self._flushing.discard(task)
         if not task.cancelled():
             task.exception()  # it was logged where it was raised
@@ -135,8 +140,8 @@ class GroupCommitter(Generic[Write, Result]):
         except StoreUnavailable as error:
             for _, answer in batch:
                 _answer(answer, type(error)(str(error)))
-        except Exception as error:  # noqa: BLE001  it is handed to the write that caused it
-            # One write poisoned the batch: halving finds it in a few more statements, and it fails alone.
+        except Exception as error:  # noqa: BLE001  the write that caused it gets it
+            # One write made the whole batch fail. Halving finds it in a few more statements, so that it fails alone.
             if len(batch) == 1:
                 _answer(batch[0][1], error)
                 return
@@ -146,7 +151,7 @@ class GroupCommitter(Generic[Write, Result]):
         else:
             self._batch_size.observe(len(batch))
             self._seconds.observe(time.perf_counter() - started)
-            for (_, answer), result in list(zip(batch, results, strict=True)):  # one answer each, or no answer at all
+            for (_, answer), result in list(zip(batch, results, strict=True)):  # one result for each write
                 _answer(answer, result)
 
 

@@ -1,4 +1,4 @@
-"""What a use case decides, as a value, and what became of it. Nothing here does I/O."""
+"""The decision of a use case as a value, and the result of storing it. Nothing here does I/O."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class InboxClaim:
-    """The claim of a message: the event `event_id` has its effect on this service once, however often it comes."""
+    """The claim of a message: the event `event_id` has its effect on this service once, also when it comes again."""
 
     event_id: UUID
 
@@ -42,22 +42,23 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The key was used before: `first` is the aggregate that it made, and `request_hash` is of the request."""
+    """The key was used before. `first` is the aggregate that was made with it, and `request_hash` is its request's."""
 
     first: UUID
     request_hash: bytes
 
 
 class IdTaken(Exception):
-    """Another aggregate has the id of this new one; nothing was stored."""
+    """Another aggregate already has this id. Nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Write(Generic[Aggregate, Decision]):
     """A decision that is made and stored in one step, while nobody else can change the aggregate `id`.
 
-    `decide` is given the aggregate as it is, or None when it is not there yet, and answers None when there is nothing
-    to change. It is pure: the store may call it again. What it raises is raised to the writer, and nothing is stored.
+    `decide` gets the stored aggregate, or None when there is none yet. It returns None when there is nothing to change.
+    It must be pure, because the store may call it again. If it raises, the writer gets the exception and nothing is
+    stored.
     """
 
     id: UUID
@@ -67,9 +68,9 @@ class Write(Generic[Aggregate, Decision]):
 
 @dataclass(frozen=True, slots=True)
 class Written(Generic[Aggregate, Decision]):
-    """The aggregate as it stands after a write, and the decision that was stored with its messages and its claim.
+    """The aggregate as it is after a write, and the decision that was stored with its messages and its claim.
 
-    `decision` is None when nothing was stored: there was nothing to change, or the claim was taken before.
+    `decision` is None when nothing was stored, because there was nothing to change or the claim was taken before.
     """
 
     aggregate: Aggregate | None
@@ -77,17 +78,17 @@ class Written(Generic[Aggregate, Decision]):
 
 
 class StoreUnavailable(Exception):
-    """The store did not answer. What was being committed may or may not be stored; a claim makes asking again safe."""
+    """The store did not answer. The write may or may not be stored. A claim makes it safe to write again."""
 
 
 class StoreBusy(StoreUnavailable):
-    """Other transactions were in the way. Nothing was stored, and the same may be done again at once."""
+    """Other transactions were in the way. Nothing was stored, and the same may be tried again at once."""
 
 
 class StoreUnfit(StoreUnavailable):
-    """The store lacks what this release needs: tables, columns or permissions. Nothing was stored, and nothing will be
-    until an operator acts. It is no fault of what was asked."""
+    """The store lacks tables, columns or permissions that this release needs. Nothing was stored, and nothing will be
+    stored until an operator acts. The request is not at fault."""
 
 
 class StoreOverloaded(Exception):
-    """Too many writes wait already; this one was not taken and nothing of it is stored."""
+    """Too many writes wait already. This one was refused, and nothing of it is stored."""
