@@ -172,6 +172,23 @@ async def test_a_process_that_serves_no_orders_serves_health_and_metrics() -> No
         assert_error(await api.post("/orders", json=ORDER), 404)
 
 
+async def test_the_documentation_loads_nothing_from_the_internet(memory_api: httpx.AsyncClient) -> None:
+    page = (await memory_api.get("/docs")).text
+    loaded = re.findall(r"""(?:src|href)=["']([^"']+)["']|url: '([^']+)'""", page)
+    paths = [first or second for first, second in loaded]
+
+    assert {path.rsplit("/", 1)[-1] for path in paths} == {
+        "swagger-ui.css",
+        "swagger-ui-bundle.js",
+        "favicon.png",
+        "openapi.json",
+    }
+    for path in paths:
+        assert path.startswith("/"), f"{path} is on another server"
+        assert (await memory_api.get(path)).status_code == 200, path
+    assert "://" not in page
+
+
 async def test_the_documentation_shows_how_to_place_an_order(memory_api: httpx.AsyncClient) -> None:
     page, document = await memory_api.get("/docs"), (await memory_api.get("/openapi.json")).json()
 
