@@ -1,4 +1,4 @@
-"""The whole order service, wired top to bottom. Nothing else constructs an adapter."""
+"""The wiring of the whole order service. Only this module constructs its adapters."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -38,7 +38,7 @@ log = structlog.get_logger("order-service")
 
 @dataclass(frozen=True)
 class OrderService(RunningService):
-    """A running service, and what operators ask of it."""
+    """A running order service, with the use case for operators."""
 
     stuck: StuckOrders
 
@@ -47,7 +47,7 @@ class OrderService(RunningService):
 async def order_service(
     settings: OrderSettings, transport: Transport, roles: frozenset[Role] = frozenset(Role)
 ) -> AsyncIterator[OrderService]:
-    """Start the roles, and stop them on leaving: accepted writes are answered, batches at hand are published."""
+    """Start the roles. Leaving the block stops them: accepted writes are answered and begun batches are published."""
     async with open_store(SERVICE, settings, in_memory=MemoryOrders, in_postgres=PostgresOrders) as (orders, storage):
         step_timeout = timedelta(seconds=settings.step_timeout_seconds)
         moments = Moments(now, uuid7, step_timeout)

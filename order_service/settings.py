@@ -1,4 +1,4 @@
-"""The order service's configuration: environment variables, checked once at the start."""
+"""The order service's settings: environment variables that are checked once, at the start."""
 
 from pydantic import Field
 

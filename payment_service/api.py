@@ -1,4 +1,4 @@
-"""The payment service over HTTP: one can look at an order's payment."""
+"""The payment service over HTTP: a client can read the payment of an order."""
 
 from datetime import datetime
 from typing import Annotated
@@ -34,7 +34,7 @@ class PaymentView(BaseModel):
 
 
 def payments_http(checks: HealthChecks, find: FindPayment | None) -> HttpPart:
-    """The service's part of an application; without `find` only its health, for a process that serves no API."""
+    """The service's part of an application. Without `find` it is only the health, for a process without the API."""
     if find is None:
         return HttpPart(TITLE, checks)
 

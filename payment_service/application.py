@@ -1,8 +1,8 @@
-"""Take commands, call the gateway, record what it said: intent, call, outcome, in that order and never in one
+"""Take commands, call the gateway and record its answer: intent, call and outcome, in this order and never in one
 transaction.
 
-Each of the three can be the last thing that a process does. What it leaves is a payment whose call comes to be due,
-and then whoever sweeps makes the call again with the same key.
+A process may end after each of the three. Then the payment's call becomes due, and a sweep of any process makes the
+call again with the same key.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from messaging.ports.changes import InboxClaim, StoreOverloaded, StoreUnavailabl
 from payment_service.domain import Call, Moment, Payment, Step
 from shared_kernel.money import Money
 
-# Calls that wait for their turn. More would only wait here longer than their lease, and the database has room.
+# More calls than these would wait here for longer than their lease. The others wait in the database.
 _WAITING_FOR_EACH_CALL = 15
 _FINISH_WITHIN = 2.0
 
@@ -31,7 +31,7 @@ NewId: TypeAlias = Callable[[], UUID]
 PaymentWrite: TypeAlias = Write[Payment, Step]
 
 Decide: TypeAlias = Callable[[Payment | None, Moment], Step | None]
-"""A decision of the domain on the payment as it is, None when there is none yet."""
+"""A decision of the domain on the stored payment, which is None when there is none yet."""
 
 RecordAnswer: TypeAlias = Callable[[Payment, Moment], Step | None]
 """The step that records what the gateway answered, or None when the payment already has that answer."""
@@ -40,18 +40,18 @@ log = logging.getLogger("cashier")
 
 
 class PaymentNotFound(Exception):
-    """Nobody has asked for this order's money, or for giving it back."""
+    """There is no payment for this order: neither a charge nor a refund was asked for."""
 
     def __init__(self, order_id: UUID) -> None:
         super().__init__(f"there is no payment for the order {order_id}")
 
 
 class PaymentStore(Protocol):
-    """Where payments live. When a call is due is set and compared by the store's own clock, which is one for all
-    instances. Every method raises StoreUnavailable when the store does not answer."""
+    """The store of payments. The time when a call is due is set and compared by the clock of the store, which all
+    instances share. Every method raises StoreUnavailable when the store does not answer."""
 
     async def write(self, write: PaymentWrite) -> Written[Payment, Step]:
-        """Take a step of a payment, or make its first. Raises what the decision raises, StoreOverloaded."""
+        """Store the next or the first step of a payment. Raises the decision's exceptions, and StoreOverloaded."""
         ...
 
     async def find(self, order_id: UUID) -> Payment | None:
@@ -65,8 +65,8 @@ class PaymentStore(Protocol):
 
 
 class GatewayUnavailable(Exception):
-    """The gateway did not say what became of the call: money may have moved, or not. The same call with the same key
-    will tell; the gateway may have said that it is not to be made before `retry_after`."""
+    """The result of the call is unknown: money may have moved, or not. The same call with the same key will tell. The
+    gateway may have asked that it is not made before `retry_after` has passed."""
 
     def __init__(self, problem: str, retry_after: timedelta = timedelta()) -> None:
         super().__init__(problem)
@@ -75,20 +75,20 @@ class GatewayUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """The gateway took the money and calls that `reference`."""
+    """The gateway took the money. `reference` is its name for the charge."""
 
     reference: str
 
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """The gateway did not take the money, and will not with this key."""
+    """The gateway did not take the money, and never will with this key."""
 
     reason: str
 
 
 class PaymentGateway(Protocol):
-    """Whoever moves the money. Calls with the same key are one: it moves money once, and gives the first answer again.
+    """Moves money. Calls with the same key count as one: money moves once, and each call gets the first answer.
 
     Both methods raise GatewayUnavailable.
     """
@@ -98,13 +98,13 @@ class PaymentGateway(Protocol):
         ...
 
     async def refund(self, key: str, order_id: UUID, amount: Money) -> None:
-        """Give it back."""
+        """Give the money of an order back."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Takes steps of payments."""
+    """Decides steps of payments and stores them."""
 
     payments: PaymentStore
     clock: Clock
@@ -113,7 +113,7 @@ class Steps:
     async def take(
         self, order_id: UUID, decide: Decide, *, lease: timedelta | None, claim: InboxClaim | None = None
     ) -> Step | None:
-        """Answer the step that was taken; None when there was nothing to do, or it was done before."""
+        """Return the step that was stored. None means that nothing was to be done, or that it was done before."""
         moment = Moment(self.clock(), self.new_id(), lease)
         written = await self.payments.write(Write(order_id, lambda payment: decide(payment, moment), claim))
         return written.decision
@@ -121,8 +121,8 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """For how long a call is left to this process. It is measured here from before it is given, so that it is over here
-    before it is over in the store, whatever the clocks say."""
+    """The time for which only this process makes a call. It is measured here from before it is stored, so it ends here
+    before it ends in the store, whatever the clocks say."""
 
     length: timedelta
     seconds: Callable[[], float]
@@ -130,16 +130,16 @@ class Lease:
 
     @property
     def is_over(self) -> bool:
-        """True when somebody else may be making the call by now."""
+        """True when another process may already make the call."""
         return self.seconds() - self.began >= self.length.total_seconds()
 
 
 class Cashier:
-    """Calls the gateway for payments whose intent is on disk, and records what it said.
+    """Calls the gateway for payments whose intent is on disk, and records the answers.
 
-    At most `at_once` calls are under way and fifteen times as many wait for their turn; what is beyond that stays in
-    the store until a sweep has room for it. `lease` is for how long a call that was begun here is left to this process;
-    after that anybody makes it again.
+    At most `at_once` calls are under way, and fifteen times as many wait for their turn. Further calls stay in the
+    store until a sweep has room for them. During the `lease` only this process makes a call that it began. After the
+    lease any process makes the call again.
     """
 
     def __init__(
@@ -180,17 +180,17 @@ class Cashier:
         task.add_done_callback(self._done)
 
     async def sweep(self) -> None:
-        """Make the calls that are due: those that had no room, failed, or were interrupted by a crash."""
+        """Make the calls that are due, because they had no room, failed, or were interrupted by a crash."""
         if self._stopping or self._room <= 0:
             return
-        # Commands may reserve room while this waits; for a moment there are then more calls than room.
+        # Commands may reserve room during this await. Then there are more calls than room for a moment.
         lease = self._new_lease()
         for payment in await self._steps.payments.claim_due(self._room, lease.length):
             self._room -= 1
             self.call(payment, lease)
 
     async def close(self) -> None:
-        """Begin nothing new and wait two seconds for the calls at hand. What is then unfinished will be swept."""
+        """Begin no new call, and wait two seconds for the current ones. A sweep makes the unfinished ones again."""
         self._stopping = True
         if self._at_hand:
             _, hanging = await asyncio.wait(self._at_hand, timeout=_FINISH_WITHIN)
@@ -221,10 +221,10 @@ class Cashier:
             log.exception("a call for %s failed, and will be made again", payment.order_id)
 
     async def _call(self, payment: Payment, lease: Lease) -> tuple[Step | None, Lease]:
-        """Answer the step that the call led to, and the lease of the next call."""
+        """Return the step that the call led to, and the lease of the next call."""
         async with self._turn:
             if self._stopping or lease.is_over:
-                return None, lease  # whoever sweeps makes the call
+                return None, lease  # a sweep makes the call
             record_answer = await self._ask(payment)
         next_lease = self._new_lease()
         step = await self._steps.take(
@@ -257,8 +257,8 @@ class Cashier:
 
 @dataclass(frozen=True, slots=True)
 class TakeCommands:
-    """Record what is wanted, once for each claim. The call that follows is made in the background: a slow gateway
-    holds up nobody's commands."""
+    """Record the commands, once for each claim. The call is made in the background, so a slow gateway does not delay
+    commands."""
 
     steps: Steps
     cashier: Cashier
@@ -272,7 +272,7 @@ class TakeCommands:
         await self._take(order_id, decide, claim)
 
     async def refund(self, order_id: UUID, claim: InboxClaim) -> None:
-        """Give back what was charged, or may have been, and refuse what would be."""
+        """Refund what was charged or may have been charged, and refuse a charge that comes later."""
 
         def decide(payment: Payment | None, moment: Moment) -> Step | None:
             return payment.refund(moment) if payment else Payment.tombstone(order_id, moment)

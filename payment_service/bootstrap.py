@@ -1,4 +1,4 @@
-"""The whole payment service, wired top to bottom. Nothing else constructs an adapter."""
+"""The wiring of the whole payment service. Only this module constructs its adapters."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -35,8 +35,8 @@ log = structlog.get_logger("payment-service")
 async def payment_service(
     settings: PaymentSettings, transport: Transport, roles: frozenset[Role] = frozenset(Role)
 ) -> AsyncIterator[RunningService]:
-    """Start the roles, and stop them on leaving: no new commands, two seconds for the calls at hand, accepted writes
-    are answered."""
+    """Start the roles. Leaving the block stops them: no new commands are taken, current calls get two seconds, and
+    accepted writes are answered."""
     async with AsyncExitStack() as stack:
         payments, storage = await stack.enter_async_context(
             open_store(SERVICE, settings, in_memory=MemoryPayments, in_postgres=PostgresPayments)

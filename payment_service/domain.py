@@ -1,18 +1,18 @@
-"""The payment of one order, as pure decisions: what a command or the gateway's answer makes of it.
+"""The payment of one order. Pure decisions apply commands and the gateway's answers to it.
 
     none      ─charge▶ CHARGING ─charged▶ CAPTURED ─refund▶ REFUNDING ─refunded▶ REFUNDED
     none      ─refund▶ REFUNDED              a tombstone: a charge that comes later is refused
     CHARGING  ─declined▶ DECLINED
-    CHARGING  ─refund▶ REFUNDED              when the gateway was never called: nothing was charged
-    CHARGING  ─refund▶ VOIDING               when it was: money may have moved, and nobody knows yet
+    CHARGING  ─refund▶ REFUNDED              if the gateway was never called: nothing was charged
+    CHARGING  ─refund▶ VOIDING               if it was called: money may have moved
     VOIDING   ─charged▶ REFUNDING
     VOIDING   ─declined▶ REFUNDED            with nothing to give back
 
-In CHARGING, VOIDING and REFUNDING a call to the gateway is under way or due. It is made again, with the same key, until
-the gateway has said what became of it.
+In CHARGING, VOIDING and REFUNDING a call to the gateway is under way or due. The call is repeated with the same key
+until the gateway has answered it.
 
-Versions order what happens to a payment. Its times are for people, and never step back, though the clocks of the
-machines that they come from do. When a call is due is for the store to say, by its one clock.
+Versions give the changes of a payment their sequence. Its times are for people, and never step back, although the
+clocks of machines do. The store decides by its own clock when a call is due.
 """
 
 from dataclasses import dataclass, replace
@@ -34,15 +34,15 @@ _LONGEST_WISH = timedelta(minutes=10)
 
 
 class InvalidPayment(ValueError):
-    """A payment that cannot be; the text says why."""
+    """The payment would break a rule. The text says which rule."""
 
 
 class AmountChanged(ValueError):
-    """The order was to be charged another amount before."""
+    """A different amount was asked for the order before."""
 
 
 class PaymentStatus(StrEnum):
-    """See the picture above."""
+    """The states of the diagram above."""
 
     CHARGING = "CHARGING"
     VOIDING = "VOIDING"
@@ -53,7 +53,7 @@ class PaymentStatus(StrEnum):
 
 
 class Call(StrEnum):
-    """What the gateway can be asked for."""
+    """The calls to the gateway."""
 
     CHARGE = "charge"
     REFUND = "refund"
@@ -61,7 +61,7 @@ class Call(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCaptured:
-    """The amount is ours; `reference` is the gateway's name for it."""
+    """The amount was charged. `reference` is the gateway's name for the charge."""
 
     event_id: UUID
     order_id: UUID
@@ -101,8 +101,10 @@ _CALLS = {
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a decision needs of the world: the time, a new event's id, and for how long its maker keeps others from
-    making the call that it may lead to. `lease` None says that the maker has no room, and whoever has makes the call.
+    """The time of a decision, the id of its event, and the lease of the call that it may lead to.
+
+    During the lease only the process that decides makes that call. A `lease` of None means that this process has no
+    room for a call, so any process with room makes it.
     """
 
     now: datetime
@@ -112,7 +114,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What was decided. `call` says that whoever commits it makes the payment's next call, at once."""
+    """A decision. With `call`, the process that commits it makes the payment's next call at once."""
 
     payment: "Payment"
     event: PaymentEvent | None = None
@@ -123,9 +125,9 @@ class Step:
 class Payment:
     """A payment as it was last committed.
 
-    `attempts` counts the calls that were begun for the charge, or then for the refund; 0 in CHARGING means that nobody
-    can have charged anything. `call_after` is how long after the commit anybody may make the next call; None leaves
-    that as it is. A REFUNDED payment without an amount is one that never was charged. Raises InvalidPayment.
+    `attempts` counts the calls that were begun for the charge, or later for the refund. 0 in CHARGING means that
+    nothing can have been charged. `call_after` is how long after the commit any process may make the next call. None
+    leaves that time as it is. A REFUNDED payment without an amount never was charged. Raises InvalidPayment.
     """
 
     order_id: UUID
@@ -159,22 +161,22 @@ class Payment:
 
     @classmethod
     def intent(cls, order_id: UUID, amount: Money, moment: Moment) -> Step:
-        """The order is to be charged, for the first time."""
+        """The first command is a charge."""
         return Step(_new(order_id, amount, PaymentStatus.CHARGING, moment, **_begun(moment)), call=bool(moment.lease))
 
     @classmethod
     def tombstone(cls, order_id: UUID, moment: Moment) -> Step:
-        """The order is to be refunded and never was charged: a charge that comes later will be refused."""
+        """The first command is a refund. Nothing was charged, and a charge that comes later will be refused."""
         tombstone = _new(order_id, None, PaymentStatus.REFUNDED, moment, attempts=0)
         return Step(tombstone, _refunded(tombstone, moment))
 
     @property
     def next_call(self) -> Call | None:
-        """What the gateway is to be asked for."""
+        """The call to the gateway that comes next."""
         return _CALLS.get(self.status)
 
     def charge(self, amount: Money, moment: Moment) -> Step | None:
-        """The order is to be charged. None when the answer is on its way. Raises AmountChanged."""
+        """A charge is asked for. None when one is under way. Raises AmountChanged."""
         if self.amount not in (None, amount):
             raise AmountChanged(f"the order was to be charged {_words(self.amount)} before, not {_words(amount)}")
         again = self._to(self.status, moment)
@@ -189,7 +191,7 @@ class Payment:
                 return Step(again, _declined(again, TAKEN_BACK, moment))
 
     def refund(self, moment: Moment) -> Step | None:
-        """What was charged, or may have been, is to be given back. None when that is under way."""
+        """A refund is asked for. None when one is under way."""
         match self.status:
             case PaymentStatus.CHARGING if self.attempts == 0:
                 return self._to_nothing_charged(moment)
@@ -204,7 +206,7 @@ class Payment:
                 return None
 
     def charged(self, reference: str, moment: Moment) -> Step | None:
-        """The gateway took the money. None when that is known already."""
+        """The gateway took the money. None when this is known already."""
         match self.status:
             case PaymentStatus.CHARGING:
                 captured = self._to(PaymentStatus.CAPTURED, moment, reference=reference)
@@ -215,7 +217,7 @@ class Payment:
                 return None
 
     def declined(self, reason: str, moment: Moment) -> Step | None:
-        """The gateway did not, and never will, take the money. None when that is known already."""
+        """The gateway did not take the money, and never will. None when this is known already."""
         match self.status:
             case PaymentStatus.CHARGING:
                 reason = reason_of(reason, DECLINED)
@@ -227,15 +229,15 @@ class Payment:
                 return None
 
     def refunded(self, moment: Moment) -> Step | None:
-        """The gateway gave the money back. None when that is known already."""
+        """The gateway gave the money back. None when this is known already."""
         if self.status is not PaymentStatus.REFUNDING:
             return None
         refunded = self._to(PaymentStatus.REFUNDED, moment)
         return Step(refunded, _refunded(refunded, moment))
 
     def unanswered(self, call: Call, moment: Moment, wished: timedelta = timedelta()) -> Step | None:
-        """The gateway did not say what became of `call`: it is made again after a pause that doubles up to a minute, or
-        after the pause that the gateway wished for, up to ten."""
+        """The gateway gave no usable answer to `call`. The call is made again after a pause, which doubles up to a
+        minute. If the gateway asked for a longer pause, that one is kept, up to ten minutes."""
         if self.next_call is not call:
             return None
         pause = min(_FIRST_PAUSE * 2 ** min(max(self.attempts - 1, 0), 16), _LONGEST_PAUSE)
@@ -243,7 +245,7 @@ class Payment:
         return Step(self._to(self.status, moment, call_after=pause))
 
     def claimed(self, now: datetime, lease: timedelta) -> Self:
-        """The payment with one more call begun, which nobody else makes during the `lease`."""
+        """The payment with one more call begun. No other process makes the call during the `lease`."""
         at = max(now, self.updated_at)
         return replace(self, version=self.version + 1, attempts=self.attempts + 1, call_after=lease, updated_at=at)
 
@@ -262,7 +264,7 @@ class Payment:
 
 
 def _is_storable(reference: str) -> bool:
-    # What prints differs between versions of Python, and what was stored stays readable.
+    # No check for printable characters: they differ between versions of Python, and stored payments must stay readable.
     return 0 < len(reference) <= MAX_REFERENCE and "\0" not in reference
 
 
@@ -290,7 +292,7 @@ def _words(amount: Money | None) -> str:
 
 
 def _begun(moment: Moment) -> dict[str, Any]:
-    """A call that its maker begins at once, or one that waits for whoever has room."""
+    """The fields of a call that this process begins at once, or of one that waits for a process with room."""
     if moment.lease is None:
         return {"attempts": 0, "call_after": timedelta(0)}
     return {"attempts": 1, "call_after": moment.lease}

@@ -1,4 +1,4 @@
-"""The payment service's configuration: environment variables, checked once at the start."""
+"""The payment service's settings: environment variables that are checked once, at the start."""
 
 from decimal import Decimal
 from typing import Annotated
@@ -18,7 +18,7 @@ def _gateway(value: str) -> str:
 
 
 def _is_http_address(value: str) -> bool:
-    """True for what the client that calls it can call."""
+    """True for an address that the HTTP client can call."""
     try:
         url = httpx.URL(value)
     except httpx.InvalidURL:
@@ -27,11 +27,11 @@ def _is_http_address(value: str) -> bool:
 
 
 class PaymentSettings(ServiceSettings):
-    """PAYMENT_DATABASE_URL, PAYMENT_GATEWAY (`simulated` or its address), PAYMENT_GATEWAY_TIMEOUT_SECONDS for one try
-    of a call, PAYMENT_CALLS_AT_ONCE, and PAYMENT_RECOVERY_SECONDS: how long a call is left to the process that began
-    it, which should be longer than a call takes.
+    """PAYMENT_DATABASE_URL, PAYMENT_GATEWAY (`simulated` or an address), PAYMENT_GATEWAY_TIMEOUT_SECONDS (for one try
+    of a call), PAYMENT_CALLS_AT_ONCE and PAYMENT_RECOVERY_SECONDS. The last one is the time for which only the process
+    that began a call makes it. It should be longer than a call takes.
 
-    SIMULATED_LIMIT, SIMULATED_DELAY_SECONDS and SIMULATED_FAILURE_RATE (0 to 1) are about the simulated gateway.
+    SIMULATED_LIMIT, SIMULATED_DELAY_SECONDS and SIMULATED_FAILURE_RATE (0 to 1) configure the simulated gateway.
     """
 
     payment_database_url: DatabaseUrl = "embedded"

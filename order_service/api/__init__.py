@@ -1,1 +1,1 @@
-"""HTTP: the only place with FastAPI and Pydantic models."""
+"""The HTTP API: the only part of the service with FastAPI and models of requests."""

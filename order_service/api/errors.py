@@ -1,4 +1,4 @@
-"""How the order service's own errors are answered over HTTP."""
+"""The HTTP answers to the order service's own errors."""
 
 from http_api.errors import Answer, ErrorTable
 from order_service.application.find_orders import OrderNotFound

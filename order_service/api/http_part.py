@@ -1,4 +1,4 @@
-"""The order service over HTTP."""
+"""The order service's part of an HTTP application."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ TITLE = "Order service"
 
 @dataclass(frozen=True, slots=True)
 class OrderUseCases:
-    """What can be asked of the order service over HTTP."""
+    """The use cases that the HTTP API calls."""
 
     place: PlaceOrder
     find: FindOrders
@@ -28,7 +28,7 @@ class OrderUseCases:
 
 
 def orders_http(checks: HealthChecks, use_cases: OrderUseCases | None) -> HttpPart:
-    """The service's part of an application; without use cases only its health, for a process that serves no orders."""
+    """The service's part of an application. Without use cases it is only the health, for a process without the API."""
     if use_cases is None:
         return HttpPart(TITLE, checks)
 

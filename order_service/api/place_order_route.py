@@ -1,8 +1,8 @@
-"""POST /orders, lean: the body's bytes go through one validator and the answer's bytes come out.
+"""POST /orders without FastAPI: one validator reads the bytes of the body, and the bytes of the answer are written.
 
-FastAPI's handling of a request (six middlewares, routing, exit stacks, JSON to dict to model and back) costs more than
-storing the order does. So this one route stands before the FastAPI application, and is documented in it like the
-others.
+FastAPI's handling of a request (six middlewares, routing, exit stacks, JSON to dict to model and back) costs more time
+than storing the order. So this route is a middleware in front of the FastAPI application. The application documents it
+like the other routes.
 """
 
 import re
@@ -70,7 +70,7 @@ def _parse(body: bytes, key: str | None) -> OrderRequest:
 
 
 class LeanPlaceOrder:
-    """ASGI: answers POST /orders itself and passes everything else on to `app`."""
+    """An ASGI middleware that answers POST /orders itself and passes every other request on to `app`."""
 
     def __init__(self, app: ASGIApp, place_order: PlaceOrder) -> None:
         self._app = app
@@ -83,7 +83,7 @@ class LeanPlaceOrder:
         scope["route"] = _ROUTE
         try:
             placed = str(await self._place_order(await _read_request(scope, receive)))
-        except Exception as error:  # noqa: BLE001  it is answered, and logged when it is ours
+        except Exception as error:  # noqa: BLE001  every error is answered, and a defect is logged
             response = response_to(error, ERRORS) or internal_error("POST", PATH, error)
             await response(scope, receive, send)
             return
@@ -101,13 +101,13 @@ class LeanPlaceOrder:
 
 async def _read_request(scope: Scope, receive: Receive) -> OrderRequest:
     body = await read_json_body(scope, receive)
-    # Two lines of a header are one list, which is not a key.
+    # Two header lines make one list, and a list is not a valid key.
     keys = [value for name, value in scope["headers"] if name == b"idempotency-key"]
     return _parse(body, _idempotency_key(b", ".join(keys) if keys else None))
 
 
 def document(app: FastAPI) -> None:
-    """Put POST /orders into /docs and /openapi.json, and among the routes that a 405 is told from a 404 by."""
+    """Add POST /orders to /docs and /openapi.json, and to the routes that decide between a 405 and a 404."""
 
     async def answered_by_lean_place_order(
         order: PlaceOrderRequest,  # noqa: ARG001  the signature is the documentation

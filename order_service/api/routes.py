@@ -1,4 +1,4 @@
-"""The routes of orders; POST /orders is in `place_order_route`."""
+"""The routes of orders. POST /orders is in `place_order_route`."""
 
 import re
 from collections.abc import Sequence
@@ -27,7 +27,8 @@ _WAIT = re.compile(r'wait\s*=\s*"?(\d{1,9})"?')
 
 
 def _seconds_to_wait(preferences: Sequence[str]) -> int | None:
-    """RFC 7240. A preference is not a demand: what is not understood is ignored, and what is too long is cut."""
+    """The wait in RFC 7240 preferences. A wait that cannot be read is ignored, and one that is too long is
+    shortened."""
     for preference in ",".join(preferences).split(","):
         if found := _WAIT.fullmatch(preference.strip()):
             return min(int(found[1]), LONGEST_WAIT)

@@ -1,5 +1,4 @@
-"""What goes in and out over HTTP, in camelCase. Limits here are the ones a client is told; the domain checks its
-own."""
+"""The models of requests and answers, in camelCase. Their limits are shown to clients. The domain checks its own."""
 
 from datetime import datetime
 from typing import Literal
@@ -13,7 +12,7 @@ from shared_kernel.product import MAX_QUANTITY
 
 
 class Item(BaseModel):
-    """One product and how many of it."""
+    """A product and its quantity."""
 
     productId: ProductName = Field(examples=["p1"])  # noqa: N815  the names on the wire
     quantity: int = Field(ge=1, le=MAX_QUANTITY, strict=True, examples=[2])
@@ -29,14 +28,14 @@ class PlaceOrderRequest(BaseModel):
 
 
 class PlacedOrder(BaseModel):
-    """The answer to a new order, and to every repetition of it."""
+    """The answer to a new order, and to each repetition with the same Idempotency-Key."""
 
     orderId: str = Field(examples=["019ab1f0-6c1e-7c8a-9d3e-0b5f6a7c8d9e"])  # noqa: N815
     status: Literal["PENDING"]
 
 
 class ItemView(BaseModel):
-    """One line of an order; the price is null until the catalogue has answered."""
+    """One line of an order. The price is null until the inventory has answered."""
 
     productId: str  # noqa: N815
     quantity: int
@@ -44,7 +43,7 @@ class ItemView(BaseModel):
 
 
 class TimelineEntryView(BaseModel):
-    """One step of the order's life."""
+    """One step in the life of the order."""
 
     at: datetime
     status: OrderStatus
@@ -76,7 +75,7 @@ class OrderList(BaseModel):
 
 
 def order_view(order: Order) -> OrderView:
-    """An order on the wire."""
+    """The view of an order."""
     return OrderView(
         orderId=str(order.id),
         status=order.status,

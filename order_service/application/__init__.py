@@ -1,1 +1,1 @@
-"""What the order service does, one use case a file. It knows the domain and the ports; no framework, no driver."""
+"""The use cases of the order service, one in each file. They use the domain and the ports, no framework, no driver."""

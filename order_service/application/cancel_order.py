@@ -1,4 +1,4 @@
-"""Take an order back: whatever was done for it, or may have been, is undone, and then it is CANCELLED."""
+"""Cancel an order: every step that was done, or may have been done, is undone. Then the order is CANCELLED."""
 
 from dataclasses import dataclass
 
@@ -14,5 +14,5 @@ class CancelOrder:
     fulfil: FulfilOrder
 
     async def __call__(self, order_id: OrderId) -> Order:
-        """Answer the order, on its way back or there already. Raises OrderNotFound, IllegalTransition."""
+        """Return the order, CANCELLING or already CANCELLED. Raises OrderNotFound, IllegalTransition."""
         return await self.fulfil(order_id, Cancel())

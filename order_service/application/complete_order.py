@@ -1,4 +1,4 @@
-"""Say that the goods of a confirmed order have left; the inventory ships what it holds for it."""
+"""Complete a confirmed order: its goods have left, and the inventory ships the reserved stock."""
 
 from dataclasses import dataclass
 
@@ -14,5 +14,5 @@ class CompleteOrder:
     fulfil: FulfilOrder
 
     async def __call__(self, order_id: OrderId) -> Order:
-        """Answer the order, completed. Raises OrderNotFound, IllegalTransition."""
+        """Return the completed order. Raises OrderNotFound, IllegalTransition."""
         return await self.fulfil(order_id, Complete())

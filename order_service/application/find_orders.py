@@ -1,4 +1,4 @@
-"""Read orders: one by its id, or pages of them, newest first."""
+"""Read one order by its id, or pages of orders, newest first."""
 
 import asyncio
 from collections.abc import Sequence
@@ -31,21 +31,23 @@ class OrderPage:
 
 @dataclass(frozen=True, slots=True)
 class FindOrders:
-    """The use case with its ports. Once `stopping` is set nobody is kept waiting any more."""
+    """The use case with its ports. Once `stopping` is set, `settled` no longer waits."""
 
     orders: OrderStore
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def one(self, order_id: OrderId) -> Order:
-        """Raises OrderNotFound."""
+        """The order. Raises OrderNotFound."""
         order = await self.orders.find(order_id)
         if order is None:
             raise OrderNotFound(order_id)
         return order
 
     async def settled(self, order_id: OrderId, *, within: float) -> Order:
-        """The order as soon as it waits for nobody (it is neither PENDING nor CANCELLING), or as it is after `within`
-        seconds, or when the process stops. Raises OrderNotFound."""
+        """The order once it is settled, which means neither PENDING nor CANCELLING.
+
+        After `within` seconds, or when the process stops, the order is returned as it is. Raises OrderNotFound.
+        """
         give_up_at = asyncio.get_running_loop().time() + within
         pause = _SHORTEST_PAUSE
         while (order := await self.one(order_id)).status in ON_THE_WAY:
@@ -59,7 +61,7 @@ class FindOrders:
         return order
 
     async def page(self, *, status: OrderStatus | None, before: OrderId | None, limit: int) -> OrderPage:
-        """Orders older than `before`. New orders do not shift the pages: the place is an id, not a count."""
+        """Orders older than `before`. New orders do not shift the pages, because a place is an id and not a count."""
         found = await self.orders.newest(status=status, before=before, limit=limit + 1)
         page = found[:limit]
         return OrderPage(page, page[-1].id if len(found) > limit else None)

@@ -1,4 +1,4 @@
-"""Lead an order through its fulfilment: whatever happens to it, from whomever, is one write."""
+"""The fulfilment of an order: everything that happens to an order is one write."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class FulfilOrder:
     moment: Callable[[], Moment]
 
     async def __call__(self, order_id: OrderId, happening: Happening, claim: InboxClaim | None = None) -> Order:
-        """Answer the order as it stands afterwards. Raises OrderNotFound, IllegalTransition."""
+        """Return the order as it is afterwards. Raises OrderNotFound, IllegalTransition."""
         moment = self.moment()
 
         def decide(order: Order | None) -> Reaction | None:

@@ -1,4 +1,4 @@
-"""Accept an order: it is stored, with its OrderCreatedEvent, before the caller hears of it."""
+"""Accept an order. The order and its OrderCreatedEvent are stored before the caller gets an answer."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ class IdempotencyKeyReused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """What a caller asks for. With an `idempotency_key`, asking again gets the first answer again."""
+    """The request of a caller. Repeating it with the same `idempotency_key` returns the first answer."""
 
     lines: tuple[OrderLine, ...]
     customer_id: CustomerId | None = None
@@ -30,7 +30,8 @@ class OrderRequest:
     idempotency_key: str | None = None
 
     def claim(self) -> IdempotencyKey | None:
-        """The claim on the caller's key, for this content: the order of JSON's keys and its spaces do not matter."""
+        """The claim on the caller's key for this content. The order of keys and the spaces of the JSON do not
+        matter."""
         if self.idempotency_key is None:
             return None
         lines = [[line.product_id.value, line.quantity.value] for line in self.lines]
@@ -41,7 +42,7 @@ class OrderRequest:
 def decide(
     request: OrderRequest, order_id: OrderId, moment: Moment, claim: IdempotencyKey | None = None
 ) -> OrderCreation:
-    """The new order with its event, and the first command of its fulfilment."""
+    """The new order with its event and the first command of its fulfilment."""
     order = Order.place(
         order_id=order_id,
         customer_id=request.customer_id,
@@ -62,7 +63,7 @@ class PlaceOrder:
     new_id: NewId
 
     async def __call__(self, request: OrderRequest) -> OrderId:
-        """Answer the order's id once it is durable; a repeated idempotency key answers the first order's.
+        """Return the order's id once the order is durable. A repeated idempotency key returns the first order's id.
 
         Raises IdempotencyKeyReused, StoreOverloaded, StoreUnavailable.
         """

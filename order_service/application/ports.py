@@ -1,5 +1,4 @@
-"""What the use cases need from the outside, in their own words. Adapters: `order_service.infrastructure`,
-`messaging`."""
+"""The ports of the use cases. Their adapters are in `order_service.infrastructure` and `messaging`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus
 
 Clock: TypeAlias = Callable[[], datetime]
-"""The time now, aware and in UTC. Those of two machines differ."""
+"""The time now, aware and in UTC. The clocks of two machines differ."""
 
 NewId: TypeAlias = Callable[[], UUID]
-"""A fresh UUIDv7; later ones sort after earlier ones."""
+"""A fresh UUIDv7. Later ones sort after earlier ones."""
 
 NOT_LATER = timedelta(0)
 
@@ -28,7 +27,7 @@ OrderWrite: TypeAlias = Write[Order, Reaction]
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """An order whose deadline had passed when it was at this version."""
+    """An order that was at this version when its deadline passed."""
 
     order_id: OrderId
     version: int
@@ -36,19 +35,19 @@ class Overdue:
 
 
 class OrderStore(Protocol):
-    """Where orders live. What is stored is durable, all or nothing, with the messages to publish.
+    """The store of orders. Each write is durable and atomic, together with the messages to publish.
 
-    Deadlines are set and compared by the store's own clock, which is one for all instances.
+    Deadlines are set and compared by the clock of the store, which all instances share.
 
     Every method raises StoreUnavailable when the store does not answer.
     """
 
     async def create(self, creation: OrderCreation) -> Created | Duplicate:
-        """Store a new order. Raises IdTaken, and StoreOverloaded when too many wait already."""
+        """Store a new order. Raises IdTaken, and StoreOverloaded when too many writes wait already."""
         ...
 
     async def write(self, write: OrderWrite) -> Written[Order, Reaction]:
-        """Change an order. Raises what the decision raises, and StoreOverloaded when too many wait already."""
+        """Change an order. Raises the decision's exceptions, and StoreOverloaded when too many writes wait already."""
         ...
 
     async def find(self, order_id: OrderId) -> Order | None:
@@ -66,10 +65,10 @@ class OrderStore(Protocol):
     async def overdue(
         self, limit: int, *, grace: timedelta = NOT_LATER, after: Overdue | None = None
     ) -> Sequence[Overdue]:
-        """At most `limit` orders whose deadline passed `grace` ago or before, those that have waited longest first:
-        those behind `after`, if given."""
+        """At most `limit` orders whose deadline passed at least `grace` ago, the longest overdue first. With `after`,
+        only those behind it."""
         ...
 
     async def unpublished_for(self) -> timedelta:
-        """For how long the message that waits longest has waited to be published; 0 when none waits."""
+        """How long the oldest unpublished message has waited. 0 when none waits."""
         ...

@@ -1,4 +1,4 @@
-"""What an operator does about orders whose compensation nobody answered: look at them, and try it again."""
+"""Operators list the orders whose compensation was never answered, and retry it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class StuckOrders:
         return await self.orders.newest(status=OrderStatus.STUCK, before=None, limit=limit)
 
     async def count(self) -> int:
-        """How many there are."""
+        """How many orders are stuck."""
         return await self.orders.count(OrderStatus.STUCK)
 
     async def retry(self, order_id: OrderId) -> Order:
-        """Ask once more for what is not undone. An order that is not stuck stays as it is. Raises OrderNotFound."""
+        """Send the missing compensation once more. An order that is not stuck stays as it is. Raises OrderNotFound."""
         return await self.fulfil(order_id, Retry())

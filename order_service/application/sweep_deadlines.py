@@ -1,8 +1,8 @@
-"""See to the orders whose answer is overdue: a deadline is one more thing that happens to an order.
+"""Handle the orders whose deadline has passed. A passed deadline is one more thing that happens to an order.
 
-Not every minute counts. A command that waits in our own outbox has reached nobody, so deadlines are later by what
-messages had to wait lately. And an answer that waits to be read is there: before an order is called overdue, what is
-waiting is read.
+A command that waits in our own outbox has reached no partner yet. So deadlines are extended by the time that messages
+had to wait lately. An answer may also wait to be read. So the waiting answers are read before an order counts as
+overdue.
 """
 
 import asyncio
@@ -22,9 +22,12 @@ _NAMED_FAILURES = 10
 
 
 class Grace:
-    """How much later deadlines are: the longest that a message was seen to wait in the outbox within the last
-    `window` seconds, or up to twice as many. With a window of a step's time, an order whose command waited has at
-    least a step's time after the command is out."""
+    """The extension of deadlines: the longest time that a message was seen to wait in the outbox within the last
+    `window` to 2 x `window` seconds.
+
+    The window is the time of a step. So an order whose command waited still has at least that time after the command
+    is published.
+    """
 
     def __init__(self, window: float) -> None:
         self._window = window
@@ -32,7 +35,7 @@ class Grace:
         self._longest = self._longest_before = timedelta(0)
 
     def after_waiting(self, waited: timedelta, now: float) -> timedelta:
-        """The grace now, when the oldest message has waited for so long."""
+        """The grace now. `waited` is how long the oldest message has waited."""
         if now - self._since >= self._window:
             self._since, self._longest_before, self._longest = now, self._longest, timedelta(0)
         self._longest = max(self._longest, min(waited, LONGEST_GRACE))
@@ -40,10 +43,10 @@ class Grace:
 
 
 class SweepDeadlines:
-    """The use case with its ports. Two sweeps at the same time are harmless: each order is decided on as it is.
+    """The use case with its ports. Two sweeps at the same time are harmless, because each order is decided on as it is.
 
-    `caught_up` says whether the answers that were waiting are handled. A topic that cannot be read holds up deadlines
-    for ten minutes, not for ever.
+    `caught_up` returns whether the waiting answers are handled. A topic that cannot be read delays deadlines for ten
+    minutes at most.
     """
 
     def __init__(
@@ -62,8 +65,8 @@ class SweepDeadlines:
         self._behind_since: float | None = None
 
     async def __call__(self) -> int:
-        """Say how many orders were overdue. An order that cannot be seen to holds up none of the others; what was
-        wrong with such orders is raised as an ExceptionGroup."""
+        """Return how many orders were overdue. An order that fails does not delay the others. The failures are raised
+        together as an ExceptionGroup."""
         grace = self._grace.after_waiting(await self._orders.unpublished_for(), self._seconds())
         overdue = await self._orders.overdue(AT_ONCE, grace=grace)
         if not self._may_judge(overdue):
@@ -83,7 +86,7 @@ class SweepDeadlines:
         return count
 
     def _may_judge(self, overdue: Sequence[Overdue]) -> bool:
-        """Those that look overdue are so when there is no answer that waits to be read, or that cannot be known."""
+        """True when the waiting answers are read, or when that has been unknown for ten minutes."""
         if not overdue or self._caught_up():
             self._behind_since = None
             return True

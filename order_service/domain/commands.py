@@ -1,4 +1,4 @@
-"""What the order service asks of its partners, in the imperative. Each is answered by an event, except ShipStock."""
+"""The commands that the order service sends to its partners. Each is answered by an event, except ShipStock."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from shared_kernel.money import Money
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReserveStock:
-    """To the inventory: hold all of it for this order, or nothing. Answered by StockReserved or StockRejected."""
+    """To the inventory: hold all items for this order, or none. Answered by StockReserved or StockRejected."""
 
     event_id: UUID
     order_id: UUID
@@ -30,7 +30,7 @@ class ReleaseStock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipStock:
-    """To the inventory: what is held for this order has left."""
+    """To the inventory: the stock that is held for this order has left."""
 
     event_id: UUID
     order_id: UUID
@@ -49,7 +49,7 @@ class ChargePayment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundPayment:
-    """To the payment service: keep nothing of this order's, now and later. Answered by PaymentRefunded."""
+    """To the payment service: keep no money for this order, now and later. Answered by PaymentRefunded."""
 
     event_id: UUID
     order_id: UUID

@@ -1,4 +1,4 @@
-"""What happened to an order, in the past tense. `order_version` is the version that the event brought the order to."""
+"""The events of an order. `order_version` is the version of the order after the event."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,7 +35,7 @@ class OrderConfirmedEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRejectedEvent:
-    """The order cannot be fulfilled; nothing is held and nothing is charged."""
+    """The order cannot be fulfilled. Nothing is held and nothing is charged."""
 
     event_id: UUID
     order_id: UUID

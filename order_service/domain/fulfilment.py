@@ -1,10 +1,12 @@
 """The fulfilment saga: how an order gets from PENDING to CONFIRMED, or cleanly back.
 
-`react` is pure: an order and what happened give the order as it is now, and the commands to its partners. What it must
-be told from outside, the time and new ids, comes in the `Moment`. No decision depends on a time: the store, by its one
-clock, says whose deadline has passed. Everything that is not in the table below is a late
-or a repeated answer, and changes nothing: whatever it tells of was undone by a command that is out already, and a
-partner handles the commands of one order in their order. docs/fulfilment.md is drawn from this module.
+`react` is pure. From an order and a happening it makes the order as it is then, and the commands to the partners. The
+time and new ids come in the `Moment`. No decision depends on the time: the store decides by its own clock which
+deadlines have passed.
+
+A happening that is not in the table below is a late or repeated answer, and changes nothing. Its effect was undone by a
+command that is sent already, and a partner handles the commands of one order in their order. docs/fulfilment.md is
+generated from this module.
 
 (An orchestrated saga with compensation, after Garcia-Molina and Salem, "Sagas", 1987.)
 """
@@ -37,7 +39,7 @@ class StockReserved:
 
 @dataclass(frozen=True, slots=True)
 class StockRejected:
-    """The inventory holds nothing, and says why."""
+    """The inventory holds nothing, for this reason."""
 
     reason: str
 
@@ -66,8 +68,8 @@ class PaymentRefunded:
 
 @dataclass(frozen=True, slots=True)
 class DeadlinePassed:
-    """The answer that the order waits for in this version has not come in time. An order that went on since then has
-    another version, and another deadline."""
+    """The order did not get in time the answer that it waits for in this version. An order that has changed since then
+    has another version and another deadline."""
 
     version: int
 
@@ -103,7 +105,7 @@ Happening: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When it happens, and the ids of what goes out: at most one event and one command to each partner."""
+    """The time of a happening, and the ids for its messages: at most one event and one command to each partner."""
 
     now: datetime
     event_id: UUID
@@ -114,19 +116,19 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """The order as it is now, with its new events, and the commands that go out with it."""
+    """The changed order with its new events, and the commands that are sent with it."""
 
     order: Order
     commands: tuple[Command, ...] = ()
 
     @property
     def outgoing(self) -> tuple[OrderEvent | Command, ...]:
-        """Everything to be published, events first."""
+        """All messages to publish, events first."""
         return (*self.order.events, *self.commands)
 
 
 def begin(order: Order, moment: Moment) -> Reaction:
-    """The saga begins with the order: the stock is asked for in the commit that creates it."""
+    """Begin the saga: the commit that creates the order also asks for its stock."""
     command = ReserveStock(
         event_id=moment.stock_command_id, order_id=order.id.value, occurred_at=order.updated_at, lines=order.lines
     )
@@ -134,8 +136,8 @@ def begin(order: Order, moment: Moment) -> Reaction:
 
 
 def react(order: Order, happening: Happening, moment: Moment) -> Reaction | None:
-    """None when this changes nothing. Raises IllegalTransition for a Cancel or Complete that comes too late or too
-    early."""
+    """The reaction to a happening, or None when it changes nothing. Raises IllegalTransition for a Cancel or Complete
+    that comes too late or too early."""
     return _TABLE[type(happening)](order, happening, moment)
 
 
@@ -218,7 +220,7 @@ def _cancel(order: Order, _: Cancel, moment: Moment) -> Reaction | None:
     if order.status in (OrderStatus.REJECTED, OrderStatus.COMPLETED):
         raise IllegalTransition(order.id.value, order.status, OrderStatus.CANCELLED)
     if order.stock not in (StockStatus.REQUESTED, StockStatus.RESERVED):
-        return None  # it is on its way back, or there, already
+        return None  # it is CANCELLING or CANCELLED already
     return _take_back(order, CANCELLED_BY_CUSTOMER, moment)
 
 
@@ -243,8 +245,7 @@ def _take_back(order: Order, reason: str, moment: Moment) -> Reaction:
 
 
 def _compensation(order: Order, moment: Moment) -> tuple[Command, ...]:
-    """The commands that undo what is not known to be undone in the order as it is now; each may be sent any number of
-    times."""
+    """The commands for every step of the order that is not known to be undone. Each may be sent any number of times."""
     commands: list[Command] = []
     if order.payment is PaymentStatus.REFUNDING:
         commands.append(

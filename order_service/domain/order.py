@@ -1,10 +1,11 @@
-"""The Order aggregate: a guarded state machine whose every change is an event.
+"""The Order aggregate: a state machine that guards its transitions and records events.
 
-An Order is a value. A transition answers a new Order with the event recorded in `events`; nothing here reads a clock,
-makes an id or does I/O. `Order.place` creates; the plain constructor rehydrates what was stored, and records nothing.
+An Order is a value. A transition returns a new Order with the event in `events`. Nothing here reads a clock, makes an
+id or does I/O. `Order.place` creates an order. The constructor rehydrates a stored order and records nothing.
 
-Versions order what happens to an order. Its times are for people: they come from the clocks of several machines, which
-differ and step back, so a time that lies before the order's last one is taken for that one. No rule depends on them.
+Versions give the changes of an order their sequence. Its times are for people. They come from the clocks of several
+machines, which differ and step back, so a time before the order's last one is replaced by that one. No rule depends on
+times.
 """
 
 from collections.abc import Mapping
@@ -40,12 +41,12 @@ MAX_TOTAL_MINOR = 2**63 - 1
 
 
 class InvalidOrder(ValueError):
-    """An order that must not exist; the text says which rule it breaks."""
+    """The order would break a rule. The text says which rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderId:
-    """A UUIDv7, so that ids sort by the time of their making. Raises InvalidOrder for another kind of UUID."""
+    """A UUIDv7, so that ids sort by the time of their creation. Raises InvalidOrder for another kind of UUID."""
 
     value: UUID
 
@@ -59,13 +60,13 @@ class OrderId:
 
 @dataclass(frozen=True, slots=True)
 class CustomerId:
-    """Who ordered, by the name the client gave: 1 to 64 printable characters."""
+    """The client's name for the customer: 1 to 64 printable characters."""
 
     value: str
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """The customer that somebody names. Raises InvalidOrder."""
+        """The customer id in a request. Raises InvalidOrder."""
         if not is_printable_text(text):
             raise InvalidOrder(f"a customer id is 1 to 64 printable characters, not {text!r}")
         return cls(text)
@@ -73,7 +74,7 @@ class CustomerId:
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One step of an order's life as a person reads it."""
+    """One step in the life of an order, for a person to read."""
 
     at: datetime
     status: OrderStatus
@@ -89,12 +90,11 @@ class _Stamp(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One order. `version` starts at 1 and grows by one with every transition; `events` are those not yet committed.
+    """An order. `version` starts at 1 and grows by one with each transition. `events` are not committed yet.
 
-    `patience` is how long the answer to what is being asked may take, from the commit on: the store, which has one
-    clock, makes a deadline of it. None asks nothing new, and an order that still waits keeps its deadline. `attempts`
-    counts how often its compensation was asked for again. Raises InvalidOrder when a rule that holds for every stored
-    order is broken.
+    `patience` is how long the answer to the current request may take, from the commit on. The store makes a deadline of
+    it by its own clock. None means that nothing new was asked for, and the order keeps its deadline. `attempts` counts
+    the repetitions of its compensation. Raises InvalidOrder when a rule for every stored order is broken.
     """
 
     id: OrderId
@@ -138,7 +138,7 @@ class Order:
         event_id: UUID,
         patience: timedelta,
     ) -> Self:
-        """A new order, PENDING at version 1, with its OrderCreatedEvent; its stock may take `patience`."""
+        """A new order, PENDING at version 1, with its OrderCreatedEvent. The stock's answer may take `patience`."""
         return cls(
             id=order_id,
             customer_id=customer_id,
@@ -164,7 +164,7 @@ class Order:
         )
 
     def reserved(self, prices: Mapping[ProductId, Money], *, now: datetime, patience: timedelta) -> Self:
-        """The stock is there, at the catalogue's unit prices; the payment is asked for. Raises InvalidOrder for a
+        """The stock is reserved at the catalogue's unit prices, and the payment is asked for. Raises InvalidOrder for a
         product without a price, and CurrencyMismatch."""
         missing = [str(line.product_id) for line in self.lines if line.product_id not in prices]
         if missing:
@@ -202,15 +202,15 @@ class Order:
         )
 
     def reject(self, reason: str, *, now: datetime, event_id: UUID) -> Self:
-        """→ REJECTED, for a reason that a person understands: of the inventory, or of a payment whose stock is released
-        now."""
+        """PENDING or STUCK → REJECTED. The reason is that of the inventory, or of a declined payment whose stock is now
+        released."""
         reason = reason_of(reason)
         event = OrderRejectedEvent(**self._stamp(now, event_id), reason=reason)
         stock = StockStatus.REJECTED if self.payment is None else StockStatus.RELEASED
         return self._move(OrderStatus.REJECTED, now, reason, event, stock=stock, reason=reason)
 
     def take_back(self, reason: str, *, now: datetime, patience: timedelta) -> Self:
-        """PENDING or CONFIRMED → CANCELLING: what was asked for, or may have been done, is to be undone."""
+        """PENDING or CONFIRMED → CANCELLING: every step that may have been done will be undone."""
         return self._move(
             OrderStatus.CANCELLING,
             now,
@@ -224,7 +224,7 @@ class Order:
     def undone(
         self, *, stock: StockStatus, payment: PaymentStatus | None, now: datetime, event_id: UUID, detail: str
     ) -> Self:
-        """A compensation was answered; when that was the last of them, the order is CANCELLED."""
+        """A compensation was answered. After the last one the order is CANCELLED."""
         if stock is StockStatus.RELEASED and payment in (None, PaymentStatus.REFUNDED):
             reason = self.reason or detail
             event = OrderCancelledEvent(**self._stamp(now, event_id), reason=reason)
@@ -232,13 +232,13 @@ class Order:
         return self._move(self.status, now, detail, stock=stock, payment=payment)
 
     def try_again(self, *, now: datetime, patience: timedelta, attempts: int) -> Self:
-        """The compensation that is overdue is asked for again; a STUCK order is under way again by this."""
+        """The overdue compensation is asked for again. A STUCK order becomes PENDING or CANCELLING again."""
         status = OrderStatus.PENDING if self.payment is PaymentStatus.DECLINED else OrderStatus.CANCELLING
         detail = f"compensation asked for again, attempt {attempts}" if attempts else "compensation begun again"
         return self._move(status, now, detail, patience=patience, attempts=attempts)
 
     def give_up(self, *, now: datetime) -> Self:
-        """→ STUCK: the compensation was asked for often enough without an answer."""
+        """PENDING or CANCELLING → STUCK: the compensation was asked for often enough without an answer."""
         open_ends = [
             *(["the stock may still be reserved"] if self.stock is StockStatus.RELEASING else []),
             *(["the payment may still be captured"] if self.payment is PaymentStatus.REFUNDING else []),
@@ -259,7 +259,7 @@ class Order:
         }
 
     def _not_before(self, now: datetime) -> datetime:
-        """The time of the next step: `now`, or the order's last time where that clock was ahead."""
+        """The time of the next step: `now`, or the order's last time if that is later."""
         return max(now, self.updated_at)
 
     def _move(
@@ -271,7 +271,7 @@ class Order:
         patience: timedelta | None = None,
         **changes: Any,
     ) -> Self:
-        """The next version, in `target` or where it was. The guard of every transition."""
+        """The next version of the order, in the status `target`. Every transition is checked here."""
         if target not in TRANSITIONS[self.status]:
             raise IllegalTransition(self.id.value, self.status, target)
         at = self._not_before(now)

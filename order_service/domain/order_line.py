@@ -1,4 +1,4 @@
-"""What is ordered: a product, how many of it and, once the catalogue has answered, at what price."""
+"""A line of an order: a product, its quantity and, once the inventory has answered, its price."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from shared_kernel.product import ProductId, Quantity
 
 @dataclass(frozen=True, slots=True)
 class OrderLine:
-    """`unit_price` is None until the catalogue has priced the order; the client never sends one."""
+    """`unit_price` is None until the inventory has answered. The client never sends a price."""
 
     product_id: ProductId
     quantity: Quantity

@@ -1,4 +1,4 @@
-"""Where an order, its stock and its payment stand, and which way an order may go from where it stands."""
+"""The statuses of an order, of its stock and of its payment, and the transitions between the statuses of an order."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -6,8 +6,8 @@ from uuid import UUID
 
 
 class OrderStatus(StrEnum):
-    """REJECTED, CANCELLED and COMPLETED are final. STUCK is an order whose compensation failed every time it was tried:
-    it waits for an operator, or for the answer that comes after all."""
+    """REJECTED, CANCELLED and COMPLETED are final. A STUCK order got no answer to any attempt at its compensation. It
+    waits for an operator or for a late answer."""
 
     PENDING = "PENDING"
     CONFIRMED = "CONFIRMED"
@@ -19,7 +19,7 @@ class OrderStatus(StrEnum):
 
 
 class StockStatus(StrEnum):
-    """What the order service has asked of the inventory, and heard of it."""
+    """The state of the stock, as far as the order service has asked and heard."""
 
     REQUESTED = "REQUESTED"
     RESERVED = "RESERVED"
@@ -30,7 +30,7 @@ class StockStatus(StrEnum):
 
 
 class PaymentStatus(StrEnum):
-    """What the order service has asked of the payment service, and heard of it. No status: nothing was asked."""
+    """The state of the payment, as far as the order service has asked and heard. None means that nothing was asked."""
 
     REQUESTED = "REQUESTED"
     CAPTURED = "CAPTURED"
@@ -39,7 +39,7 @@ class PaymentStatus(StrEnum):
     REFUNDED = "REFUNDED"
 
 
-# A status that leads to itself is one in which an answer can come that is not the last.
+# A status leads to itself when further answers follow the one that came.
 TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
     OrderStatus.PENDING: frozenset(
         {
@@ -67,7 +67,7 @@ TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
 }
 
 ON_THE_WAY = frozenset({OrderStatus.PENDING, OrderStatus.CANCELLING})
-"""The statuses in which something is waited for; they and no others have a deadline in the store."""
+"""The statuses in which an order waits for an answer. Only these have a deadline in the store."""
 
 _STOCK, _PAYMENT = StockStatus, PaymentStatus
 PARTNER_STATES: Mapping[OrderStatus, frozenset[tuple[StockStatus, PaymentStatus | None]]] = {
@@ -100,11 +100,11 @@ PARTNER_STATES: Mapping[OrderStatus, frozenset[tuple[StockStatus, PaymentStatus 
     OrderStatus.CANCELLED: frozenset({(_STOCK.RELEASED, None), (_STOCK.RELEASED, _PAYMENT.REFUNDED)}),
     OrderStatus.COMPLETED: frozenset({(_STOCK.SHIPPED, _PAYMENT.CAPTURED)}),
 }
-"""Which stock and payment statuses an order can have in each of its own."""
+"""The stock and payment statuses that an order can have in each of its own statuses."""
 
 
 class IllegalTransition(Exception):
-    """The order is in a state from which it cannot get to `target`."""
+    """The order cannot get from its status to `target`."""
 
     def __init__(self, order_id: UUID, status: OrderStatus, target: OrderStatus) -> None:
         super().__init__(f"order {order_id} is {status} and cannot become {target}")

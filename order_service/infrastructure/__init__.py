@@ -1,1 +1,1 @@
-"""The order service's adapters: the only place with SQL and asyncpg."""
+"""The adapters of the order service. Only these have SQL."""

@@ -1,6 +1,6 @@
-"""The commands of the fulfilment as bytes on `inventory-commands` and `payment-commands`; docs/events.md has the rules.
+"""The commands of the fulfilment as bytes on `inventory-commands` and `payment-commands`. docs/events.md has the rules.
 
-The TypedDicts are the payloads after the envelope's own fields; docs/schemas is generated from them.
+The TypedDicts are the payloads after the fields of the envelope. docs/schemas is generated from them.
 """
 
 from typing import TypedDict
@@ -49,7 +49,7 @@ Payload = ReserveStockV1 | ReleaseStockV1 | ShipStockV1 | ChargePaymentV1 | Refu
 
 
 def encode_command(command: Command) -> Message:
-    """The command's message, final."""
+    """The final message of a command."""
     topic, data = _payload(command)
     return message_of(command, source=SOURCE, topic=topic, version=VERSION, data=data)
 

@@ -1,4 +1,4 @@
-"""The order service's database: its name where it is embedded, and its schema."""
+"""The order service's database: its name in the embedded PostgreSQL, and its migrations."""
 
 from pathlib import Path
 

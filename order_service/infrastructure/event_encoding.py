@@ -1,6 +1,6 @@
 """Order events as bytes on the topic `order-events`. The shapes below are the contract; docs/events.md has the rules.
 
-The TypedDicts are the payloads after the envelope's own fields; docs/schemas is generated from them.
+The TypedDicts are the payloads after the fields of the envelope. docs/schemas is generated from them.
 """
 
 from typing import TypedDict
@@ -74,7 +74,7 @@ Payload = OrderCreatedV1 | OrderConfirmedV1 | OrderRejectedV1 | OrderCancelledV1
 
 
 def encode(event: OrderEvent) -> Message:
-    """The event's message, final."""
+    """The final message of an event."""
     return message_of(event, source=SOURCE, topic=TOPIC, version=VERSION, data=_payload(event))
 
 

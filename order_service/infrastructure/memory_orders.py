@@ -1,4 +1,5 @@
-"""Orders in memory: `ORDER_DATABASE_URL=memory`. The same contract as PostgreSQL's, and gone when the process ends."""
+"""Orders in memory: `ORDER_DATABASE_URL=memory`. The contract of PostgreSQL, but nothing
+survives the process."""
 
 import time
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ def _never_set_back() -> datetime:
 
 
 class MemoryOrders:
-    """An OrderStore without a database. One task at a time runs between awaits, so nothing can be half seen."""
+    """An OrderStore without a database. A write has no await in the middle, so no task sees half of it."""
 
     is_full = False
 

@@ -1,4 +1,4 @@
-"""What the order service publishes, as bytes: its events and its commands."""
+"""The messages of the order service: its events and commands as bytes."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from order_service.infrastructure.event_encoding import encode as encode_event
 
 
 def encode(outgoing: OrderEvent | Command) -> Message:
-    """The message of an event or a command, final."""
+    """The final message of an event or a command."""
     match outgoing:
         case ReserveStock() | ReleaseStock() | ShipStock() | ChargePayment() | RefundPayment():
             return encode_command(outgoing)
@@ -21,5 +21,5 @@ def encode(outgoing: OrderEvent | Command) -> Message:
 
 
 def effect_of(reaction: Reaction) -> tuple[Order, list[Message]]:
-    """What a store keeps of a reaction, and what goes out with it."""
+    """The order that a store keeps of a reaction, and the messages that are sent with it."""
     return replace(reaction.order, events=()), [encode(outgoing) for outgoing in reaction.outgoing]

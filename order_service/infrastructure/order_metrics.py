@@ -1,4 +1,4 @@
-"""What operators watch of the orders themselves."""
+"""The metrics of orders."""
 
 import math
 

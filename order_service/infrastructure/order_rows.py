@@ -1,4 +1,4 @@
-"""An order as a row, and back."""
+"""The row of an order: encoding and decoding."""
 
 import json
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from shared_kernel.product import ProductId, Quantity
 
 
 def encode_lines(order: Order) -> str:
-    """The lines as JSON: `[{"p": product, "q": quantity, "u": unit price in minor units}, …]`, in the total's
-    currency."""
+    """The lines as JSON: `[{"p": product, "q": quantity, "u": unit price in minor units}, …]`. Prices are in the
+    currency of the total."""
     return to_json(
         [
             {"p": line.product_id.value, "q": line.quantity.value}
@@ -28,7 +28,7 @@ def encode_lines(order: Order) -> str:
 
 
 def encode_history(order: Order) -> str:
-    """The timeline after its first entry, which is the creation and can be told from the row."""
+    """The timeline without its first entry, which is the creation and follows from the row."""
     return to_json([[entry.at, entry.status, entry.detail] for entry in order.timeline[1:]]).decode()
 
 

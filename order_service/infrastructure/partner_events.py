@@ -1,6 +1,6 @@
-"""The answers of the inventory and the payment service: what the saga reads of them, and what they mean to it.
+"""The events of the inventory and the payment service, and their meaning for the saga.
 
-Each model declares only the fields that are read here. tests/contract feeds them the partners' golden messages.
+Each model declares only the fields that are read here. tests/contract reads the partners' golden messages with them.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -47,13 +47,13 @@ class StockReservedBody(Envelope):
 
 
 class ReasonBody(Envelope):
-    """StockRejected and PaymentDeclined, whatever the text is that they give as their reason."""
+    """StockRejected and PaymentDeclined. Any text is accepted as the reason."""
 
     reason: Annotated[str, AfterValidator(reason_of)]
 
 
 def partner_subscriptions(fulfil: FulfilOrder) -> Sequence[Subscription]:
-    """What the saga hears of its partners, and who handles it."""
+    """The subscriptions of the saga, with a handler for each event of its partners."""
     return (
         Subscription(
             INVENTORY_TOPIC,

@@ -1,9 +1,10 @@
-"""Orders in PostgreSQL: one row an order. Changes are writes of a row store; new orders have a shorter way.
+"""Orders in PostgreSQL: one row for each order. Changes are writes of a row store.
 
-Nobody can wait for an order that is not there yet, so a batch of new orders is one statement. It stores orders, leaves
-out those whose key or id is taken, inserts the messages of the others into the outbox and notifies the relays. One
-statement is one transaction, so there is no BEGIN, no COMMIT and no half of it.
-Deadlines are set and compared by the clock of the database, because those of our instances differ.
+New orders need no locks, so a batch of them is one statement. It stores the orders, leaves out those whose key or id is
+taken, inserts the messages of the others into the outbox and notifies the relays. A single statement is a transaction,
+so no BEGIN and no COMMIT are needed.
+
+Deadlines are set and compared by the clock of the database, because the clocks of instances differ.
 """
 
 from collections.abc import Sequence
@@ -59,7 +60,7 @@ _OVERDUE = """
 
 
 class PostgresOrders:
-    """The OrderStore of production. `connections` store new orders; changes and finds have one of their own."""
+    """The OrderStore of production. `connections` store new orders. Changes and finds have one connection each."""
 
     def __init__(self, dsn: str, pools: Pools, *, connections: int, max_batch: int, max_waiting: int) -> None:
         self._pools = pools
@@ -74,7 +75,7 @@ class PostgresOrders:
         self._rows = RowStore[Order, Reaction](
             dsn, ORDERS, effect_of, connections=1, max_batch=max_batch, max_waiting=max_waiting
         )
-        # Reads that wait together are answered by one query, for the same reason.
+        # Reads that wait together are one query, as writes that wait together are one transaction.
         self._finds = GroupCommitter[OrderId, Order | None](
             [_Finds(finding)], name="finds", max_batch=max_batch, max_waiting=max_waiting
         )
@@ -123,7 +124,7 @@ class PostgresOrders:
         return await age_of_oldest(self._pools.engine)
 
     async def close(self) -> None:
-        """Answer everything that was taken, then close the connections."""
+        """Answer every accepted write and read, then close the connections."""
         for store in (self._creations, self._rows, self._finds):
             await store.close()
         for connection in self._connections:

@@ -1,1 +1,1 @@
-"""The adapters of the payment service: PostgreSQL and memory, the gateways, messages in and out."""
+"""The adapters of the payment service: PostgreSQL, memory, the gateways, and messages."""

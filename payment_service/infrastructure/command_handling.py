@@ -1,4 +1,4 @@
-"""Commands from the topic `payment-commands`: what is read of them, and which use case takes them."""
+"""The commands of the topic `payment-commands`, and the use cases that handle them."""
 
 from messaging.engine.decoding import Envelope, MoneyBody, decoder
 from messaging.ports.record import Record, Rejected
@@ -18,7 +18,8 @@ class _RefundPayment(Envelope):
 
 
 def payment_commands(take: TakeCommands) -> Subscription:
-    """Everything on the topic is meant for us: what is not known here becomes a dead letter."""
+    """The subscription to the topic. Every command on it is for this service, so an unknown one becomes a dead
+    letter."""
     read_charge, read_refund = decoder(_ChargePayment), decoder(_RefundPayment)
 
     async def charge(record: Record) -> None:

@@ -35,7 +35,7 @@ Payload = PaymentCapturedV1 | PaymentDeclinedV1 | PaymentRefundedV1
 
 
 def encode(event: PaymentEvent) -> Message:
-    """The event's message, final."""
+    """The final message of an event."""
     return message_of(event, source=SOURCE, topic=TOPIC, version=VERSION, data=_payload(event))
 
 
@@ -50,5 +50,5 @@ def _payload(event: PaymentEvent) -> Payload:
 
 
 def effect_of(step: Step) -> tuple[Payment, list[Message]]:
-    """What a store keeps of a step, and what goes out with it."""
+    """The payment that a store keeps of a step, and the messages that are sent with it."""
     return step.payment, [encode(step.event)] if step.event else []

@@ -1,5 +1,5 @@
-"""What a payment gateway answered, as far as it can be believed: another company's program may say anything, in any
-length and for any time. Nothing of it is taken before it is bounded.
+"""The answer of a payment gateway. The gateway is another company's program, so its answers may have any content and
+any length. Each part is bounded before it is used.
 """
 
 import json
@@ -20,14 +20,14 @@ _A_LONG_TIME = timedelta(seconds=10**_MAX_DIGITS)
 
 
 class _Number(str):
-    """A number of a JSON document, as it stands there: a reference of twenty digits loses none of them."""
+    """A number of a JSON document as text, so that a reference of twenty digits loses none of them."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, what the body says (nothing, when it cannot be read), and for how long not to ask again."""
+    """A status, the fields of the body (none if it cannot be read), and the pause that the gateway asks for."""
 
     status: int
     fields: Mapping[str, Any]
@@ -35,19 +35,19 @@ class Answer:
 
     @property
     def reference(self) -> str | None:
-        """The gateway's name for what it did: a text or a number, on one line and at most 500 characters long."""
+        """The gateway's name for the charge: a text or a number, on one line of at most 500 characters."""
         reference = self.fields.get("reference")
         return reason_of(reference, "") or None if isinstance(reference, str) else None
 
     @property
     def reason(self) -> str:
-        """Why the gateway did not do it; empty when it gave no sentence."""
+        """The reason of a decline. Empty when the gateway gave no text."""
         reason = self.fields.get("reason")
         return reason if isinstance(reason, str) and not isinstance(reason, _Number) else ""
 
 
 async def read_answer(response: httpx.Response) -> Answer:
-    """Read a response to its end, or until it is longer than any answer can be."""
+    """Read a response to its end, or until it exceeds 64 KiB."""
     body = bytearray()
     async for chunk in response.aiter_raw(MAX_BODY):
         body += chunk
@@ -66,8 +66,8 @@ def _fields(body: bytes, headers: httpx.Headers) -> Mapping[str, Any]:
 
 
 def _decompressed(body: bytes, coding: str) -> bytes:
-    """The body without its coding. No coding is asked for; some proxies compress all the same. Raises ValueError for
-    what is too long, before or after."""
+    """The decompressed body. No compression is asked for, but some proxies compress nevertheless. Raises ValueError for
+    a body that is too long, before or after."""
     if coding in ("gzip", "x-gzip", "deflate"):
         body = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, MAX_BODY + 1)
     elif coding != "identity":
@@ -78,7 +78,7 @@ def _decompressed(body: bytes, coding: str) -> bytes:
 
 
 def _retry_after(headers: httpx.Headers) -> timedelta:
-    """Retry-After: seconds, or a date by the gateway's own clock, which need not be ours."""
+    """Retry-After: seconds, or a date by the gateway's own clock, which may differ from ours."""
     wish = headers.get("Retry-After", "").strip()
     if wish.isascii() and wish.isdigit():
         return timedelta(seconds=int(wish)) if len(wish) <= _MAX_DIGITS else _A_LONG_TIME

@@ -1,4 +1,4 @@
-"""What operators watch of the payment service."""
+"""The metrics of the payment service."""
 
 import math
 from contextlib import suppress
@@ -26,7 +26,7 @@ log = structlog.get_logger("gateway")
 
 
 class WatchedGateway:
-    """Another gateway, with its calls counted and its failures in the log."""
+    """A gateway that counts the calls to another gateway and logs their failures."""
 
     def __init__(self, gateway: PaymentGateway) -> None:
         self._gateway = gateway
@@ -57,8 +57,8 @@ def _say(call: Call, key: str, error: GatewayUnavailable) -> None:
 
 
 async def refresh_metrics(payments: PostgresPayments | MemoryPayments) -> None:
-    """Bring the gauges up to date."""
-    in_doubt = overdue = math.nan  # when the database is away, the other metrics are needed most
+    """Set the gauges. NaN means that the database is away."""
+    in_doubt = overdue = math.nan  # the other metrics must still be served
     with suppress(StoreUnavailable):
         in_doubt, overdue = await payments.in_doubt()
     IN_DOUBT.set(in_doubt)

@@ -1,4 +1,4 @@
-"""PAYMENT_GATEWAY=http(s)://…: a gateway that is spoken to over HTTP, in this little protocol.
+"""PAYMENT_GATEWAY=http(s)://…: a gateway that is called over HTTP, by this protocol:
 
     POST {url}/charges   {"orderId": "…", "amount": {"amount": "12.50", "currency": "EUR"}}
     POST {url}/refunds   the same
@@ -6,18 +6,18 @@
 
 | answer | charge | refund |
 |---|---|---|
-| 2xx | captured; `{"reference": "…"}`, a text or a number, is the gateway's name for it | given back |
+| 2xx | captured; `{"reference": "…"}`, a text or a number, is the gateway's name for the charge | refunded |
 | 402 | declined; `{"reason": "…"}` is a sentence for the customer | in doubt |
 | 401, 403, 404, 405, 407, 408, 409, 421, 425, 429 | in doubt: they are not about the charge | in doubt |
 | any other 4xx | declined: the gateway will never take this charge | in doubt |
 | 3xx, 5xx, no answer, or one that cannot be read | in doubt | in doubt |
 
-The gateway does what a key asks for at most once, and answers it the same way each time. So whatever is in doubt is
-asked again with the same key: some times here, and then by the service until it knows. Not before the time that a
-`Retry-After` of the gateway wishes for, up to ten minutes.
+The gateway executes each key at most once, and answers it the same way each time. So a call in doubt is repeated with
+the same key: some times here, and then by the service until it has an answer. A `Retry-After` of the gateway is kept,
+up to ten minutes.
 
-An answer is read up to 64 KiB and for so many seconds, and nothing of it outlives its call: no cookie, and no
-connection. On a connection that is used again, an answer too many would be taken for the answer to another order.
+An answer is read up to 64 KiB and for a limited time. No cookie and no connection outlives its call. On a connection
+that is used again, a surplus answer would be taken for the answer to another order.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from shared_kernel.reason import reason_of
 TRIES = 3
 _FIRST_PAUSE = 0.1
 
-# They say that we, or the way to the gateway, have a problem; an earlier call with the same key may have gone through.
+# These report a problem of ours or of the network. An earlier call with the same key may have been executed.
 _NOT_ABOUT_THE_CHARGE = {401, 403, 404, 405, 407, 408, 409, 421, 425, 429}
 _PAYMENT_REQUIRED = 402
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
@@ -73,8 +73,8 @@ class HttpGateway:
             raise GatewayUnavailable(f"the gateway answered {answer.status} to a refund", answer.retry_after)
 
     async def _ask(self, what: str, key: str, order_id: UUID, amount: Money) -> Answer:
-        """Ask until the gateway answers, but not for longer than all tries may take, nor before it wants to be asked
-        again."""
+        """Repeat the call until the gateway answers, within the time for all tries. The gateway's Retry-After ends the
+        tries."""
         body = {"orderId": str(order_id), "amount": {"amount": amount.amount, "currency": amount.currency}}
         problem = "time is up"
         try:
@@ -98,8 +98,8 @@ class HttpGateway:
         raise GatewayUnavailable(f"the gateway does not do its work: {problem}")
 
     async def _try(self, what: str, key: str, body: object) -> Answer | str:
-        """One try: the answer, or what kept it from being one. The time is for all of the answer, however slowly it
-        comes."""
+        """One try: return the answer, or the name of the error. The time limit covers the whole answer, also a slow
+        one."""
         try:
             async with (
                 asyncio.timeout(self._seconds),
@@ -108,13 +108,13 @@ class HttpGateway:
                 ) as response,
             ):
                 return await read_answer(response)
-        except Exception as error:  # noqa: BLE001  a stranger's bytes: whatever the client makes of them is no answer
+        except Exception as error:  # noqa: BLE001  any failure to read a foreign answer means no answer
             return type(error).__name__
 
 
 @asynccontextmanager
 async def open_http_gateway(url: str, *, seconds: float, at_once: int) -> AsyncIterator[HttpGateway]:
-    """A gateway with connections for so many calls at once; each try has so many `seconds`."""
+    """A gateway with connections for `at_once` calls. Each try has `seconds` seconds."""
     limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=0)
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
     async with httpx.AsyncClient(timeout=seconds, limits=limits, headers=_HEADERS, cookies=no_cookies) as client:

@@ -1,4 +1,5 @@
-"""Payments in memory: `PAYMENT_DATABASE_URL=memory`. The same contract as PostgreSQL's, gone when the process ends."""
+"""Payments in memory: `PAYMENT_DATABASE_URL=memory`. The contract of PostgreSQL, but nothing
+survives the process."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from payment_service.infrastructure.event_encoding import effect_of
 
 
 class MemoryPayments:
-    """A PaymentStore without a database. One task at a time runs between awaits, so nothing can be half seen."""
+    """A PaymentStore without a database. A write has no await in the middle, so no task sees half of it."""
 
     is_full = False
 

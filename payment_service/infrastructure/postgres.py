@@ -1,4 +1,4 @@
-"""Payments in PostgreSQL: one row a payment, whose steps are writes of a row store."""
+"""Payments in PostgreSQL: one row for each payment. Steps of payments are writes of a row store."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -64,7 +64,7 @@ _IN_DOUBT = """
 
 
 class PostgresPayments:
-    """The PaymentStore of production. `connections` take steps."""
+    """The PaymentStore of production. `connections` store steps."""
 
     def __init__(self, dsn: str, pools: Pools, *, connections: int, max_batch: int, max_waiting: int) -> None:
         self._pools = pools
@@ -87,16 +87,16 @@ class PostgresPayments:
         return _payment_of(row) if row else None
 
     async def claim_due(self, limit: int, lease: timedelta) -> Sequence[Payment]:
-        """See PaymentStore. Payments that somebody else is about to change are left out: they will be due again."""
+        """See PaymentStore. Payments that are locked by another transaction are left out: they will be due again."""
         rows = await self._pools.engine.fetch(_CLAIM_DUE, limit, lease)
         return [_payment_of(row) for row in rows]
 
     async def in_doubt(self) -> tuple[int, float]:
-        """How many payments wait for their gateway's answer, and for how many seconds the call that is due longest has
-        been due (negative when none is)."""
+        """How many payments wait for the gateway's answer, and for how many seconds the most overdue call has been due.
+        The seconds are negative when no call is due."""
         row = await self._pools.engine.fetchrow(_IN_DOUBT)
         return int(row[0]), float(row[1])
 
     async def close(self) -> None:
-        """Answer every write that was taken, then close the connections."""
+        """Answer every accepted write, then close the connections."""
         await self._rows.close()

@@ -1,8 +1,7 @@
-"""PAYMENT_GATEWAY=simulated: a gateway that moves no money, for trying things and for tests.
+"""PAYMENT_GATEWAY=simulated: a gateway that moves no money, for trials and tests.
 
-It declines amounts over a limit and captures all others. It can be slow and it can fail, so that one sees what the
-service makes of that. What it answers follows from the call alone, so it gives each key its first answer again, also
-after a restart.
+It declines amounts over a limit and captures all others. It can be slow, and it can fail. Its answer depends on the
+call alone, so each key gets the same answer again, also after a restart.
 """
 
 import asyncio
@@ -15,8 +14,8 @@ from shared_kernel.money import Money
 
 
 class SimulatedGateway:
-    """See PaymentGateway. `limit` is the highest amount that is captured, in whatever currency; each call takes `delay`
-    seconds, and fails with a probability of `failure_rate`."""
+    """See PaymentGateway. `limit` is the highest amount that is captured, in any currency. Each call takes `delay`
+    seconds and fails with a probability of `failure_rate`."""
 
     def __init__(self, *, limit: Decimal, delay: float = 0.0, failure_rate: float = 0.0) -> None:
         self._limit = limit

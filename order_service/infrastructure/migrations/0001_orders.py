@@ -1,6 +1,6 @@
 """Orders, and the outbox of their events.
 
-The CHECK constraints say which rows cannot be: they hold whatever code writes.
+The CHECK constraints hold for every row, independently of the code that writes it.
 """
 
 from alembic import op
@@ -65,6 +65,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take them away, with what is in them."""
+    """Drop the tables with their data."""
     op.execute("drop table outbox")
     op.execute("drop table orders")

@@ -1,7 +1,7 @@
-"""The fulfilment saga: where an order's stock and payment stand, its deadline, and what its consumer keeps.
+"""The fulfilment saga: the statuses of an order's stock and payment, its deadline, and the tables of its consumer.
 
-Orders from before the saga are handed to it by their deadline: the stock of those that are PENDING was never asked for,
-so they are taken back. Those that were cancelled or rejected never held anything.
+Orders that are PENDING from before the saga get a deadline that has passed. Their stock was never asked for, so the
+saga takes them back. Cancelled and rejected orders never held stock.
 """
 
 from alembic import op
@@ -53,5 +53,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """There is no way back: an order on its way has no place in the schema before."""
+    """Not possible: the earlier schema cannot hold an order that is being fulfilled."""
     raise NotImplementedError("an order that is being fulfilled cannot be described by the schema before 0002")

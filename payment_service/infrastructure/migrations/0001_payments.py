@@ -1,6 +1,6 @@
-"""Payments, and what every service's database has.
+"""Payments, and the tables of every service's database.
 
-The CHECK constraints say which rows cannot be: they hold whatever code writes.
+The CHECK constraints hold for every row, independently of the code that writes it.
 """
 
 from alembic import op
@@ -43,12 +43,12 @@ CALLS_DUE = "create index payments_due on payments (next_attempt_at) where next_
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     for statement in (PAYMENTS, CALLS_DUE, OUTBOX, *CONSUMING):
         op.execute(statement)
 
 
 def downgrade() -> None:
-    """Take them away, with what is in them."""
+    """Drop the tables with their data."""
     for table in ("dead_letters", "parked", "inbox", "outbox", "payments"):
         op.execute(f"drop table {table}")
