@@ -1,1 +1,1 @@
-"""The inventory service: the catalogue, its stock, and what is held of it for orders."""
+"""The inventory service: the catalogue, its stock, and the reservations of orders."""

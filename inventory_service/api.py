@@ -1,4 +1,4 @@
-"""The catalogue over HTTP: routes, what goes in and out in camelCase, and how the service's own errors are answered."""
+"""The catalogue over HTTP: its routes, its models in camelCase, and the answers to the service's own errors."""
 
 import re
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ ProductIdPath = Annotated[
 
 
 def _place(cursor: bytes) -> ProductId:
-    """Where a page ended. Raises ValueError for bytes that no product is named by."""
+    """The place where a page ended. Raises ValueError for bytes that are no product id."""
     name = cursor.decode()
     if not is_printable_text(name):
         raise ValueError(name)
@@ -50,7 +50,7 @@ def _currency(text: str) -> str:
 class PriceInput(BaseModel):
     """The price of one piece."""
 
-    # First, because the amount is read by it.
+    # The currency comes first, because the validation of the amount needs it.
     currency: Annotated[str, AfterValidator(_currency)] = Field(
         examples=["EUR"], json_schema_extra={"pattern": "^[A-Z]{3}$"}
     )
@@ -68,7 +68,7 @@ class PriceInput(BaseModel):
         if amount.startswith("-"):
             raise ValueError("must be more than 0")
         currency = others.data.get("currency")
-        if currency is None:  # it is wrong itself, and says so
+        if currency is None:  # the currency is invalid and has an error of its own
             return amount
         try:
             price = Money.of(amount, currency)
@@ -82,7 +82,7 @@ class PriceInput(BaseModel):
 
 
 class ProductInput(BaseModel):
-    """A product as it shall be. Fields that are not named here are ignored."""
+    """The values to store for a product. Fields that are not named here are ignored."""
 
     price: PriceInput
     onHand: int = Field(ge=0, le=MAX_ON_HAND, strict=True, examples=[100])  # noqa: N815  the names on the wire
@@ -107,7 +107,7 @@ class ProductList(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class InventoryUseCases:
-    """What can be asked of the inventory service over HTTP."""
+    """The use cases that the HTTP API calls."""
 
     put: PutProduct
     set_price: SetPrice
@@ -115,7 +115,7 @@ class InventoryUseCases:
 
 
 def inventory_http(checks: HealthChecks, use_cases: InventoryUseCases | None) -> HttpPart:
-    """The service's part of an application; without use cases only its health, for a process that serves no API."""
+    """The service's part of an application. Without use cases it is only the health, for a process without the API."""
     if use_cases is None:
         return HttpPart(TITLE, checks)
     return HttpPart(TITLE, checks, lambda app: add_product_routes(app, use_cases), ERRORS)
@@ -171,7 +171,7 @@ def add_product_routes(app: FastAPI, use_cases: InventoryUseCases) -> None:
 
 
 def product_view(product: Product) -> ProductView:
-    """A product on the wire."""
+    """The view of a product."""
     return ProductView(
         productId=product.id.value,
         price=MoneyView(amount=product.price.amount, currency=product.price.currency),

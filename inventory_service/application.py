@@ -1,4 +1,4 @@
-"""What the inventory service does: reserve, release and ship an order's stock; keep and show the catalogue."""
+"""The use cases of the inventory service: reserve, release and ship the stock of orders, and keep the catalogue."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ Clock: TypeAlias = Callable[[], datetime]
 """The time now, aware and in UTC."""
 
 NewId: TypeAlias = Callable[[], UUID]
-"""A fresh UUIDv7; later ones sort after earlier ones."""
+"""A fresh UUIDv7. Later ones sort after earlier ones."""
 
 Decide: TypeAlias = Callable[[Reservation | None, Mapping[ProductId, Product]], Decision]
-"""A decision of the domain on an order's reservation and on the stock of the products concerned, those that exist."""
+"""A decision of the domain on an order's reservation and on its products. The mapping has only existing products."""
 
 
 @dataclass(frozen=True, slots=True)
 class StockWrite:
-    """A write of the reservation of the order `id`, whose decision rests on products as well: on `product_ids` and on
-    those that are reserved for the order already."""
+    """A write of the reservation of the order `id`. Its decision also reads products: those in `product_ids` and those
+    that are reserved for the order already."""
 
     id: UUID
     product_ids: Iterable[ProductId]
@@ -33,20 +33,20 @@ class StockWrite:
     claim: InboxClaim
 
     def upon(self, products: Mapping[ProductId, Product]) -> Write[Reservation, Decision]:
-        """The write, with the products as they are."""
+        """The write of the reservation alone, with the stored products bound to its decision."""
         return Write(self.id, lambda reservation: self.decide(reservation, products), self.claim)
 
 
 class StockStore(Protocol):
-    """Where products and reservations live. Every method raises StoreUnavailable when the store does not answer."""
+    """The store of products and reservations. Every method raises StoreUnavailable when the store does not answer."""
 
     async def write(self, write: StockWrite) -> Written[Reservation, Decision]:
-        """Change a reservation and the products that it concerns. Raises what the decision raises, and then nothing is
-        stored; StoreOverloaded."""
+        """Change a reservation and its products. Raises the decision's exceptions and StoreOverloaded. After an
+        exception of the decision nothing is stored."""
         ...
 
     async def change_product(self, product_id: ProductId, decide: Callable[[Product | None], Product]) -> Product:
-        """Decide likewise upon one product, store it and answer it. Raises what `decide` raises."""
+        """Decide on one product, store it and return it. Raises the exceptions of `decide`."""
         ...
 
     async def find(self, product_id: ProductId) -> Product | None:
@@ -54,21 +54,20 @@ class StockStore(Protocol):
         ...
 
     async def page(self, *, after: ProductId | None, limit: int) -> Sequence[Product]:
-        """At most `limit` products by their ids, those after `after` if it is given."""
+        """At most `limit` products in the order of their ids. With `after`, only those behind it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ReserveStock:
-    """Hold what an order wants, all or nothing."""
+    """Hold all items of an order, or none."""
 
     store: StockStore
     clock: Clock
     new_id: NewId
 
     async def __call__(self, order_id: UUID, items: Iterable[tuple[ProductId, int]], claim: InboxClaim) -> None:
-        """Return once the answer, StockReserved or StockRejected, is on its way. A product may stand in several
-        items."""
+        """Return once the answer, StockReserved or StockRejected, is committed. A product may be in several items."""
         wanted: dict[ProductId, int] = {}
         for product_id, quantity in items:
             wanted[product_id] = wanted.get(product_id, 0) + quantity
@@ -78,26 +77,26 @@ class ReserveStock:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseStock:
-    """Give back what is held for an order, or see to it that nothing will be."""
+    """Release the stock of an order, or make sure that none will be held for it."""
 
     store: StockStore
     clock: Clock
     new_id: NewId
 
     async def __call__(self, order_id: UUID, claim: InboxClaim) -> None:
-        """Return once the answer, StockReleased, is on its way. Raises AlreadyShipped."""
+        """Return once the answer, StockReleased, is committed. Raises AlreadyShipped."""
         decide = partial(release, order_id=order_id, event_id=self.new_id(), now=self.clock())
         await self.store.write(StockWrite(order_id, (), decide, claim))
 
 
 @dataclass(frozen=True, slots=True)
 class ShipStock:
-    """What is held for an order leaves the house."""
+    """Ship the stock that is held for an order."""
 
     store: StockStore
 
     async def __call__(self, order_id: UUID, claim: InboxClaim) -> None:
-        """Return once it is stored. Raises NothingToShip."""
+        """Return once this is committed. Raises NothingToShip."""
         await self.store.write(StockWrite(order_id, (), partial(ship, order_id=order_id), claim))
 
 
@@ -111,12 +110,12 @@ class ProductNotFound(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PutProduct:
-    """Add a product to the catalogue, or count and price it anew."""
+    """Add a product to the catalogue, or set its stock and its price."""
 
     store: StockStore
 
     async def __call__(self, product_id: ProductId, *, price: Money, on_hand: int) -> tuple[Product, bool]:
-        """Answer the product, and whether it is new. Raises OnHandBelowReserved."""
+        """Return the product, and whether it is new. Raises OnHandBelowReserved."""
         is_new = False
 
         def decide(there: Product | None) -> Product:
@@ -131,12 +130,12 @@ class PutProduct:
 
 @dataclass(frozen=True, slots=True)
 class SetPrice:
-    """Price a product anew, whatever is sold of it meanwhile."""
+    """Set the price of a product, and leave its stock as it is."""
 
     store: StockStore
 
     async def __call__(self, product_id: ProductId, price: Money) -> Product:
-        """Answer the product as it is then. Raises ProductNotFound."""
+        """Return the changed product. Raises ProductNotFound."""
 
         def decide(there: Product | None) -> Product:
             if there is None:
@@ -161,20 +160,20 @@ class FindProducts:
     store: StockStore
 
     async def one(self, product_id: ProductId) -> Product:
-        """Raises ProductNotFound."""
+        """The product. Raises ProductNotFound."""
         product = await self.store.find(product_id)
         if product is None:
             raise ProductNotFound(product_id)
         return product
 
     async def page(self, *, after: ProductId | None, limit: int) -> ProductPage:
-        """Products by their ids, those after `after`."""
+        """Products in the order of their ids, those behind `after`."""
         found = await self.store.page(after=after, limit=limit + 1)
         page = found[:limit]
         return ProductPage(page, page[-1].id if len(found) > limit else None)
 
 
-# One of them is scarce, and one costs more than the simulated payment gateway lets pass.
+# p5 is scarce, and costs more than the simulated payment gateway captures.
 SAMPLE_PRODUCTS = (
     Product(id=ProductId("p1"), price=Money.of("12.50", "EUR"), on_hand=1_000_000),
     Product(id=ProductId("p2"), price=Money.of("3.99", "EUR"), on_hand=1_000_000),
@@ -185,7 +184,7 @@ SAMPLE_PRODUCTS = (
 
 
 async def add_sample_products(store: StockStore) -> None:
-    """Products to try the system with. Those that are there already stay as they are."""
+    """Add products for trials. Products that exist already stay as they are."""
     for sample in SAMPLE_PRODUCTS:
         await store.change_product(sample.id, partial(_unless_there, sample))
 

@@ -1,4 +1,4 @@
-"""The whole inventory service, wired top to bottom. Nothing else constructs an adapter."""
+"""The wiring of the whole inventory service. Only this module constructs its adapters."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -41,9 +41,9 @@ async def inventory_service(
     *,
     samples: bool = False,
 ) -> AsyncIterator[RunningService]:
-    """Start the roles, and stop them on leaving: accepted writes are answered, batches at hand are published.
+    """Start the roles. Leaving the block stops them: accepted writes are answered and begun batches are published.
 
-    With `samples`, products to try the system with are added to the catalogue.
+    With `samples`, products for trials are added to the catalogue.
     """
     async with open_store(SERVICE, settings, in_memory=MemoryStock, in_postgres=PostgresStock) as (stock, storage):
         if samples:

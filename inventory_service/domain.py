@@ -1,8 +1,8 @@
-"""Stock, and what is held of it for orders: products, reservations, and one pure decision for each command.
+"""Products, reservations, and a pure decision for each command.
 
-A reservation is all or nothing: an order gets every piece it wants, of every product, or none. So a decision concerns
-one reservation and the products in it, which change together in one commit; the ADR about reservations says how.
-Nothing here reads a clock, makes an id or does I/O.
+A reservation is all or nothing: an order gets every piece of every product, or none. So a decision covers one
+reservation and its products, which change together in one commit. The ADR about reservations explains it. Nothing here
+reads a clock, makes an id or does I/O.
 """
 
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ TAKEN_BACK = "the order was taken back before its stock was reserved"
 
 
 class InvalidStock(ValueError):
-    """A product or a reservation that must not exist; the text says which rule it breaks."""
+    """The product or the reservation would break a rule. The text says which rule."""
 
 
 class OnHandBelowReserved(Exception):
-    """What is on hand cannot be set below what is held for orders."""
+    """The stock on hand cannot be set below the stock that is held for orders."""
 
     def __init__(self, product_id: ProductId, on_hand: int, reserved: int) -> None:
         super().__init__(f"onHand cannot be {on_hand}: {reserved} of product {product_id} are reserved for orders")
@@ -37,7 +37,7 @@ class OnHandBelowReserved(Exception):
 
 
 class AlreadyShipped(Exception):
-    """The goods of the order have left; there is nothing to give back."""
+    """The goods of the order have left, so nothing can be released."""
 
     def __init__(self, order_id: UUID) -> None:
         super().__init__(f"the stock of order {order_id} has been shipped, so it cannot be released")
@@ -45,7 +45,7 @@ class AlreadyShipped(Exception):
 
 
 class NothingToShip(Exception):
-    """Nothing is held for the order, so nothing of it can leave."""
+    """Nothing is held for the order, so nothing can be shipped."""
 
     def __init__(self, order_id: UUID, standing: str) -> None:
         super().__init__(f"order {order_id} has no stock to ship: {standing}")
@@ -54,9 +54,9 @@ class NothingToShip(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """A product of the catalogue with its price and its stock, in pieces. on hand = available + reserved.
+    """A product of the catalogue with its price and its stock in pieces. on hand = available + reserved.
 
-    Raises InvalidStock for a price or a stock that cannot be.
+    Raises InvalidStock for a price or a stock that breaks a rule.
     """
 
     id: ProductId
@@ -79,30 +79,30 @@ class Product:
         return self.on_hand - self.reserved
 
     def with_stock(self, *, price: Money, on_hand: int) -> Self:
-        """Counted or priced anew. Orders keep the prices they were reserved at. Raises OnHandBelowReserved."""
+        """The product with a new stock and price. Orders keep their reserved prices. Raises OnHandBelowReserved."""
         if on_hand < self.reserved:
             raise OnHandBelowReserved(self.id, on_hand, self.reserved)
         return replace(self, price=price, on_hand=on_hand)
 
     def with_price(self, price: Money) -> Self:
-        """Priced anew, with the stock as it is. Orders keep the prices they were reserved at."""
+        """The product with a new price and the same stock. Orders keep their reserved prices."""
         return replace(self, price=price)
 
     def hold(self, quantity: int) -> Self:
-        """Set pieces aside for an order."""
+        """The product with more pieces reserved."""
         return replace(self, reserved=self.reserved + quantity)
 
     def give_back(self, quantity: int) -> Self:
-        """Held pieces are available again."""
+        """The product with reserved pieces made available again."""
         return replace(self, reserved=self.reserved - quantity)
 
     def hand_out(self, quantity: int) -> Self:
-        """Held pieces leave the house."""
+        """The product without reserved pieces that were shipped."""
         return replace(self, on_hand=self.on_hand - quantity, reserved=self.reserved - quantity)
 
 
 class ReservationStatus(StrEnum):
-    """Where an order's stock stands. REJECTED, RELEASED and SHIPPED are final."""
+    """The status of an order's stock. REJECTED, RELEASED and SHIPPED are final."""
 
     RESERVED = "RESERVED"
     REJECTED = "REJECTED"
@@ -112,7 +112,7 @@ class ReservationStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReservedLine:
-    """So many pieces of a product, at the price of one piece when they were reserved."""
+    """A product, a quantity, and the price of one piece at the time of the reservation."""
 
     product_id: ProductId
     quantity: int
@@ -121,10 +121,10 @@ class ReservedLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """What is, was, or could not be held for one order; each product stands in it once.
+    """The stock that is, was, or could not be held for an order. Each product is in it once.
 
-    A RELEASED one without lines is a tombstone: the order was taken back before its stock was reserved, and a reserve
-    that comes late is refused. Raises InvalidStock.
+    A RELEASED reservation without lines is a tombstone: the order was taken back before its stock was reserved, so a
+    late reserve command is refused. Raises InvalidStock.
     """
 
     order_id: UUID
@@ -148,7 +148,7 @@ class Reservation:
 
     @property
     def total(self) -> Money:
-        """What all of it costs. Without lines there is no currency to say it in, so there must be some."""
+        """The price of all lines. There must be at least one, because the currency is that of the lines."""
         first, *others = (line.unit_price * line.quantity for line in self.lines)
         return sum(others, start=first)
 
@@ -188,7 +188,7 @@ StockEvent: TypeAlias = StockReserved | StockRejected | StockReleased
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a command leads to: the reservation as it is then, the products that changed, and what is told."""
+    """The result of a command: the reservation, the changed products, and the events."""
 
     reservation: Reservation
     products: tuple[Product, ...] = ()
@@ -204,7 +204,7 @@ def reserve(
     event_id: UUID,
     now: datetime,
 ) -> Decision:
-    """Hold all that is wanted, or nothing. An order that was decided upon before gets the same answer again."""
+    """Hold all wanted pieces, or none. An order that was decided before gets the same answer again."""
     if reservation is None:
         reason = _why_not(wanted, products)
         if reason is not None:
@@ -231,7 +231,7 @@ def release(
     event_id: UUID,
     now: datetime,
 ) -> Decision:
-    """Give back what is held; without a reservation, leave a tombstone. Raises AlreadyShipped."""
+    """Release the held stock. Without a reservation, leave a tombstone. Raises AlreadyShipped."""
     events = (StockReleased(event_id=event_id, order_id=order_id, occurred_at=now),)
     if reservation is None:
         return Decision(Reservation(order_id=order_id, status=ReservationStatus.RELEASED), events=events)
@@ -246,7 +246,7 @@ def release(
 
 
 def ship(reservation: Reservation | None, products: Mapping[ProductId, Product], *, order_id: UUID) -> Decision:
-    """What is held leaves the house; shipping again changes nothing. Raises NothingToShip."""
+    """Ship the held stock. A repeated command changes nothing. Raises NothingToShip."""
     if reservation is None:
         raise NothingToShip(order_id, "nothing was ever reserved for it")
     match reservation.status:

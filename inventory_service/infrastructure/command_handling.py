@@ -1,4 +1,4 @@
-"""Commands from the topic `inventory-commands`: what is read of each, and the use case that handles it."""
+"""The commands of the topic `inventory-commands`, and the use cases that handle them."""
 
 from pydantic import BaseModel, Field
 
@@ -13,20 +13,20 @@ TOPIC = "inventory-commands"
 
 
 class WantedItem(BaseModel):
-    """So many pieces of a product."""
+    """A product and a quantity."""
 
     productId: str  # noqa: N815  the names on the wire
     quantity: int = Field(ge=1, le=MAX_QUANTITY, strict=True)
 
 
 class ReserveStockBody(Envelope):
-    """What is read of ReserveStock. A product may stand in several items."""
+    """ReserveStock. A product may be in several items."""
 
     items: list[WantedItem] = Field(min_length=1)
 
 
 def subscriptions(reserve: ReserveStock, release: ReleaseStock, ship: ShipStock) -> tuple[Subscription, ...]:
-    """Who handles which command. A command that its order can never follow is rejected."""
+    """The subscription to the topic. A command that its order's state will never allow is rejected."""
     read_reserve = decoder(ReserveStockBody)
     read = decoder(Envelope)
 

@@ -1,7 +1,7 @@
 """Stock events as bytes on the topic `inventory-events`. The shapes below are the contract; docs/events.md has the
 rules.
 
-The TypedDicts are the payloads after the envelope's own fields; docs/schemas is generated from them.
+The TypedDicts are the payloads after the fields of the envelope. docs/schemas is generated from them.
 """
 
 from typing import TypedDict
@@ -44,7 +44,7 @@ Payload = StockReservedV1 | StockRejectedV1 | StockReleasedV1
 
 
 def encode(event: StockEvent) -> Message:
-    """The event's message, final."""
+    """The final message of an event."""
     return message_of(event, source=SOURCE, topic=TOPIC, version=VERSION, data=_payload(event))
 
 
@@ -69,5 +69,5 @@ def _payload(event: StockEvent) -> Payload:
 
 
 def effect_of(decision: Decision) -> tuple[Reservation, list[Message]]:
-    """What a store keeps of a decision beside the products, and what goes out with it."""
+    """The reservation that a store keeps of a decision, and the messages that are sent with it."""
     return decision.reservation, [encode(event) for event in decision.events]

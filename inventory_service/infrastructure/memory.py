@@ -1,4 +1,4 @@
-"""Stock in memory: `INVENTORY_DATABASE_URL=memory`. The same contract as PostgreSQL's, gone when the process ends."""
+"""Stock in memory: `INVENTORY_DATABASE_URL=memory`. The contract of PostgreSQL, but nothing survives the process."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,7 +12,7 @@ from shared_kernel.product import ProductId
 
 
 class MemoryStock:
-    """A StockStore without a database. One task at a time runs between awaits, so nothing can be half seen."""
+    """A StockStore without a database. A write has no await in the middle, so no task sees half of it."""
 
     is_full = False
 

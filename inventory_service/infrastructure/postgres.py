@@ -1,8 +1,8 @@
-"""Stock in PostgreSQL: a row a product, and a row a reservation, which is a write of a row store.
+"""Stock in PostgreSQL: one row for each product and each reservation. Reservations are writes of a row store.
 
-A reservation's decision rests on products as well. They are locked after the reservations, by their ids, as everywhere,
+The decision on a reservation also reads products. They are locked after the reservations and in the order of their ids,
 so instances wait for one another and cannot deadlock. A thousand orders for the last ten pieces are decided in one
-pass, and nobody loses a race.
+pass, and no decision must be repeated.
 """
 
 import json
@@ -64,7 +64,7 @@ class PostgresStock:
         return await self._committer.commit(write)
 
     async def change_product(self, product_id: ProductId, decide: Callable[[Product | None], Product]) -> Product:
-        """See StockStore. It locks one row and waits for no other while it does."""
+        """See StockStore. The transaction locks one row only, so it cannot deadlock."""
         return await retry_when_busy(partial(self._change_product, product_id, decide))
 
     async def _change_product(self, product_id: ProductId, decide: Callable[[Product | None], Product]) -> Product:
@@ -86,7 +86,7 @@ class PostgresStock:
         return [_product_of(row) for row in rows]
 
     async def close(self) -> None:
-        """Answer every write that was taken, then close the connections."""
+        """Answer every accepted write, then close the connections."""
         await self._committer.close()
         for connection in self._connections:
             await connection.close()
@@ -98,7 +98,7 @@ class _StockCommits(RowCommits[StockWrite, Reservation, Decision]):
     async def decide(
         self, rows: LockedRows[Reservation, Decision], batch: Sequence[StockWrite]
     ) -> Sequence[Written[Reservation, Decision] | Exception]:
-        """See RowCommits. Each decision is made on the stock that the one before it has left."""
+        """See RowCommits. Each decision uses the stock that is left by the previous one."""
         products = await self._lock_products(rows, batch)
         results, stocked = [], {}
         for write in batch:

@@ -1,6 +1,6 @@
-"""Products, reservations, and what every service has: the outbox and the tables of consuming.
+"""Products, reservations, and the tables of every service's database.
 
-The CHECK constraints say which rows cannot be: they hold whatever code writes.
+The CHECK constraints hold for every row, independently of the code that writes it.
 """
 
 from alembic import op
@@ -42,12 +42,12 @@ create table reservations (
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     for statement in (PRODUCTS, RESERVATIONS, OUTBOX, *CONSUMING):
         op.execute(statement)
 
 
 def downgrade() -> None:
-    """Take them away, with what is in them."""
+    """Drop the tables with their data."""
     for table in ("products", "reservations", "outbox", "inbox", "parked", "dead_letters"):
         op.execute(f"drop table {table}")

@@ -7,7 +7,7 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# What was written down in hundredths counts ten-thousandths from now on.
+# Amounts were stored in hundredths. From now on they are stored in ten-thousandths.
 _LINES = """
     update reservations set lines = (
         select jsonb_agg(line || jsonb_build_object('u', {scaled}) order by place)
@@ -18,7 +18,7 @@ _LINES = """
 
 
 def upgrade() -> None:
-    """The wider limit first: the new amounts are larger."""
+    """Remove the old limit first, because the new amounts are larger."""
     op.execute("alter table products drop constraint products_price_minor_check")
     op.execute("update products set price_minor = price_minor * 100 where currency in ('CLF', 'UYW')")
     op.execute(_LINES.format(scaled="(line->>'u')::bigint * 100"))
@@ -28,7 +28,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Fails, and changes nothing, while there is a price above the old limit."""
+    """Fails without a change while a price is above the old limit."""
     op.execute("alter table products drop constraint products_price_minor_check")
     op.execute("update products set price_minor = greatest(price_minor / 100, 1) where currency in ('CLF', 'UYW')")
     op.execute(_LINES.format(scaled="greatest((line->>'u')::bigint / 100, 1)"))
