@@ -39,10 +39,20 @@ MEANINGS = {
     "57": Meaning.AWAY,  # it is stopping, starting or restarting, or the statement took too long (57014)
     "58": Meaning.AWAY,  # the disk fails
     "F0": Meaning.AWAY,  # its configuration cannot be read
-    "XX001": Meaning.AWAY,  # a page of a table cannot be read
-    "XX002": Meaning.AWAY,  # a page of an index cannot be read
+    "HV": Meaning.AWAY,  # a foreign server, where a table is one's
+    "XX": Meaning.AWAY,  # PostgreSQL itself fails, or a page cannot be read
     "40": Meaning.AGAIN,  # a serialization failure or a deadlock
-    "0A000": Meaning.OURS,
+    "72": Meaning.AGAIN,  # a snapshot that others have outlived
+    "03": Meaning.OURS,
+    "0A": Meaning.OURS,
+    "0B": Meaning.OURS,
+    "0L": Meaning.OURS,
+    "0P": Meaning.OURS,  # there is no such role
+    "24": Meaning.OURS,  # a cursor, a savepoint or a transaction is not as our code takes it to be
+    "2B": Meaning.OURS,
+    "2D": Meaning.OURS,
+    "34": Meaning.OURS,
+    "3B": Meaning.OURS,
     "3F": Meaning.OURS,  # there is no such schema
     "42": Meaning.OURS,  # there is no such table, column or function, or no permission for it
     "21": Meaning.REFUSED,
@@ -56,6 +66,9 @@ MEANINGS = {
 
 def meaning_of(error: BaseException) -> Meaning | None:
     """What the error means; None for what is no error of the database."""
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        # The schema changed since the statement was planned. It says 0A000, but its plan is forgotten by now.
+        return Meaning.AGAIN
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return MEANINGS.get(state, MEANINGS.get(state[:2]))

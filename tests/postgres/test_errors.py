@@ -9,9 +9,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from messaging.engine.retry import TIMES
+from messaging.engine.retry import TIMES, retry_when_busy
 from messaging.ports.changes import StoreBusy, StoreUnavailable, StoreUnfit
 from messaging.postgres.connection import CommitConnection
+from messaging.postgres.errors import MEANINGS
 from messaging.postgres.pool import open_pool
 from messaging.postgres.session import connect
 from tests.postgres.conftest import name_of
@@ -22,11 +23,25 @@ ROOT = Path(__file__).parents[2]
 AWAY = [
     *("08000", "08003", "08006", "08P01", "25006", "25P02", "25P03", "25P04", "26000", "28000", "28P01", "3D000"),
     *("40003", "42P05", "53000", "53100", "53200", "53300", "55000", "55006", "55P03", "57014", "57P01", "57P02"),
-    *("57P03", "57P04", "57P05", "58000", "58030", "F0000", "XX001", "XX002"),
+    *("57P03", "57P04", "57P05", "58000", "58030", "F0000", "HV000", "XX000", "XX001", "XX002"),
 ]
-AGAIN = ["40000", "40001", "40002", "40P01"]
-OURS = ["0A000", "3F000", "42501", "42601", "42703", "42883", "42P01"]
-REFUSED = ["21000", "22001", "22003", "22P02", "23502", "23505", "23514", "44000", "54000", "P0001", "XX000"]
+AGAIN = ["40000", "40001", "40002", "40P01", "72000"]
+OURS = [
+    "0A000",
+    "0B000",
+    "0P000",
+    "24000",
+    "2D000",
+    "34000",
+    "3B001",
+    "3F000",
+    "42501",
+    "42601",
+    "42703",
+    "42883",
+    "42P01",
+]
+REFUSED = ["21000", "22001", "22003", "22P02", "23502", "23505", "23514", "44000", "54000", "P0001", "U0001"]
 
 _RAISE = """
     create function public.fail(state text) returns integer language plpgsql as
@@ -113,6 +128,37 @@ async def test_data_that_is_refused_fails_with_what_the_database_says(
     assert kept
 
 
+# What the author of a trigger or of a function may raise: it concerns the row.
+OF_FUNCTIONS = {"09", "0F", "0Z", "10", "20", "27", "2F", "38", "39"}
+
+
+def test_each_class_of_errors_has_a_meaning() -> None:
+    states = {getattr(each, "sqlstate", None) for each in vars(asyncpg.exceptions).values() if isinstance(each, type)}
+    classes = {state[:2] for state in states if state}
+
+    unknown = {each for each in classes if each not in {key[:2] for key in MEANINGS}} - OF_FUNCTIONS
+    assert unknown <= {"01", "02"}, "these are warnings; an error of any other class is taken for a fault of the data"
+
+
+async def test_a_statement_that_was_planned_before_the_schema_changed_is_planned_anew(
+    module_database: str, sql: Any
+) -> None:
+    await sql.execute(
+        "create table changing (id integer primary key, note varchar(10)); insert into changing values (1)"
+    )
+    connection = CommitConnection(module_database)
+
+    async def read() -> Any:
+        async with connection.transaction():
+            return await connection.fetch("select * from changing where id = $1", 1)
+
+    await read()
+    await sql.execute("alter table changing alter column note type text, add column more integer")
+
+    assert [*(await retry_when_busy(read))[0].keys()] == ["id", "note", "more"]
+    await connection.close()
+
+
 async def test_an_argument_that_cannot_be_encoded_is_no_outage(module_database: str) -> None:
     connection = CommitConnection(module_database)
 
@@ -179,6 +225,8 @@ def test_one_place_opens_sessions_and_one_opens_pools() -> None:
     assert opening == {
         ("messaging/postgres/session.py", "asyncpg.connect"),
         ("messaging/postgres/pool.py", "asyncpg.create_pool"),
+        # Whether the server that we start ourselves is there; it asks for nothing else.
+        ("messaging/runtime/embedded_postgres/server.py", "asyncpg.connect"),
     }
 
 
