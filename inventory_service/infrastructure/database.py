@@ -1,4 +1,4 @@
-"""The inventory service's database: its name where it is embedded, and its schema."""
+"""The inventory service's database: its name in the embedded PostgreSQL, and its migrations."""
 
 from pathlib import Path
 

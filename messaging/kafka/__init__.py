@@ -1,1 +1,1 @@
-"""Kafka: the publisher, the consumer, the topics, and how its brokers are reached."""
+"""Kafka: the publisher, the consumer, the topics, and the connection to the brokers."""

@@ -32,26 +32,26 @@ _LATER = (_NOT_THERE, LeaderNotAvailableError.errno)
 
 
 class KafkaRefused(Exception):
-    """What was asked of Kafka is not possible; the text says why."""
+    """Kafka cannot do what was asked. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class DescribedTopic:
-    """A topic as the broker has it. `config` is None when its settings may not be looked at."""
+    """A topic as the broker describes it. `config` is None when this user may not read its settings."""
 
     partitions: int
     replicas: int
     config: Mapping[str, str] | None
 
     def number(self, setting: str) -> int | None:
-        """A setting that is a number. None when it may not be looked at, or when this broker does not have it."""
+        """A setting that is a number. None when this user may not read it, or when the broker does not have it."""
         value = (self.config or {}).get(setting)
         return None if value is None else int(value)
 
 
 @asynccontextmanager
 async def open_admin(settings: KafkaSettings) -> AsyncIterator[Any]:
-    """An admin client of aiokafka. Raises KafkaConnectionError that says why when no broker answers, or not to us."""
+    """An admin client of aiokafka. Raises KafkaConnectionError with the reason when no broker answers or accepts us."""
     admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=int(_ANSWERED_WITHIN * 1000))
     try:
         with _heard() as reasons:
@@ -68,8 +68,8 @@ async def open_admin(settings: KafkaSettings) -> AsyncIterator[Any]:
 
 @contextmanager
 def _heard() -> Iterator[list[str]]:
-    """What aiokafka says in its log instead of in its errors, and, while this lasts, nowhere else: why it could not
-    connect."""
+    """The warnings of aiokafka during the block. They say why it cannot connect, which its exceptions do not. They do
+    not go to the log."""
     logger = logging.getLogger("aiokafka")
     said: list[str] = []
 
@@ -87,7 +87,7 @@ def _heard() -> Iterator[list[str]]:
 
 @contextmanager
 def as_kafka_refused(settings: KafkaSettings) -> Iterator[None]:
-    """Whatever the brokers, or the way to them, do not allow is raised as KafkaRefused."""
+    """Raise KafkaRefused for every error of Kafka or of the connection to it."""
     try:
         yield
     except KafkaConnectionError as error:
@@ -101,8 +101,10 @@ def as_kafka_refused(settings: KafkaSettings) -> Iterator[None]:
 
 
 async def describe(admin: Any, names: Sequence[str]) -> dict[str, DescribedTopic | None]:
-    """The topics by their names: None for one that is not there, and nothing for one that this user may not look at.
-    One that was made a moment ago is waited for. Raises KafkaError."""
+    """The topics by their names. A missing topic is None. A topic that this user may not see is left out.
+
+    A topic that was created a moment ago is waited for. Raises KafkaError.
+    """
     metadata = await _metadata(admin, names)
     there = [topic for topic in metadata if topic["error_code"] not in (_NOT_THERE, _NOT_OURS)]
     configs = await settings_of(admin._client, [topic["topic"] for topic in there])  # noqa: SLF001
@@ -116,7 +118,7 @@ async def describe(admin: Any, names: Sequence[str]) -> dict[str, DescribedTopic
 
 
 async def until_known(admin: Any, names: Sequence[str], within: float) -> Sequence[Mapping[str, Any]]:
-    """What the broker says of the topics when it knows them all, or after so many seconds."""
+    """The broker's metadata of the topics, once it knows them all or after `within` seconds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
     while True:

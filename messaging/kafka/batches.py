@@ -1,8 +1,9 @@
-"""Record batches as they are fetched. What cannot be read becomes a record that says so, and reading goes on behind it.
+"""Reading fetched record batches. A record or batch that cannot be read is replaced by a record that says so, and
+reading goes on behind it.
 
-aiokafka reads batches inside its fetcher. One that it cannot read is fetched again and again, and so stops its
-partition for ever. One that is small on the wire may take all memory. These readers stand in for its own (see
-`client`), and use its parser.
+aiokafka reads batches inside its fetcher. It fetches an unreadable batch again and again, so the partition stops for
+ever. A batch that is small on the wire may also fill all memory. These readers replace those of aiokafka (see `client`)
+and use its parser.
 """
 
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ _SMALLEST_RECORD = 7
 
 @dataclass(slots=True)
 class Batch:
-    """What aiokafka's PartitionRecords asks of a batch."""
+    """A batch with the interface that aiokafka's PartitionRecords uses."""
 
     base_offset: int
     next_offset: int
@@ -40,7 +41,7 @@ class Batch:
     is_transactional: bool = False
 
     def validate_crc(self) -> bool:
-        """Always: one whose sum is wrong has been replaced by what says so."""
+        """Always true, because a batch with a wrong checksum was replaced before."""
         return True
 
     def __iter__(self) -> Iterator[Any]:
@@ -51,7 +52,7 @@ class Batch:
 
 
 class FetchedBatches:
-    """The batches of one fetch from one partition, in place of aiokafka's MemoryRecords."""
+    """The batches of one fetch from one partition. It replaces aiokafka's MemoryRecords."""
 
     def __init__(self, data: bytes) -> None:
         self._data = memoryview(data)
@@ -59,20 +60,23 @@ class FetchedBatches:
         self._wanted = 0
 
     def begin_at(self, offset: int) -> None:
-        """The offset that was asked for. The first batch may begin before it."""
+        """Set the offset that was asked for. The first batch may begin before it."""
         self._wanted = offset
 
     def size_in_bytes(self) -> int:
-        """Of everything that was fetched."""
+        """The size of everything that was fetched."""
         return len(self._data)
 
     def has_next(self) -> bool:
-        """False also when the broker has cut the last batch short. The first one it always sends as a whole."""
+        """False also when the broker has cut off the last batch. The broker always sends the first batch as a whole."""
         return self._start < len(self._data) and (self._start == 0 or self._end() is not None)
 
     def next_batch(self) -> Batch:
-        """The next batch, or a stand-in for it. A stand-in is the last: what is behind it is fetched anew, with another
-        list of aborted transactions, which may have lost the end of one here."""
+        """The next batch, or a stand-in for an unreadable one. A stand-in is the last batch of the fetch.
+
+        The rest is fetched again, with a new list of aborted transactions: the end of one may be in the unreadable
+        batch.
+        """
         end = self._end()
         if end is None:
             return self._unreadable(self._wanted, "it is cut short")
@@ -101,7 +105,7 @@ class FetchedBatches:
         return end if self._start < end <= len(self._data) else None
 
     def _last_offset(self, batch: Any, data: memoryview) -> int:
-        """As the header says, if it can be believed; else only the offset that was asked for is given up."""
+        """The last offset in the header if it is plausible. Otherwise only the requested offset is skipped."""
         (count,) = _COUNT.unpack_from(data, _COUNT_AT)
         last = int(batch.next_offset) - 1
         plausible = count == batch.last_offset_delta + 1 <= LARGEST // _SMALLEST_RECORD
@@ -114,7 +118,7 @@ class FetchedBatches:
 
 
 class ReadablePartitionRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
-    """aiokafka's, which also tells the batches where reading begins."""
+    """aiokafka's PartitionRecords, which also tells the batches the offset that was asked for."""
 
     def __init__(
         self, tp: Any, records: FetchedBatches, aborted_transactions: Any, fetch_offset: int, *more: Any
@@ -124,7 +128,7 @@ class ReadablePartitionRecords(PartitionRecords):  # type: ignore[misc]  # aioka
 
 
 def _read(batch: Any, data: memoryview) -> Iterator[Any]:
-    """Every record of a batch, each at an offset that lies in the batch and behind the one before."""
+    """Every record of a batch. Each offset lies in the batch and behind the previous one."""
     last = batch.next_offset - 1
     offsets = _Offsets(batch, data)
     try:
@@ -138,7 +142,7 @@ def _read(batch: Any, data: memoryview) -> Iterator[Any]:
         for record in batch:
             offsets.take(record.offset)
             yield record
-    except Exception:  # noqa: BLE001  whatever foreign bytes make a parser raise
+    except Exception:  # noqa: BLE001  foreign bytes can make the parser raise anything
         yield from _read_one_by_one(data, offsets)
 
 
@@ -153,7 +157,7 @@ def _read_one_by_one(data: memoryview, offsets: "_Offsets") -> Iterator[Any]:
         try:
             (record,) = DefaultRecordBatch(_plain(data, piece, count=1))
             offsets.take(record.offset)
-        except Exception as error:  # noqa: BLE001  whatever foreign bytes make a parser raise
+        except Exception as error:  # noqa: BLE001  foreign bytes can make the parser raise anything
             record = _stand_in(*offsets.skip(), f"{type(error).__name__}: {error}")
         yield record
     if offsets.taken < offsets.count and offsets.next <= offsets.last:
@@ -161,7 +165,7 @@ def _read_one_by_one(data: memoryview, offsets: "_Offsets") -> Iterator[Any]:
 
 
 class _Offsets:
-    """The offsets that the records of a batch may have: all of them in turn, unless the topic is compacted."""
+    """The offsets that the records of a batch may have. They have no gaps unless the topic is compacted."""
 
     def __init__(self, batch: Any, data: memoryview) -> None:
         (self.count,) = _COUNT.unpack_from(data, _COUNT_AT)
@@ -171,20 +175,20 @@ class _Offsets:
         self._has_gaps = self.count <= batch.last_offset_delta
 
     def take(self, offset: int) -> None:
-        """Raises ValueError for one that cannot be."""
+        """Take the offset of the next record. Raises ValueError for an impossible one."""
         if not self.next <= offset <= self.last or (offset > self.next and not self._has_gaps):
             raise ValueError(f"its offset is {offset} and not {self.next}")
         self.next = offset + 1
         self.taken += 1
 
     def skip(self) -> tuple[int, int]:
-        """Give the next offset to a record that does not know its own."""
+        """Give the next offset to a record whose own offset cannot be read."""
         self.take(self.next)
         return self.next - 1, self.next - 1
 
 
 def _pieces(records: memoryview) -> Iterator[memoryview]:
-    """Cut records apart by the lengths before them. Where a length cannot be, the rest is one piece."""
+    """Split records by the lengths before them. After an impossible length the rest is one piece."""
     start = 0
     while start < len(records):
         try:
@@ -199,7 +203,7 @@ def _pieces(records: memoryview) -> Iterator[memoryview]:
 
 
 def _plain(data: memoryview, records: bytes | memoryview, count: int | None = None) -> memoryview:
-    """The batch with these records, not compressed."""
+    """The batch with these records, uncompressed."""
     header = bytearray(data[: _HEADER.size])
     header[_ATTRIBUTES_AT + 1] &= ~_CODEC
     if count is not None:
@@ -208,7 +212,7 @@ def _plain(data: memoryview, records: bytes | memoryview, count: int | None = No
 
 
 def _stand_in(first: int, last: int, reason: str) -> Any:
-    """A record in place of those from `first` to `last`. It has the last one's offset, so that reading goes on behind
-    them when that is committed."""
+    """A record that replaces those from `first` to `last`. It has the last offset, so that reading goes on behind them
+    once it is committed."""
     which = f"the record at offset {last}" if first == last else f"the batch of offsets {first} to {last}"
     return DefaultRecord(last, 0, 0, None, None, [(UNREADABLE, f"{which} cannot be read: {reason}".encode())])

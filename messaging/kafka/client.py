@@ -1,4 +1,4 @@
-"""What every client of Kafka is told, where the brokers are and how to prove who we are; and what it reads."""
+"""The options of every Kafka client (addresses and credentials), and the readers that aiokafka uses."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from messaging.ports.record import Record
 
 
 class _AskAboutTopics(MetadataRequest):  # type: ignore[misc]  # aiokafka has no types
-    """Asking about a topic never creates it, whatever the broker would allow: it would have the wrong shape."""
+    """A metadata request that never creates a topic. An auto-created topic would have the wrong settings."""
 
     def __init__(self, topics: list[str] | None = None) -> None:
         super().__init__(topics, allow_auto_topic_creation=False)
@@ -26,7 +26,7 @@ aiokafka.consumer.fetcher.PartitionRecords = ReadablePartitionRecords
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
-    """The keyword arguments that producers, consumers and admin clients of aiokafka have in common."""
+    """The common keyword arguments of aiokafka's producers, consumers and admin clients."""
     options: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers,
         "security_protocol": settings.security_protocol.value,
@@ -43,8 +43,8 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def record_of(record: Any, prefix: str) -> Record:
-    """A record of aiokafka's as ours. Bytes that are not UTF-8 are kept readable; what they should have been is for the
-    handler to miss."""
+    """Our record of a record of aiokafka. Bytes that are not UTF-8 are escaped, and the handler rejects the record if
+    it needs them."""
     return Record(
         record.topic.removeprefix(prefix),
         record.partition,

@@ -1,4 +1,4 @@
-"""What batches are compressed with, undone into bounded memory. Any producer may use any of Kafka's four codecs."""
+"""Decompression of batches into bounded memory. A producer may use any of Kafka's four codecs."""
 
 from collections.abc import Callable
 from struct import unpack_from
@@ -7,24 +7,24 @@ from typing import Any
 import cramjam
 
 LARGEST = 16 * 1024 * 1024
-"""What becomes larger than this is not read: one megabyte can stand for gigabytes of zeros."""
+"""The largest size of a decompressed batch. One compressed megabyte can hold gigabytes of zeros."""
 _USUAL_RATIO = 32
-_XERIAL = b"\x82SNAPPY\0"  # what Java writes before snappy's blocks, with two version numbers behind it
+_XERIAL = b"\x82SNAPPY\0"  # Java's header before snappy's blocks, followed by two version numbers
 _XERIAL_HEADER = 16
 
 
 class Undecodable(Exception):
-    """The text says what is wrong with the bytes."""
+    """The bytes cannot be decompressed. The text says why."""
 
 
 def decompress(codec: int, data: memoryview) -> bytes:
-    """Undo one of the codecs of Kafka's record format, 1 to 4. Raises Undecodable."""
+    """Decompress with one of the codecs of Kafka's record format, 1 to 4. Raises Undecodable."""
     if codec not in _CODECS:
         raise Undecodable(f"its codec {codec} is none of Kafka's four")
     name, undo = _CODECS[codec]
     try:
         return undo(data)
-    except Exception as error:  # noqa: BLE001  whatever foreign bytes make a codec raise
+    except Exception as error:  # noqa: BLE001  foreign bytes can make a codec raise anything
         raise Undecodable(f"its {name} data is corrupt, or becomes larger than {LARGEST} bytes: {error}") from None
 
 

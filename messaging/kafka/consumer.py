@@ -1,7 +1,7 @@
-"""Records from Kafka: polled in batches, handed to a subscriber, and only then their offsets are committed.
+"""Records from Kafka. They are polled in batches and handed to a subscriber. Then their offsets are committed.
 
-A crash between the two brings the batch again, and the inbox makes that harmless. A rebalance waits for the batch at
-hand, so that its next owner begins behind it; one that cannot wait is harmless for the same reason.
+After a crash between the two the batch is delivered again, and the inbox makes that harmless. A rebalance waits for the
+current batch, so that the next owner of the partitions begins behind it. A rebalance that cannot wait is harmless too.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from messaging.ports.subscription import CaughtUp, Subscriber
 BATCH = 500
 _POLL_MS = 1000
 _FINISH_BATCH_WITHIN = 20.0
-_REBALANCE_WITHIN = 30.0  # longer than that; aiokafka would take the session's timeout, and lose the batch at hand
+_REBALANCE_WITHIN = 30.0  # longer than that; aiokafka's default, the session timeout, would lose the batch
 _FINISH_LAST_BATCH_WITHIN = 3.0
 _STOP_WITHIN = 5.0
 _FIRST_PAUSE = 0.1
@@ -41,8 +41,8 @@ log = structlog.get_logger("kafka-consumer")
 async def deliver_from_kafka(
     settings: KafkaSettings, group: str, topics: Sequence[str], subscriber: Subscriber
 ) -> AsyncIterator[CaughtUp]:
-    """See `Deliver`. While the broker is away this tries again, for ever. Leaving lets the batch at hand be finished,
-    for three seconds."""
+    """See `Deliver`. While the broker is away, this tries again without end. On leaving, the current batch gets three
+    seconds to finish."""
     deliveries = _Deliveries(settings, group, topics, subscriber)
     async with running({f"the deliveries to {group}": deliveries.run()}):
         yield deliveries.caught_up
@@ -50,8 +50,11 @@ async def deliver_from_kafka(
 
 
 class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Before partitions are taken away, the batch at hand is handled and committed. Its lock is never held around
-    getmany, which would wait for the rebalance that waits for it."""
+    """The deliveries to a group. Before partitions are revoked, the current batch is handled and committed.
+
+    The lock of the batch is never held around getmany: getmany waits for a rebalance, and the rebalance waits for the
+    lock.
+    """
 
     def __init__(self, settings: KafkaSettings, group: str, topics: Sequence[str], subscriber: Subscriber) -> None:
         self._settings = settings
@@ -66,8 +69,8 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._caught_up_at = -math.inf
 
     async def run(self) -> None:
-        """Deliver until cancelled. After any failure, begin again with a consumer that reads from the committed
-        offsets; what the one before had fetched is not to be trusted."""
+        """Deliver until cancelled. After any failure, begin again with a new consumer from the committed offsets.
+        Records that the old consumer fetched are dropped."""
         while True:
             try:
                 self._assigned, self._ends = False, None
@@ -79,22 +82,22 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                         _check_parts(consumer)
                         if self._asked and self._assigned:
                             await self._look_whether_caught_up(consumer)
-            except Exception as error:  # noqa: BLE001  whatever it is: said, and begun again
+            except Exception as error:  # noqa: BLE001  any failure is logged and tried again
                 log.warning("consuming begins again", group=self._group, error=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(random.uniform(0, self._pause))  # noqa: S311  jitter, not a secret
                 self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
     def caught_up(self) -> bool:
-        """See `CaughtUp`: the ends of our partitions are looked up when this is asked, and reaching them counts for
-        five seconds."""
+        """See `CaughtUp`. A call makes the consumer look up the ends of its partitions. Once they are reached, the
+        answer is True for five seconds."""
         if asyncio.get_running_loop().time() - self._caught_up_at < _CAUGHT_UP_FOR:
             return True
         self._asked = True
         return False
 
     async def _look_whether_caught_up(self, consumer: Any) -> None:
-        """Between two batches: what is behind a position is handled. A position may lack for a moment, and is then
-        waited for no longer than that."""
+        """Compare positions and ends. This runs between two batches, so every record before a position is handled. A
+        position may be missing for a moment, and is waited for at most two seconds."""
         mine = consumer.assignment()
         try:
             async with asyncio.timeout(_LOOK_WITHIN):
@@ -108,14 +111,14 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             self._caught_up_at = asyncio.get_running_loop().time()
 
     async def finish(self) -> None:
-        """Return when no batch is at hand; whoever cancels us then comes before the next one, for a lock is fair. Gives
-        up after three seconds, which is safe, too."""
+        """Return when the current batch is finished. A lock is fair, so a cancellation that follows comes before the
+        next batch. Gives up after three seconds, which is safe."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_FINISH_LAST_BATCH_WITHIN), self._batch_at_hand:
                 pass
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002
-        """Called by aiokafka, which keeps the membership alive meanwhile."""
+        """Wait for the current batch. aiokafka calls this, and keeps the membership alive meanwhile."""
         try:
             async with asyncio.timeout(_FINISH_BATCH_WITHIN), self._batch_at_hand:
                 pass
@@ -123,7 +126,7 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             log.warning("a rebalance does not wait any longer for the batch at hand", group=self._group)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Called by aiokafka."""
+        """Note the new partitions. aiokafka calls this."""
         self._assigned, self._ends = True, None
         log.info("partitions assigned", partitions=sorted(f"{at.topic}/{at.partition}" for at in assigned))
 
@@ -136,9 +139,11 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
 
 
 async def _poll(consumer: Any) -> Polled:
-    """The next records. A partition whose position the broker does not have begins with the oldest record that is kept.
-    A new group's partitions have no position yet. A position that is gone is said: nobody here has seen what was
-    deleted before it was read."""
+    """The next records. A partition without a valid position begins with its oldest record.
+
+    Partitions of a new group have no position yet. If a position is out of range, records were deleted before they were
+    read, and the log says so.
+    """
     try:
         polled: Polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH)
     except NoOffsetForPartitionError as error:
@@ -160,7 +165,7 @@ async def _poll(consumer: Any) -> Polled:
 
 
 def _check_parts(consumer: Any) -> None:
-    """Raise KafkaError when a task of the client's own has ended: it tells nobody, and nothing would come any more."""
+    """Raise KafkaError when a task inside the client has ended. The client would go on silently without records."""
     parts = {
         "fetcher": consumer._fetcher.error_future,  # noqa: SLF001  aiokafka has no other way to ask
         "coordinator": consumer._coordinator._coordination_task,  # noqa: SLF001
@@ -178,7 +183,7 @@ async def _begin_with_the_oldest(consumer: Any, partition: TopicPartition) -> in
 
 
 async def _commit(consumer: Any, polled: Polled) -> None:
-    """A commit that comes too late, after a rebalance, is dropped: the next owner gets the batch again."""
+    """Commit the offsets. A commit that comes after a rebalance is dropped, and the next owner gets the batch again."""
     mine = consumer.assignment()
     offsets = {partition: records[-1].offset + 1 for partition, records in polled.items() if partition in mine}
     if not offsets:
@@ -201,7 +206,7 @@ async def _consumer(settings: KafkaSettings, group: str) -> AsyncIterator[Any]:
         session_timeout_ms=int(settings.session_timeout_seconds * 1000),
         heartbeat_interval_ms=int(settings.session_timeout_seconds * 1000) // 5,
         rebalance_timeout_ms=int(_REBALANCE_WITHIN * 1000),
-        # A topic may be made after we subscribed to it.
+        # A topic may be created after we subscribed to it.
         metadata_max_age_ms=int(_NOTICE_TOPICS_WITHIN * 1000),
     )
     try:

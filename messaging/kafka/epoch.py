@@ -1,9 +1,9 @@
-"""One epoch of a producer, and when no other transaction may begin in it.
+"""The epoch of a producer, and the end of it.
 
-To the broker a transaction is its producer's id and epoch, and nothing more. aiokafka repeats a request that got no
-answer in the same epoch. If the first one was only late, it is about whatever transaction it then finds: a commit
-commits half of the next one (KIP-890). So the transaction at hand may be finished after such a request, but the next
-one needs a new epoch. The next producer's InitProducerId begins it, and the broker refuses what is late.
+The broker identifies a transaction by its producer's id and epoch only. aiokafka repeats an unanswered request in the
+same epoch. If the first request arrives late, it applies to the transaction that is then open: a late commit commits
+half of the next transaction (KIP-890). So after an unanswered request the current transaction may finish, and the next
+one needs a new epoch. The next producer's InitProducerId begins the epoch, and the broker refuses late requests.
 """
 
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ class EpochOver(KafkaError):  # type: ignore[misc]  # aiokafka has no types
 
 
 class Epoch:
-    """The epoch of the producer whose client this is. An answer that is an error is an answer."""
+    """The epoch of the producer that owns `client`. An error from the broker counts as an answer."""
 
     def __init__(self, client: Any, service: str, shard: int) -> None:
         self._send = client.send
@@ -35,8 +35,8 @@ class Epoch:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """A transaction of this epoch. Raises EpochOver when the one before has failed, or when any request got no
-        answer since the epoch began."""
+        """A transaction of this epoch. Raises EpochOver when the previous transaction has failed, or when a request of
+        this epoch got no answer."""
         if self._failed:
             raise EpochOver("the transaction before has failed, and its outcome may be unknown")
         if self._unanswered is not None:
@@ -49,7 +49,7 @@ class Epoch:
     async def _watched(self, node: Any, request: Any, **options: Any) -> Any:
         try:
             return await self._send(node, request, **options)
-        except BaseException as error:  # a request that somebody gave up is under way, too
+        except BaseException as error:  # a cancelled request may still be under way
             if self._unanswered is None:
                 self._unanswered = type(request).__name__.removesuffix("Request")
                 log.warning(

@@ -1,4 +1,4 @@
-"""Messages as record batches: those of a partition together and in order, and no batch larger than its topic takes."""
+"""Packing messages into record batches, in order for each partition and within the batch size of each topic."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ log = structlog.get_logger("kafka")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A topic as its producer must know it."""
+    """A topic with the facts that a producer needs."""
 
     name: str
     partitions: int
@@ -38,14 +38,14 @@ class Target:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """CRC-32 of the key, as librdkafka's `consistent` partitioner has it; aiokafka's own murmur2 in Python costs as
-    much as all the rest of sending a record."""
+    """The partition by CRC-32 of the key, like librdkafka's `consistent` partitioner. aiokafka's murmur2 in Python
+    would take as long as all the rest of sending a record."""
     return crc32(key) % partitions
 
 
 def pack(messages: Sequence[Message], targets: Mapping[str, Target]) -> list[tuple[TopicPartition, Any]]:
-    """Record batches by partition, in order: one future a batch, where `send` would make one a message. Raises
-    KafkaError for a message that is too large for its topic."""
+    """The record batches of the messages, by partition and in order. A batch has one future, where `send` would make
+    one for each message. Raises KafkaError for a message that is too large for its topic."""
     packed: list[tuple[TopicPartition, Any]] = []
     open_batches: dict[TopicPartition, Any] = {}
     for message in messages:
@@ -71,8 +71,11 @@ def pack(messages: Sequence[Message], targets: Mapping[str, Target]) -> list[tup
 async def find_targets(
     producer: Any, settings: KafkaSettings, topics: Collection[str], known: dict[str, int]
 ) -> dict[str, Target]:
-    """What a producer learns of its topics. `known` are the numbers of partitions that topics had when this
-    process first saw them: keys keep their partitions, and so their order, until it ends. Raises KafkaError."""
+    """The targets of a producer. Raises KafkaError.
+
+    `known` has the number of partitions that each topic had when this process first saw it. Until the process ends,
+    keys keep their partitions and so their order.
+    """
     names = {topic: settings.prefix + topic for topic in topics}
     sizes = await settings_of(producer.client, list(names.values()), [_SIZE])
     targets: dict[str, Target] = {}

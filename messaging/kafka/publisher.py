@@ -1,11 +1,11 @@
-"""Kafka: the publisher that puts every message onto its topic exactly once.
+"""The publisher that puts every message onto its Kafka topic exactly once.
 
-Each shard publishes with its own transactional id, one transaction a batch: the messages, and one record on the
-service's compacted topic of positions that names the outbox rows they came from. Starting a shard's producer fences
-the previous one inside the broker, a paused zombie's too, and settles what it left open; only then is the position
-read. So whoever takes a shard over knows which rows are out already, and a read_committed consumer never sees a message
-twice or out of order. (The idea of storing the source's position in the sink's transaction is Kafka Connect's
-exactly-once source, KIP-618.)
+Each shard has its own transactional id and publishes a batch in one transaction. The transaction has the messages, and
+a record on the service's compacted topic of positions that names the outbox rows of the batch. The start of a shard's
+producer fences the previous one in the broker, even a paused one, and ends its open transaction. Only then the position
+is read. So the next owner of a shard knows which rows are published, and a read_committed consumer never sees a message
+twice or out of order. (Kafka Connect's exactly-once source, KIP-618, also stores the source's position in the sink's
+transaction.)
 """
 
 import asyncio
@@ -59,12 +59,12 @@ class KafkaPublisher:
         self._partitions = partitions
         self._targets: dict[str, Target] = {}
         self._position_key = f"{service}/{shard}".encode()
-        # Each shard keeps its positions on a partition of its own, so that nobody else's open transaction can hide its
-        # last position from it.
+        # Each shard has its own partition for positions, so an open transaction of another shard cannot hide its last
+        # position.
         self._positions = TopicPartition(settings.prefix + positions_of(service).name, shard)
 
     async def publish(self, batch: Batch) -> None:
-        """See EventPublisher. One transaction; raises KafkaError or TimeoutError, and then the outcome may be
+        """See EventPublisher. The batch is one transaction. After KafkaError or TimeoutError its outcome may be
         unknown."""
         producer = self._producer
         position = {"ids": list(batch.row_ids), "firstEventId": str(batch.position.first_event_id)}
@@ -86,11 +86,12 @@ class KafkaPublisher:
             await producer.commit_transaction()
 
     async def last_position(self) -> Position | None:
-        """See EventPublisher. Reads the end of the shard's own partition, seeking back further until it finds a record:
-        markers of transactions and aborted records take offsets too.
+        """See EventPublisher. Reads the end of the shard's own partition, and seeks back further until it finds a
+        record: markers of transactions and aborted records use offsets too.
 
-        Raises KafkaError when a transaction of an earlier publisher is still open there, although starting ours has
-        ended it: then nobody can tell whether that batch is out."""
+        Raises KafkaError when a transaction of an earlier publisher is still open there, although the start of our
+        producer has ended it. Then it is unknown whether that batch is published.
+        """
         partition = self._positions
         async with (
             _within(_READ_POSITION_WITHIN, "reading the last position"),
@@ -119,8 +120,8 @@ class KafkaPublisher:
         return found
 
     def _position_in(self, record: Any) -> Position | None:
-        """None for what nobody of ours wrote. If it was ours and has decayed since, the position before it is the last
-        that is known, and the inboxes of the consumers know what is then published once more."""
+        """The position in a record, or None for a foreign or corrupt record. If our last record is corrupt, the
+        position before it is used. Then messages are published again, and the inboxes of consumers recognise them."""
         unreadable = dict(record.headers).get(UNREADABLE)
         if record.key != self._position_key and unreadable is None:
             return None
@@ -148,8 +149,8 @@ class KafkaPublisher:
 async def open_kafka_publisher(
     settings: KafkaSettings, service: str, shard: int, *, partitions: dict[str, int] | None = None
 ) -> AsyncIterator[EventPublisher]:
-    """A publisher that has fenced every earlier one of the same service and shard. Those of a process share
-    `partitions`: how many each topic had when one of them first saw it."""
+    """A publisher that has fenced every earlier one of the same service and shard. The publishers of a process share
+    `partitions`: the number of partitions that each topic had when one of them first saw it."""
     producer = AIOKafkaProducer(
         **client_options(settings),
         client_id=f"oms-relay-{service}-{shard}",
@@ -168,8 +169,8 @@ async def open_kafka_publisher(
 
 
 async def _stop(producer: Any) -> None:
-    """`stop` waits for what is still to be delivered, which without a broker is for ever; what we give up here is
-    fenced by the next producer of the shard."""
+    """Stop the producer, or abandon it after a second: without a broker its `stop` would wait for ever. The next
+    producer of the shard fences an abandoned one."""
     stopping = asyncio.ensure_future(producer.stop())
     done, _ = await asyncio.wait({stopping}, timeout=_STOP_WITHIN)
     if done:
@@ -190,7 +191,7 @@ async def _consumer(settings: KafkaSettings, isolation_level: str) -> AsyncItera
         isolation_level=isolation_level,
         enable_auto_commit=False,
         group_id=None,
-        auto_offset_reset="none",  # an offset that is gone must fail: skipping to the end would overlook the position
+        auto_offset_reset="none",  # a missing offset must be an error: a skip to the end would miss the position
     )
     try:
         await consumer.start()
@@ -200,8 +201,8 @@ async def _consumer(settings: KafkaSettings, isolation_level: str) -> AsyncItera
 
 
 async def _settled(consumer: Any, partition: TopicPartition, end: int) -> None:
-    """Wait until every transaction that began below `end` is over, as ours are as soon as the broker has written their
-    markers. A read_committed reader sees nothing above an open one, and must not take that for nothing being there."""
+    """Wait until every transaction that began below `end` has ended. Ours end as soon as the broker has written their
+    markers. A read_committed reader sees no records above an open transaction, and would miss a position there."""
     deadline = asyncio.get_running_loop().time() + _SETTLED_WITHIN
     while (stable := (await consumer.end_offsets([partition]))[partition]) < end:
         if asyncio.get_running_loop().time() > deadline:

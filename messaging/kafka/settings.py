@@ -1,4 +1,4 @@
-"""How to reach Kafka: the environment variables KAFKA_*, the same for every service."""
+"""The connection to Kafka: the environment variables KAFKA_*, which are the same for every service."""
 
 import re
 import ssl
@@ -12,7 +12,7 @@ from shared_kernel.choice import Choice
 
 
 class SecurityProtocol(Choice):
-    """What Kafka clients call security.protocol."""
+    """The security.protocol of Kafka clients."""
 
     PLAINTEXT = "PLAINTEXT"
     SSL = "SSL"
@@ -21,7 +21,7 @@ class SecurityProtocol(Choice):
 
 
 class SaslMechanism(Choice):
-    """What Kafka clients call sasl.mechanism."""
+    """The sasl.mechanism of Kafka clients."""
 
     PLAIN = "PLAIN"
     SCRAM_SHA_256 = "SCRAM-SHA-256"
@@ -29,7 +29,7 @@ class SaslMechanism(Choice):
 
 
 class Compression(Choice):
-    """What Kafka clients call compression.type."""
+    """The compression.type of Kafka clients."""
 
     NONE = "none"
     GZIP = "gzip"
@@ -48,7 +48,7 @@ def _addresses(value: str) -> str:
 
 
 class KafkaSettings(BaseSettings):
-    """Read from the environment with the prefix KAFKA_: KAFKA_BOOTSTRAP_SERVERS, KAFKA_SASL_USERNAME, …"""
+    """Fields are environment variables with the prefix KAFKA_: KAFKA_BOOTSTRAP_SERVERS, KAFKA_SASL_USERNAME, …"""
 
     model_config = SettingsConfigDict(env_prefix="KAFKA_", frozen=True)
 
@@ -61,11 +61,11 @@ class KafkaSettings(BaseSettings):
     ssl_certfile: Path | None = None
     ssl_keyfile: Path | None = None
     prefix: str = Field("", max_length=64, pattern=r"^[a-zA-Z0-9._-]*$")
-    """What the names of topics, groups and transactions begin with, so that installations can share a cluster."""
+    """The prefix of the names of topics, groups and transactions. With it, installations can share a cluster."""
     compression: Compression = Compression.ZSTD
-    """Of what relays send. Consumers read all of them."""
+    """The compression of relays. Consumers read every codec."""
     session_timeout_seconds: float = Field(10.0, ge=6, le=300)
-    """How long the partitions of a consumer that was killed wait for another."""
+    """How long the partitions of a killed consumer wait for another consumer."""
 
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> Self:
@@ -87,7 +87,7 @@ class KafkaSettings(BaseSettings):
         return self
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """What proves who the brokers are, and who we are; None without TLS."""
+        """The TLS context with our certificates. None without TLS."""
         if self.security_protocol not in (SecurityProtocol.SSL, SecurityProtocol.SASL_SSL):
             return None
         context = ssl.create_default_context(cafile=str(self.ssl_cafile) if self.ssl_cafile else None)

@@ -1,4 +1,4 @@
-"""Whether the topics are as relays and consumers need them. What is wrong is named with the command that mends it."""
+"""Checks of topics for relays and consumers. Each problem is named with the command that solves it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -17,12 +17,13 @@ from messaging.kafka.topics import (
 
 _LONGEST = 10**15  # milliseconds that a timedelta can hold; Kafka's limit is higher
 MARGIN = timedelta(days=1)
-"""A message may wait in an outbox for so long, and is still remembered for longer than its topic keeps it."""
+"""A message may wait this long in an outbox, and consumers still remember it for longer than its topic keeps it."""
 
 
 async def problems_with(settings: KafkaSettings, topics: Sequence[Topic], remembered: timedelta) -> list[str]:
-    """What is wrong with the topics, a sentence each. `remembered` is how long consumers know which messages they
-    handled. What this user may not look at is not judged. Raises KafkaError, and TimeoutError when nobody answers."""
+    """The problems of the topics, a sentence each. `remembered` is how long consumers remember the messages that they
+    handled. Settings that this user may not read are not checked. Raises KafkaError, and TimeoutError when no broker
+    answers."""
     async with open_admin(settings) as admin:
         found = await describe(admin, [settings.prefix + topic.name for topic in topics])
     checks = TopicChecks(settings, remembered)
@@ -35,7 +36,7 @@ async def problems_with(settings: KafkaSettings, topics: Sequence[Topic], rememb
 
 
 class TopicChecks:
-    """What must be true of a topic on this cluster."""
+    """The checks of a topic on this cluster."""
 
     def __init__(self, settings: KafkaSettings, remembered: timedelta) -> None:
         self._remembered = remembered
@@ -44,7 +45,7 @@ class TopicChecks:
             self._cluster += " --command-config client.properties"
 
     def problems(self, topic: Topic, name: str, found: DescribedTopic | None) -> Iterator[str]:
-        """A sentence for each thing that is wrong."""
+        """A sentence for each problem."""
         if found is None:
             yield f"topic {name} is not there: oms topics create"
             return
@@ -82,7 +83,7 @@ class TopicChecks:
         retention, segment = found.number("retention.ms"), found.number("segment.ms")
         if retention is None or segment is None:
             return
-        # A record is deleted with its segment, which goes on growing for segment.ms.
+        # A record is deleted with its segment, and the segment grows for segment.ms.
         kept = timedelta.max if retention < 0 else timedelta(milliseconds=min(retention + segment, _LONGEST))
         if kept > self._remembered - MARGIN:
             mended = {"retention.ms": milliseconds(RETENTION), "segment.ms": milliseconds(SEGMENT)}

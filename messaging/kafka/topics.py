@@ -1,4 +1,4 @@
-"""The topics on Kafka: what they are, making them, and reading them as they come."""
+"""The topics on Kafka: describing, creating and reading them."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
@@ -17,14 +17,14 @@ from messaging.ports.record import Record
 RETENTION = timedelta(days=7)
 SEGMENT = timedelta(days=1)
 LARGEST_MESSAGE = 64 * 1024
-"""No message is larger: an order of 100 lines, each with the longest product id and price, is two thirds of it."""
+"""The size limit of messages. An order of 100 lines with the longest product ids and prices needs two thirds of it."""
 LARGEST_BATCH = 1024 * 1024
 _KNOWN_WITHIN = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic to be made. A compacted one keeps the last record of each key."""
+    """The settings of a topic. A compacted topic keeps the last record of each key."""
 
     name: str
     partitions: int
@@ -33,24 +33,25 @@ class Topic:
 
     @property
     def cleanup_policy(self) -> str:
-        """What Kafka calls cleanup.policy."""
+        """The cleanup.policy of the topic."""
         return "compact" if self.compacted else "delete"
 
 
 def positions_of(service: str) -> Topic:
-    """Where the relays of a service write down what they published: a partition for each shard of its outbox."""
+    """The topic on which the relays of a service record their positions. It has a partition for each shard."""
     return Topic(
         f"{service}-outbox-positions", SHARDS, compacted=True, options={"segment.bytes": str(16 * 1024 * 1024)}
     )
 
 
 def in_sync_replicas(replication: int) -> int:
-    """How many copies must have a record before it counts: two where that survives the loss of one broker."""
+    """How many replicas must have a record before it is acknowledged: two if one broker may then still fail, else
+    one."""
     return 2 if replication > 2 else 1
 
 
 async def create_topics(settings: KafkaSettings, topics: Sequence[Topic], *, replication: int = 1) -> list[str]:
-    """Make the topics that are not there yet, wait until the brokers know them, and name them. Raises KafkaError."""
+    """Create the missing topics, wait until the brokers know them, and return their names. Raises KafkaError."""
     async with open_admin(settings) as admin:
         response = await admin.create_topics(
             [
@@ -79,7 +80,8 @@ def _config(topic: Topic, replication: int) -> dict[str, str]:
         "cleanup.policy": topic.cleanup_policy,
         "min.insync.replicas": str(in_sync_replicas(replication)),
         "max.message.bytes": str(LARGEST_BATCH),
-        # The broker's clock alone dates records: one that is an hour ahead is refused, and one that is old is deleted.
+        # The broker dates records by its own clock. With the producer's clock, a record that is dated an hour ahead
+        # would be refused, and an old one deleted.
         "message.timestamp.type": "LogAppendTime",
     }
     if not topic.compacted:
@@ -91,13 +93,13 @@ def _config(topic: Topic, replication: int) -> dict[str, str]:
 
 
 def milliseconds(time: timedelta) -> str:
-    """As Kafka's settings have it."""
+    """The time as Kafka's settings want it."""
     return str(time // timedelta(milliseconds=1))
 
 
 async def read_topic(settings: KafkaSettings, topic: str, *, from_beginning: bool) -> AsyncGenerator[Record, None]:
-    """Every committed record of the topic from its beginning or from now on, without end. Raises KafkaError, also when
-    there is no such topic."""
+    """Every committed record of the topic, from its beginning or from now on, without end. Raises KafkaError, also when
+    the topic does not exist."""
     name = settings.prefix + topic
     async with open_admin(settings) as admin:
         if (await describe(admin, [name])).get(name) is None:

@@ -1,8 +1,8 @@
-"""What operators see of a transaction that hangs: how many records each partition keeps from its consumers.
+"""The metric for hanging transactions: how many records of each partition are hidden from consumers.
 
-A read_committed consumer sees nothing above the last stable offset, where the oldest open transaction begins. A relay's
-transaction lasts for milliseconds. So what was below the high watermark some seconds ago is stable by now, unless
-somebody's transaction hangs.
+A read_committed consumer sees no record above the last stable offset, where the oldest open transaction begins. A
+relay's transaction lasts for milliseconds. So records below the high watermark of some seconds ago are stable now,
+unless a transaction hangs.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ log = structlog.get_logger("kafka")
 
 @asynccontextmanager
 async def unstable_records_counted(settings: KafkaSettings, topics: Sequence[str]) -> AsyncIterator[None]:
-    """Keep `oms_kafka_unstable_records` of these topics while this lasts."""
+    """Update `oms_kafka_unstable_records` of these topics during the block."""
     names = [settings.prefix + topic for topic in topics]
     async with running({"the count of unstable records": _count(settings, names)}):
         yield
@@ -52,7 +52,7 @@ async def _count(settings: KafkaSettings, topics: Sequence[str]) -> None:
                     stable = await _ends(client, topics, _READ_COMMITTED)
                     known = {at: max(0, watermarks[at] - stable[at]) for at in watermarks.keys() & stable.keys()}
                     _show(unstable, dict.fromkeys(unstable, math.nan) | known)
-        except Exception as error:  # noqa: BLE001  whatever it is: said, and begun again
+        except Exception as error:  # noqa: BLE001  any failure is logged and tried again
             log.info("cannot count unstable records", error=f"{type(error).__name__}: {error}")
             _show(unstable, dict.fromkeys(unstable, math.nan))
             await asyncio.sleep(_STABLE_WITHIN)
@@ -67,8 +67,8 @@ def _show(before: dict[TopicPartition, float], now: Mapping[TopicPartition, floa
 
 
 async def _ends(client: Any, topics: Sequence[str], isolation_level: int) -> dict[TopicPartition, int]:
-    """Where each partition ends for a reader of this level, as far as its leader says so. Asks each leader once,
-    and about the leaders when one does not know."""
+    """The end of each partition for a reader of this level, where its leader answers. Each leader is asked once. When
+    one does not know a partition, the metadata is updated."""
     by_leader: dict[int, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
     for topic in topics:
         for partition in client.cluster.partitions_for_topic(topic) or ():
