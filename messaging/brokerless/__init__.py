@@ -1,1 +1,1 @@
-"""Publishers that need no broker: within this process, and into the log."""
+"""Publishers without a broker: one within this process, and one into the log."""

@@ -1,8 +1,8 @@
 """EVENT_PUBLISHER=in-process: messages go straight to subscribers in this process, without a broker.
 
-A message is acknowledged after every subscriber of its topic returned, so a subscriber that commits before it returns
-has the same guarantee as a Kafka consumer that commits its offset afterwards: each message comes at least once, in the
-order of its key, also across a kill -9.
+A message is acknowledged after every subscriber of its topic has returned. So a subscriber that commits before it
+returns has the guarantee of a Kafka consumer: each message comes at least once, in the order of its key, also across a
+kill -9.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ _ASKED_ANEW_AFTER = 15.0
 
 
 class InProcessBroker:
-    """Topics with their subscribers. What nobody subscribed to is acknowledged at once, as a topic nobody reads is;
-    so nothing is taken before `delivering`, which is to be entered when everyone has subscribed."""
+    """Topics with their subscribers. A message without a subscriber is acknowledged at once. So no message is taken
+    before `delivering` is entered, which must be after everyone has subscribed."""
 
     def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -36,7 +36,7 @@ class InProcessBroker:
 
     @asynccontextmanager
     async def delivering(self) -> AsyncIterator[None]:
-        """Take messages while this lasts; before and after it, publishers wait."""
+        """Take messages during the block. Publishers wait before and after it."""
         self._open.set()
         try:
             yield
@@ -45,7 +45,8 @@ class InProcessBroker:
 
     @asynccontextmanager
     async def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> AsyncIterator[CaughtUp]:  # noqa: ARG002
-        """See Deliver. A subscription outlives its service: what came after it would be acknowledged by nobody."""
+        """See Deliver. A subscription outlives its service. Without it, later messages would be acknowledged
+        unhandled."""
         for topic in topics:
             self._subscribers[topic].append(subscriber)
         yield self._caught_up
@@ -70,8 +71,9 @@ class InProcessBroker:
                 await subscriber(records)
 
     def _caught_up(self) -> bool:
-        """What waits is in outboxes that this does not see, and one message leads to the next. So they are empty when
-        nothing was published for a while since the question; under load, ten seconds are enough for what waited."""
+        """See `CaughtUp`. The outboxes are not visible here, and one message leads to the next. So they count as empty
+        when nothing was published for a second after the question. Under load, ten seconds after the question count as
+        enough."""
         now = self._seconds()
         if now - self._asked_at > _ASKED_ANEW_AFTER:
             self._asked_at = now
@@ -79,12 +81,12 @@ class InProcessBroker:
         return now - last >= _QUIET or (self._open.is_set() and now - self._asked_at >= _LONGEST_CATCHING_UP)
 
     async def last_position(self) -> Position | None:
-        """Unknown: after a crash the subscribers get the last batch again."""
+        """None: after a crash the subscribers get the last batch again."""
         return None
 
     @asynccontextmanager
     async def open_publisher(self, shard: int) -> AsyncIterator[EventPublisher]:  # noqa: ARG002
-        """One for each shard; they share the subscribers."""
+        """A publisher for each shard. They share the subscribers."""
         yield self
 
     def publishers(self, service: str) -> OpenPublisher:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""EVENT_PUBLISHER=logging: every message becomes a line of the log. For looking at, without a broker."""
+"""EVENT_PUBLISHER=logging: every message becomes a line of the log. It is meant for looking at messages."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,11 +20,11 @@ class LoggingPublisher:
             log.info(message.type, topic=message.topic, key=message.key, value=message.value.decode())
 
     async def last_position(self) -> Position | None:
-        """Unknown: a crash between the lines and the delete writes the lines again."""
+        """None: after a crash between the lines and the delete, the lines are written again."""
         return None
 
 
 @asynccontextmanager
 async def open_logging_publisher(shard: int) -> AsyncIterator[EventPublisher]:  # noqa: ARG001
-    """One for each shard; they share the log."""
+    """A publisher for each shard. They share the log."""
     yield LoggingPublisher()

@@ -139,7 +139,8 @@ class KafkaPublisher:
             return None
 
     async def _targets_of(self, messages: Sequence[Message]) -> Mapping[str, Target]:
-        """Asked for once, while this publisher lasts: whatever a topic takes less by then fails, and ends it."""
+        """The targets, read once for each topic. If a topic's limit shrinks later, publishing fails and a new publisher
+        is opened."""
         if unknown := {message.topic for message in messages} - self._targets.keys():
             self._targets |= await find_targets(self._producer, self._settings, unknown, self._partitions)
         return self._targets

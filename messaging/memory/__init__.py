@@ -1,1 +1,1 @@
-"""The same contracts in memory, for `*_DATABASE_URL=memory`: gone when the process ends."""
+"""The stores for `*_DATABASE_URL=memory`: the contracts of PostgreSQL, but nothing survives the process."""

@@ -1,4 +1,4 @@
-"""Parked records and dead letters of `memory` stores: the same contract, gone when the process ends."""
+"""Parked records and dead letters in memory: the contract of PostgreSQL, but nothing survives the process."""
 
 import asyncio
 import itertools

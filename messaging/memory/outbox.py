@@ -1,4 +1,4 @@
-"""The outbox of `memory` stores: the same contract as the one in PostgreSQL, in one process, gone when it ends."""
+"""The outbox in memory: the contract of PostgreSQL, but nothing survives the process."""
 
 import asyncio
 import itertools
@@ -21,7 +21,7 @@ class MemoryOutbox:
         self._added = [asyncio.Event() for _ in range(SHARDS)]
 
     def add(self, messages: Sequence[Message]) -> None:
-        """Part of a commit."""
+        """Add the messages of a commit."""
         for message in messages:
             row, shard = next(self._ids), shard_of(message.key)
             self._rows[shard][row] = message
@@ -29,17 +29,17 @@ class MemoryOutbox:
             self._added[shard].set()
 
     def depth_and_age(self) -> tuple[int, float]:
-        """How many messages wait, and for how many seconds the oldest has."""
+        """How many messages wait, and for how many seconds the oldest one has waited."""
         oldest = min(self._since.values(), default=None)
         return len(self._since), time.monotonic() - oldest if oldest is not None else 0.0
 
     async def wanted_shards(self) -> int:
-        """All: nobody else can see this memory."""
+        """All shards, because no other process shares this memory."""
         return SHARDS
 
     @asynccontextmanager
     async def own(self, shard: int) -> AsyncIterator[OwnedShard]:
-        """Wait until nobody else in this process owns the shard."""
+        """Wait until no other task owns the shard."""
         async with self._owners[shard]:
             yield _OwnedShard(self._rows[shard], self._since, self._added[shard])
 

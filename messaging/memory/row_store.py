@@ -1,4 +1,4 @@
-"""The row store's contract in memory. One task at a time runs between awaits, so a write cannot be half seen."""
+"""The contract of the row store in memory. A write has no await in the middle, so no task sees half of it."""
 
 from collections.abc import Callable, Sequence
 from typing import Generic
@@ -12,7 +12,7 @@ from messaging.ports.message import Message
 class MemoryRows(Generic[Aggregate, Decision]):
     """Aggregates by their ids, and the claims of the events that were handled.
 
-    `effect` says what a decision makes of the aggregate, and which messages go out with it.
+    `effect` returns the aggregate after a decision, and the messages that are sent with it.
     """
 
     def __init__(self, outbox: MemoryOutbox, effect: Callable[[Decision], tuple[Aggregate, Sequence[Message]]]) -> None:
@@ -22,7 +22,7 @@ class MemoryRows(Generic[Aggregate, Decision]):
         self.claimed: set[UUID] = set()
 
     async def write(self, write: Write[Aggregate, Decision]) -> Written[Aggregate, Decision]:
-        """Decide and store, all or nothing. Raises what the decision raises."""
+        """Decide and store, all or nothing. Raises the exceptions of the decision."""
         current = self.rows.get(write.id)
         if write.claim is not None and write.claim.event_id in self.claimed:
             return Written(current, None)

@@ -1,8 +1,8 @@
-"""A database's address: what a `postgresql://` URL means, checked before anything connects.
+"""The address of a database: a `postgresql://` URL, which is checked before a connection is opened.
 
-libpq has more options than asyncpg. Those that asyncpg lacks are done here, or have the one value that asyncpg stands
-for. Every other one is named and refused: an option such as `require_auth` was written for a reason, and must not be
-left out in silence.
+libpq has more options than asyncpg. Options that asyncpg lacks are implemented here, or are accepted with the value
+that describes asyncpg's behaviour. Every other option is named and refused, because an option such as `require_auth`
+must not be ignored silently.
 """
 
 import re
@@ -17,7 +17,7 @@ from messaging.postgres.pinned import FREE, PINNED
 
 FORM = "postgresql://user:password@host:port/database"
 
-# What asyncpg takes from a URL as libpq does.
+# Options that asyncpg reads from a URL as libpq does.
 _ASYNCPGS = {
     *("host", "port", "dbname", "database", "user", "password", "passfile", "service", "target_session_attrs"),
     *("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation"),
@@ -25,7 +25,7 @@ _ASYNCPGS = {
 }
 _NUMBERS = {"connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"}
 _OURS = _NUMBERS | {"application_name", "fallback_application_name", "options", "keepalives"}
-# asyncpg has no such options, and does what these values say.
+# asyncpg has no such options, and behaves as these values say.
 _AS_IT_IS = {
     "channel_binding": ("prefer", "disable"),
     "client_encoding": ("utf8", "UTF8", "utf-8", "UTF-8"),
@@ -37,7 +37,7 @@ _AS_IT_IS = {
 _VALUES = _AS_IT_IS | {
     "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     "sslnegotiation": ("postgres", "direct"),
-    "target_session_attrs": ("read-write", "primary", "any"),  # every process writes
+    "target_session_attrs": ("read-write", "primary", "any"),  # every process must be able to write
     "keepalives": ("0", "1"),
 }
 _FILES = ("passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl")
@@ -47,25 +47,25 @@ _SETTING = re.compile(r"(?:-c|--)([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
 
 
 class InvalidAddress(ValueError):
-    """The URL is no address of a database. The text says why, and never has the password."""
+    """The URL is not a valid address of a database. The text says why, and never contains the password."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
-    """When TCP looks whether the other side of a silent connection is still there: after `idle` seconds, then every
-    `interval`, and `count` times in vain. This also keeps firewalls from forgetting the connection."""
+    """The keep-alive of TCP. It probes a silent connection after `idle` seconds, then every `interval` seconds, and
+    gives up after `count` probes without an answer. This also keeps firewalls from dropping the connection."""
 
     enabled: bool = True
     idle: int = 60
     interval: int = 10
     count: int = 3
     user_timeout: int = 0
-    """Milliseconds that sent data may stay unacknowledged; 0 is the system's own."""
+    """Milliseconds that sent data may stay unacknowledged. 0 means the default of the system."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a database is. `hosts` has a DSN for asyncpg for each host, in the order in which they are asked."""
+    """A parsed address. `hosts` has a DSN for asyncpg for each host, in the order of the URL."""
 
     hosts: tuple[str, ...]
     application_name: str = "oms"
@@ -73,7 +73,7 @@ class Address:
     """Seconds for each host."""
     keep_alive: KeepAlive = KeepAlive()
     settings: Mapping[str, str] = field(default_factory=dict)
-    """The settings of each session that `options` has."""
+    """The settings in `options`, which each session gets."""
 
 
 @lru_cache(maxsize=64)
@@ -136,7 +136,7 @@ def _hosts(parts: SplitResult, options: Mapping[str, str]) -> tuple[str, ...]:
         ports = [matched[1] or "5432", own.get("port", "5432")] if matched else [""]
         if not all(port.isascii() and port.isdecimal() and 0 < int(port) < 65536 for port in ports):
             raise InvalidAddress("has a port that is not a number from 1 to 65535")
-    # Of several hosts one is wanted that takes writes, whichever it is by now.
+    # Of several hosts, the one that takes writes is wanted.
     standard = {"target_session_attrs": "read-write"} if len(each) > 1 else {}
     return tuple(
         f"{parts.scheme}://{user}{at}{spec}{parts.path}?{urlencode(standard | dict(own), quote_via=quote)}"

@@ -1,4 +1,4 @@
-"""A connection that opens itself again after it broke."""
+"""A connection that reopens itself after it broke."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,9 +13,11 @@ _GIVE_UP_WITHIN = 2.0
 
 
 class CommitConnection:
-    """One connection for one task's statements, each its own transaction unless `transaction` holds them together. It
-    is opened by the first statement, after any failure to answer, and when it was closed while it lay idle. So a
-    restarted database is found again without anyone's help."""
+    """One connection for the statements of one task. Each statement is a transaction, except within `transaction`.
+
+    A statement opens the connection when there is none yet, after a failure to answer, and when it was closed while it
+    was idle. So the connection recovers by itself after a restart of the database.
+    """
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -23,8 +25,8 @@ class CommitConnection:
         self._in_transaction = False
 
     async def fetch(self, statement: str, *arguments: object) -> list[Any]:
-        """Run one statement in one transaction. Raises StoreBusy and StoreUnfit when nothing was done, and
-        StoreUnavailable, whose outcome is unknown."""
+        """Run one statement in one transaction. After StoreBusy and StoreUnfit nothing was done. After StoreUnavailable
+        it is unknown whether the statement was done."""
         try:
             with as_store_errors():
                 connection = await self._open()
@@ -37,26 +39,26 @@ class CommitConnection:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """What is fetched in here is one transaction: committed on leaving, taken back by whatever is raised in here.
-        Raises as `fetch`."""
+        """Run the statements of the block as one transaction. It is committed at the end of the block, and rolled back
+        by an exception. Raises the exceptions of `fetch`."""
         await self.fetch("begin")
         self._in_transaction = True
         try:
             yield
             await self.fetch("commit")
         except BaseException:
-            if self._connection is not None:  # a connection that was let go has taken everything back
+            if self._connection is not None:  # a closed connection has rolled back already
                 await self.fetch("rollback")
             raise
         finally:
             self._in_transaction = False
 
     async def close(self) -> None:
-        """Let the connection go, if there is one. A statement that is under way is cancelled, and this waits (for at
-        most two seconds) until it is: what was given up is not done later."""
+        """Close the connection, if there is one. This cancels a running statement, and waits for that for at most two
+        seconds, so that an abandoned statement is not executed later."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Exception):  # it is aborted then
+            with suppress(Exception):  # then the connection is aborted
                 await connection.close(timeout=_GIVE_UP_WITHIN)
 
     async def _open(self) -> Any:

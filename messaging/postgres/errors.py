@@ -1,4 +1,4 @@
-"""What an error of PostgreSQL means to whoever asked: one table, by SQLSTATE."""
+"""The meaning of PostgreSQL's errors for the caller: one table by SQLSTATE."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,27 +13,28 @@ log = structlog.get_logger("database")
 
 
 class Meaning(Enum):
-    """What to do about an error."""
+    """The right reaction to an error."""
 
     AWAY = auto()
-    """The database cannot do it now, whatever is asked. The session is dropped, and asking again later can succeed."""
+    """The database cannot work now. The session is dropped, and a later attempt can succeed."""
     AGAIN = auto()
-    """The transaction lost to others and left nothing. The same may be done again at once."""
+    """The transaction lost to others and stored nothing. The same may be tried again at once."""
     REFUSED = auto()
-    """The database refuses this very data. The write fails alone."""
+    """The database refuses the data. Only this write fails."""
     OURS = auto()
     """The statement does not fit the database: its schema, its permissions, or our code. An operator must act."""
 
 
-# By SQLSTATE or by its class, the first two characters. What is not here is raised as it is, like what is REFUSED.
+# By SQLSTATE, or by its class, which is the first two characters. Other errors are raised unchanged, as REFUSED ones
+# are.
 MEANINGS = {
     "08": Meaning.AWAY,  # the connection broke, or a pooler closed it
     "25": Meaning.AWAY,  # a read-only database (25006), or a transaction that PostgreSQL ended for its age
     "26": Meaning.AWAY,  # the session lost its prepared statements
     "28": Meaning.AWAY,  # the role may not log in, or its password was changed
     "3D": Meaning.AWAY,  # the database was renamed or dropped
-    "40003": Meaning.AWAY,  # nobody knows what became of the statement
-    "42P05": Meaning.AWAY,  # the session has prepared statements of somebody else
+    "40003": Meaning.AWAY,  # it is unknown whether the statement was done
+    "42P05": Meaning.AWAY,  # the session has prepared statements of another client
     "53": Meaning.AWAY,  # no connection, memory or disk space is left
     "55": Meaning.AWAY,  # the database takes no connections (55000), or a lock was not free in time (55P03)
     "57": Meaning.AWAY,  # it is stopping, starting or restarting, or the statement took too long (57014)
@@ -65,14 +66,15 @@ MEANINGS = {
 
 
 def meaning_of(error: BaseException) -> Meaning | None:
-    """What the error means; None for what is no error of the database."""
+    """The meaning of an error. None for an error that is not the database's."""
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         # The schema changed since the statement was planned. It says 0A000, but its plan is forgotten by now.
         return Meaning.AGAIN
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return MEANINGS.get(state, MEANINGS.get(state[:2]))
-    # asyncpg says InterfaceError of a dead connection and of an argument it cannot encode; the latter is a ValueError.
+    # asyncpg raises InterfaceError for a dead connection and for an argument that it cannot encode. The latter error is
+    # also a ValueError.
     if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
         return None
     away = (OSError, TimeoutError, asyncpg.InternalClientError, asyncpg.InterfaceError)
@@ -81,7 +83,7 @@ def meaning_of(error: BaseException) -> Meaning | None:
 
 @contextmanager
 def as_store_errors() -> Iterator[None]:
-    """Raise StoreUnavailable, StoreBusy or StoreUnfit for what is not the fault of the data. Everything else passes
+    """Raise StoreUnavailable, StoreBusy or StoreUnfit for errors that the data did not cause. Other exceptions pass
     through."""
     try:
         yield

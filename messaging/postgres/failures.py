@@ -1,4 +1,4 @@
-"""Parked records and dead letters in PostgreSQL: the `Failures` of production, and what operators do with them."""
+"""Parked records and dead letters in PostgreSQL: the `Failures` of production, and the actions of operators."""
 
 import json
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ _COUNTS = """
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A record that is parked or dead, as an operator looks at it."""
+    """A parked record or a dead letter, for an operator to look at."""
 
     id: int
     record: Record
@@ -149,12 +149,13 @@ def _row(failure: Failure) -> tuple[Any, ...]:
 
 
 def _storable(text: str) -> str:
-    """PostgreSQL's text has no NUL and no lone surrogates; a record that is kept for its faults may have both."""
+    """The text without NUL and lone surrogates. PostgreSQL cannot store these, and a faulty record may have them."""
     return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
 
 
 def _storable_key(key: str) -> str:
-    """A key of ours is a UUID. One that is too long for an index is cut: its records wait for one key too many."""
+    """The key, shortened to the size that an index takes. Our own keys are UUIDs. Foreign keys that become equal wait
+    for one another."""
     return _storable(key)[:_LONGEST_KEY]
 
 

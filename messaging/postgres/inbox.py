@@ -1,8 +1,7 @@
-"""The inbox: which events a service has handled. A claim is part of the commit that it guards.
+"""The inbox: the events that a service has handled. A claim is part of the commit that it guards.
 
-It is partitioned by the day that an event's id was made on, whole days are dropped, and nothing is ever deleted row by
-row. An event that comes again after that time has only its aggregate's state to be known by, so days are kept for
-longer than topics keep their records.
+The inbox is partitioned by the day in an event's id. Whole days are dropped, so no rows are deleted one by one. The
+inbox does not recognise an event of a dropped day. So it keeps days for longer than topics keep their records.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -15,10 +14,10 @@ _LOCK = 0x696E_626F
 
 _DAYS = "select inhrelid::regclass::text as day from pg_inherits where inhparent = 'inbox'::regclass"
 
-# Claims wait while partitions change, and this waits for them, but not for a long transaction of somebody else's.
+# Claims wait while partitions change. This waits for claims, but not for a long transaction of another client.
 _ALONE = "set local lock_timeout = '2s'; lock table inbox in access exclusive mode"
 
-# A day's partition can be made only while none of its ids lie in the default partition.
+# A day's partition can be created only while the default partition has none of its ids.
 _EMPTY_DEFAULT = """
     create temporary table strays on commit drop as select event_id from inbox_default;
     truncate inbox_default
@@ -27,22 +26,23 @@ _BACK_FROM_DEFAULT = "insert into inbox select event_id from strays where event_
 
 
 def first_id_of(day: date) -> UUID:
-    """The lowest UUIDv7 of a day: its first 48 bits are milliseconds since 1970."""
+    """The lowest UUIDv7 of a day. The first 48 bits are milliseconds since 1970."""
     milliseconds = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
     return UUID(int=milliseconds << 80)
 
 
 async def today_in(connection: Any) -> date:
-    """The day by the clock of the database. An instance whose clock is weeks ahead would drop claims that count."""
+    """The day by the clock of the database. With the clock of an instance that is weeks ahead, valid claims would be
+    dropped."""
     today: date = await connection.fetchval("select (clock_timestamp() at time zone 'utc')::date")
     return today
 
 
 async def keep_inbox(connection: Any, today: date) -> None:
-    """Have a partition for each of the last `KEEP_DAYS` days, today and the next two, and nothing of days before. What
-    was claimed while its day had none moves there from the default partition. Instances take turns.
+    """Create a partition for each of the last `KEEP_DAYS` days, today and the next two days, and drop earlier ones.
+    Claims of a new partition's day move there from the default partition. Instances take turns.
 
-    Raises LockNotAvailableError when a long transaction holds the table; there is time enough to try again.
+    Raises LockNotAvailableError when a long transaction holds the table. There is enough time to try again.
     """
     days = [today + timedelta(days=offset) for offset in range(-KEEP_DAYS, _AHEAD_DAYS + 1)]
     async with connection.transaction():

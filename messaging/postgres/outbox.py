@@ -1,9 +1,9 @@
-"""The outbox in PostgreSQL: what a commit leaves to be published, and one relay's hold on a shard of it.
+"""The outbox in PostgreSQL: the messages of commits, and the ownership of its shards by relays.
 
-A relay owns a shard for as long as its connection holds that shard's advisory lock. It reads and deletes on that very
-connection, so losing the lock and losing the right to delete are one event: there is no lease, no epoch and no clock of
-ours. What frees the shard of a relay that hangs is PostgreSQL itself: `idle_session_timeout` ends a session that says
-nothing, and a session that is stuck handing rows to a stopped process is ended by whoever waits for its lock.
+A relay owns a shard while its connection holds that shard's advisory lock. It reads and deletes on the same connection.
+So a relay that loses the lock also loses the connection to delete with, and no lease, epoch or clock of ours is needed.
+PostgreSQL frees the shard of a hanging relay: `idle_session_timeout` ends a silent session. A session that is stuck
+while it sends rows to a stopped process is ended by the relay that waits for its lock.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ _RETRY = 0.5
 _LONGEST_POLL = 1.0
 _SHORTEST_POLL = 0.2
 
-# An empty queue looks tiny to the planner and a full one was empty a moment ago: a sort would then read all of it for
-# every batch. The primary key (shard, id) is always the right way in, so the others are closed.
+# The planner may take a full queue for an empty one, because it was empty a moment ago. A plan with a sort would then
+# read all of it for every batch. The primary key (shard, id) is always the right index, so other plans are disabled.
 _RELAY_SETTINGS = {"enable_bitmapscan": "off", "enable_sort": "off"}
 
 
@@ -43,18 +43,18 @@ def _insert_messages(aggregate: str = "", column: str = "", stored: str = "") ->
 
 
 INSERT_MESSAGES = _insert_messages()
-"""To be part of a commit. Arguments $1 to $6 are message_columns(…)."""
+"""A part of a commit. The arguments $1 to $6 are message_columns(…)."""
 
 INSERT_MESSAGES_OF_STORED = _insert_messages(
     ", $7::uuid[]", ", aggregate_id", "join stored on stored.id = m.aggregate_id"
 )
-"""The same after `with stored as (… returning id)`: $7 has each message's aggregate, and messages of aggregates that
-were not stored are left out."""
+"""The same after `with stored as (… returning id)`. $7 has the id of each message's aggregate. Messages of aggregates
+that were not stored are left out."""
 
 
 def notify(shards: str) -> str:
-    """The expression that wakes the relays of these shards, an array, at most once for each commit. Waking the others
-    would have each of them look for nothing."""
+    """The expression that wakes the relays of an array of shards, at most once for each commit. The relays of other
+    shards are not woken, because they would find nothing."""
     return f"pg_notify('{CHANNEL}', (select string_agg(distinct s::text, ',') from unnest({shards}::smallint[]) as s))"
 
 
@@ -78,8 +78,8 @@ _END_STUCK_OWNER = """
     and a.wait_event = 'ClientWrite' and a.query_start < clock_timestamp() - make_interval(secs => $3)
 """
 _DEPTH = "select count(*)::bigint from outbox"
-# The oldest row of each shard is the first of its index, however many there are. A clock that was set back makes
-# nothing younger than now.
+# The oldest row of each shard is the first one of its index, so this is fast for any number of rows. `greatest` keeps
+# the age from being negative after the clock was set back.
 _AGE_OF_OLDEST = f"""
     select greatest(interval '0', max(clock_timestamp() - oldest.created_at))
     from generate_series(0, {SHARDS - 1}) as s(shard),
@@ -100,18 +100,18 @@ def message_columns(messages: Sequence[Message]) -> tuple[list[Any], ...]:
 
 
 async def depth_and_age(connection: Any) -> tuple[int, float]:
-    """How many messages wait, and for how many seconds the oldest has."""
+    """How many messages wait, and for how many seconds the oldest one has waited."""
     return int(await connection.fetchval(_DEPTH)), (await age_of_oldest(connection)).total_seconds()
 
 
 async def age_of_oldest(connection: Any) -> timedelta:
-    """For how long the message that has waited longest has waited to be published; 0 when none waits."""
+    """How long the oldest unpublished message has waited. 0 when none waits."""
     age: timedelta = await connection.fetchval(_AGE_OF_OLDEST)
     return age
 
 
 class PostgresOutbox:
-    """The outbox of one database, for a relay. `idle_timeout` (seconds) bounds how long a hung relay keeps a shard."""
+    """The outbox of one database, for a relay. A hanging relay loses its shards after `idle_timeout` seconds."""
 
     def __init__(self, dsn: str, *, idle_timeout: float = 10.0) -> None:
         self._dsn = dsn
@@ -120,11 +120,12 @@ class PostgresOutbox:
         self._membership: Any = None
 
     async def wanted_shards(self) -> int:
-        """A fair share: all shards for a lone relay, half of them for each of two. Also keeps this relay counted."""
+        """A fair share: all shards for a single relay, half of them for each of two. The call also counts this
+        relay."""
         try:
             if self._membership is None:
                 self._membership = await self._join()
-            # A stopped relay that notifications have filled up is not idle either, and must not be counted.
+            # A stopped relay with a full buffer of notifications is not idle, and must not be counted.
             await self._membership.fetch(_END_STUCK_OWNER, _LOCK, SHARDS, self._idle_timeout)
             relays: int = await self._membership.fetchval(_RELAYS, _LOCK, SHARDS)
         except BaseException:
@@ -133,12 +134,12 @@ class PostgresOutbox:
         return math.ceil(SHARDS / max(1, relays))
 
     async def close(self) -> None:
-        """Leave the relays."""
+        """Count this relay no longer."""
         self._leave()
 
     @asynccontextmanager
     async def own(self, shard: int) -> AsyncIterator[OwnedShard]:
-        """Wait for the shard's lock and hold it on a connection of its own."""
+        """Wait for the shard's lock, and hold it on a separate connection."""
         connection = await self._connect()
         try:
             while not await connection.fetchval("select pg_try_advisory_lock($1, $2)", _LOCK, shard):
@@ -178,7 +179,7 @@ class PostgresOutbox:
 
 
 class _OwnedShard:
-    """A shard while `connection` holds its lock. Statements and keep-alive pings take turns on the connection."""
+    """A shard, while `connection` holds its lock. Statements and keep-alive pings take turns on the connection."""
 
     def __init__(self, connection: Any, shard: int, woken: asyncio.Event) -> None:
         self._connection = connection
@@ -188,9 +189,12 @@ class _OwnedShard:
         self._poll = _SHORTEST_POLL
 
     async def oldest(self, limit: int) -> Batch:
-        """See OwnedShard. Always from the start: a row may appear below one already read, when its commit was slower
-        than its neighbour's. Order within a key cannot suffer from that, because a key's next row is numbered only
-        after its previous one is committed; a scan that skipped ahead could overtake such a row."""
+        """See OwnedShard. Each read begins with the lowest id.
+
+        A row with a slow commit may appear below rows that were read already. A scan that continued behind them would
+        miss it. The order within a key is kept, because a key's next row gets its id after the previous one is
+        committed.
+        """
         self._woken.clear()
         rows = await self._fetch(_OLDEST, self._shard, limit)
         if rows:
@@ -208,8 +212,8 @@ class _OwnedShard:
         await self._fetch(_DELETE, self._shard, batch.row_ids)
 
     async def delete_published(self, position: Position) -> int:
-        """See OwnedShard. A batch is deleted as a whole, so where its first row is, with the same event, all of it
-        is."""
+        """See OwnedShard. A batch is deleted as a whole. So if its first row exists with the same event, all its rows
+        exist."""
         async with self._turn:
             status = await self._connection.execute(
                 _DELETE_PUBLISHED, self._shard, position.row_ids, position.row_ids[0], position.first_event_id
@@ -217,14 +221,14 @@ class _OwnedShard:
         return int(status.removeprefix("DELETE "))
 
     async def wait(self) -> None:
-        """See OwnedShard. The notification is the fast way; polling, ever more slowly, is the sure one."""
+        """See OwnedShard. A notification ends the wait early. Polling with growing pauses finds rows without one."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._poll):
                 await self._woken.wait()
         self._poll = min(self._poll * 2, _LONGEST_POLL)
 
     async def keep_alive(self, every: float) -> None:
-        """Keep the session from counting as hung while a slow publish keeps it quiet."""
+        """Send pings, so that the session does not count as hanging during a slow publish."""
         while True:
             await asyncio.sleep(every)
             await self._fetch("select")

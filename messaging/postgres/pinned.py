@@ -1,16 +1,16 @@
-"""The settings of a session that our statements rely on. Each session sets them itself, so that what a role, a database
-or a server has by default cannot change what a commit means."""
+"""The settings of a session that our statements rely on. Each session sets them itself, so the defaults of a role, a
+database or a server cannot change the meaning of a commit."""
 
 from typing import Final
 
 COMMAND_TIMEOUT: Final = 12.0
-"""Seconds after which a client gives a statement up. The server gives up before, so that what is answered with "not
-now" is not done later."""
+"""Seconds after which a client abandons a statement. The server gives up earlier, so a statement that was answered with
+"not now" is not executed later."""
 
 PINNED: Final = {
     # A 201 is on disk, and on every synchronous copy.
     "synchronous_commit": "on",
-    # Each statement sees what others have committed; `on conflict` and row locks count on it.
+    # Each statement sees the commits of others. `on conflict` and row locks need that.
     "default_transaction_isolation": "read committed",
     "search_path": '"$user", public',
     "TimeZone": "UTC",
@@ -20,8 +20,8 @@ PINNED: Final = {
     "idle_in_transaction_session_timeout": "20s",
     "idle_session_timeout": "0",
     "transaction_timeout": "0",
-    # Every hot statement is set-based with the same shape for any batch size, so planning it once is right; and it
-    # finds its rows by their keys, also when it was planned while the table was still empty.
+    # Every frequent statement works on sets and has one plan for all batch sizes, so it is planned once. It finds rows
+    # by their keys, also when it was planned while the table was empty.
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_indexscan": "on",
@@ -31,12 +31,12 @@ PINNED: Final = {
 }
 
 SINCE: Final = {"idle_session_timeout": 14, "transaction_timeout": 17}
-"""The major version of PostgreSQL that brought a setting, for those that older ones lack."""
+"""The major version of PostgreSQL that introduced a setting, for settings that older versions lack."""
 
 FREE: Final = {"search_path"}
-"""What a URL may set otherwise."""
+"""The settings that a URL may override."""
 
-# DDL and backfills take their time, and wait for their turn.
+# DDL and backfills may take long, and may wait long for locks.
 MIGRATING: Final = {
     "statement_timeout": "0",
     "lock_timeout": "0",

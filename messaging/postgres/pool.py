@@ -1,4 +1,4 @@
-"""Pools of sessions, for what is not a commit: reads, rare writes and house-keeping."""
+"""Pools of sessions for reads, rare writes and house-keeping. Commits have connections of their own."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,15 +13,15 @@ from messaging.postgres.session import connect
 
 SIZE = 4
 WAIT = 5.0
-"""Seconds that somebody waits for a session before the answer is StoreUnavailable."""
+"""Seconds to wait for a session. Then StoreUnavailable is raised."""
 
 
 async def _leave_as_it_is(_connection: Any) -> None:
-    """Nobody here leaves anything in a session, and asyncpg's own reset is a round trip for each use of the pool."""
+    """Do no reset: our code leaves no state in a session, and asyncpg's reset costs a round trip for each use."""
 
 
 class Pool:
-    """At most `SIZE` sessions. Every method raises StoreUnavailable, also when all of them are busy for too long."""
+    """At most `SIZE` sessions. Every method raises StoreUnavailable, also when all sessions are busy for too long."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
@@ -52,7 +52,7 @@ class Pool:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Any]:
-        """A session for this block. One that can do nothing now is not kept for the next."""
+        """A session for this block. After an error that makes it useless, the session is closed."""
         with as_store_errors():
             async with self._pool.acquire(timeout=WAIT) as session:
                 try:
@@ -64,15 +64,15 @@ class Pool:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
-        """A session whose statements are one transaction, committed on leaving, taken back by whatever is raised."""
+        """A session whose statements are one transaction. An exception rolls it back."""
         async with self.session() as session, session.transaction():
             yield session
 
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """The pools of one database. Each has sessions of its own, so that many clients who read take none away from
-    consumers and sweeps."""
+    """The pools of one database. They share no sessions, so many reading clients take none from consumers and
+    sweeps."""
 
     clients: Pool
     engine: Pool
@@ -80,7 +80,7 @@ class Pools:
 
 @asynccontextmanager
 async def open_pool(dsn: str) -> AsyncIterator[Pool]:
-    """A pool. It connects when it is first used, so that a database that is away does not stop the start."""
+    """A pool. It connects at its first use, so a service can start while the database is away."""
 
     async def session(*_: object, **__: object) -> Any:
         return await connect(dsn)

@@ -1,6 +1,8 @@
-"""Poolers between us and PostgreSQL. One that gives each transaction another session breaks what a session holds: its
-settings, its prepared statements, a relay's locks. Statements of ours could even end up in another client's
-transaction, so there is no working behind one."""
+"""Detecting a pooler between us and PostgreSQL.
+
+A pooler that gives each transaction another session breaks the state of sessions: settings, prepared statements, a
+relay's locks. Our statements could even run in another client's transaction. So this system refuses such a pooler.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,7 +18,7 @@ _SENTENCE = (
 )
 _ROUNDS = 8
 _PID = "select pg_backend_pid()"
-# What a session says whose prepared statements are another's.
+# The errors of a session that has the prepared statements of another client.
 _NOT_OUR_SESSION = (
     asyncpg.InvalidSQLStatementNameError,
     asyncpg.DuplicatePreparedStatementError,
@@ -25,15 +27,15 @@ _NOT_OUR_SESSION = (
 
 
 class PooledByTransaction(StoreUnavailable):
-    """There is a pooler that shares sessions out by the transaction."""
+    """A pooler in front of the database assigns sessions by transaction."""
 
 
 async def refuse_transaction_pooling(connection: Any, open_another: Callable[[], Awaitable[Any]]) -> None:
     """Return when `connection` has a session of PostgreSQL for itself. Raises PooledByTransaction, StoreUnavailable.
 
-    A process that is told at its login which backend it talks to, and finds itself there, has no pooler before it: a
-    pooler makes up its own. Where there is one, two connections ask again and again for their backends. They must
-    differ, and stay what they are.
+    PostgreSQL sends the id of its backend at the login. A pooler sends another id. So if the backend has that id, there
+    is no pooler. Otherwise two connections ask several times for the ids of their backends. The two ids must differ and
+    must not change.
     """
     try:
         with as_store_errors():

@@ -1,4 +1,4 @@
-"""What readiness asks of the database, over a session that nobody else uses."""
+"""The readiness check of the database. It has a session of its own."""
 
 import asyncio
 from dataclasses import dataclass
@@ -23,20 +23,20 @@ log = structlog.get_logger("database")
 
 @dataclass(frozen=True, slots=True)
 class Revisions:
-    """The schema revisions that this release knows, and the newest of them."""
+    """The schema revisions that this release knows, and the newest one."""
 
     known: frozenset[str]
     newest: str
 
     def fit(self, found: str | None) -> bool:
-        """A revision that we do not know is of a newer release, which keeps what we need: during a rolling upgrade the
-        schema comes first."""
+        """True for the newest revision and for an unknown one. An unknown revision is that of a newer release, whose
+        schema still has what we need. A rolling upgrade begins with the schema."""
         return found is not None and (found == self.newest or found not in self.known)
 
 
 class DatabaseProbe:
-    """Asks again each time. The session is opened anew now and then, because a setting of the database, such as
-    read-only, counts for new sessions only."""
+    """Asks the database at each call. The session is replaced every ten seconds, because a setting of the database,
+    such as read-only, affects new sessions only."""
 
     def __init__(self, dsn: str, revisions: Revisions) -> None:
         self._dsn = dsn
@@ -46,7 +46,7 @@ class DatabaseProbe:
         self._said = HEALTHY
 
     async def __call__(self) -> StoreHealth:
-        """Raises StoreUnavailable when the database does not answer. One call at a time."""
+        """The health of the database. Raises StoreUnavailable when it does not answer. For one call at a time."""
         try:
             await self._open()
             with as_store_errors():
@@ -61,7 +61,7 @@ class DatabaseProbe:
         return health
 
     def close(self) -> None:
-        """Let the session go, if there is one."""
+        """Close the session, if there is one."""
         session, self._session = self._session, None
         if session is not None:
             session.terminate()
@@ -73,7 +73,7 @@ class DatabaseProbe:
         try:
             fresh = await connect(self._dsn, suffix="-health", within=_WITHIN, command_timeout=_WITHIN)
         except StoreUnavailable:
-            # While the database lets nobody new in, those who are in may still write.
+            # While the database accepts no new sessions, the existing ones may still write.
             if self._session is None or self._session.is_closed():
                 raise
         else:

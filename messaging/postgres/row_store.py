@@ -1,11 +1,11 @@
-"""Aggregates as rows of a table, and one transaction for a whole batch of writes.
+"""Aggregates as rows of a table. One transaction stores a whole batch of writes.
 
-The transaction claims the events of the writes, locks the rows that they concern, makes the decisions one after the
-other on what it has locked, and stores what comes of them. Nobody loses a race. A decision that fails, or that changes
-nothing, concerns its own write alone, and gives its claim back.
+The transaction claims the events of the writes, locks their rows, makes the decisions one after the other on the locked
+rows, and stores the results. No decision is made on stale state, so none is repeated. A decision that fails or changes
+nothing affects its own write only, and its claim is given back.
 
-Locks are taken in one order everywhere: claims by event id, then rows by their keys, then new rows by their keys. So
-instances wait for one another and cannot deadlock. (Ordering resources against deadlock is Havender's, 1968.)
+Locks are always taken in the same order: claims by event id, then rows by their keys, then new rows by their keys. So
+instances wait for one another and cannot deadlock. (The ordering of resources against deadlock is Havender's, 1968.)
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +23,7 @@ from messaging.postgres.connection import CommitConnection
 from messaging.postgres.outbox import INSERT_MESSAGES, NOTIFY, message_columns
 
 Effect: TypeAlias = Callable[[Decision], tuple[Aggregate, Sequence[Message]]]
-"""What a decision makes of the aggregate, and the messages that go out with it."""
+"""Returns the aggregate after a decision, and the messages that are sent with it."""
 
 AnyWrite = TypeVar("AnyWrite", bound="_Claiming")
 
@@ -40,8 +40,11 @@ class _Claiming(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[Aggregate]):
-    """A column, and what an aggregate has there with its SQL type. Where more is to be done than to store that, `new`
-    and `changed` say in SQL what a row has there: `w` is what the aggregate has, and `r` the row as it was."""
+    """A column with its SQL type. `of` returns an aggregate's value.
+
+    `new` and `changed` are SQL expressions for the column of a new and of a changed row, if that is not simply the
+    value. In them, `w` is the row of values and `r` is the stored row.
+    """
 
     name: str
     type: str
@@ -53,8 +56,8 @@ class Column(Generic[Aggregate]):
 def due(
     name: str, after: Callable[[Aggregate], timedelta | None], *, while_status_in: Sequence[str]
 ) -> Column[Aggregate]:
-    """A time that comes so long `after` the commit, by PostgreSQL's clock, which is one for all instances. None leaves
-    it as it is, and in any other status there is none."""
+    """A column with a time that is `after` the commit by PostgreSQL's clock, which all instances share. An `after` of
+    None leaves the time as it is. In a status that is not in `while_status_in` the column is null."""
     at = f"clock_timestamp() + w.{name}"
     statuses = ", ".join(f"'{status}'" for status in while_status_in)
     still = f"case when w.status in ({statuses}) then coalesce({at}, r.{name}) end"
@@ -63,7 +66,7 @@ def due(
 
 @dataclass(frozen=True)
 class Table(Generic[Aggregate]):
-    """A table of aggregates. The first of the columns is the key, a uuid. `read` makes an aggregate of a row."""
+    """A table of aggregates. The first column is the key, a uuid. `read` makes an aggregate from a row."""
 
     name: str
     columns: Sequence[Column[Aggregate]]
@@ -81,8 +84,8 @@ class Table(Generic[Aggregate]):
 
     @cached_property
     def lock(self) -> str:
-        """Takes the claims $1 and locks the rows $2, with a row for each write. Counting the claims has all of them
-        taken before the first row is locked."""
+        """Takes the claims $1, locks the rows $2 and returns a row for each write. The count of claims makes PostgreSQL
+        take all of them before it locks the first row."""
         return f"""
             with asked as (
                 select * from unnest($1::uuid[], $2::uuid[]) with ordinality as a(event_id, row_id, place)
@@ -100,12 +103,13 @@ class Table(Generic[Aggregate]):
 
     @cached_property
     def change(self) -> str:
-        """Stores messages, $1 to $6, and changed rows, $8 and on, a column each; $7 tells new ones."""
+        """Stores the messages $1 to $6 and the changed rows. $8 and the following have a column each. $7 marks new
+        rows."""
         return self._store("", "0")
 
     @cached_property
     def add_and_change(self) -> str:
-        """The same where some rows are new; says how many of those were added."""
+        """The same for batches with new rows. It returns how many rows were added."""
         values = ", ".join(column.new or column.name for column in self.columns)
         added = f"""
             , added as (
@@ -132,8 +136,8 @@ class Table(Generic[Aggregate]):
 
 
 class LockedRows(Generic[Aggregate, Decision]):
-    """The rows of a batch, in the transaction that has locked them. Each decision is made on what the one before it has
-    left."""
+    """The rows of a batch, in the transaction that has locked them. Each decision sees the results of the previous
+    ones."""
 
     def __init__(
         self, connection: CommitConnection, table: Table[Aggregate], effect: Effect[Decision, Aggregate]
@@ -157,14 +161,14 @@ class LockedRows(Generic[Aggregate, Decision]):
                 self._free.add(event_id)
 
     def current(self, row_id: UUID) -> Aggregate | None:
-        """The aggregate as it is by now. Raises what reading its row raises."""
+        """The aggregate after the decisions so far. Raises the exceptions of reading its row."""
         if row_id not in self._current:
             row = self._rows[row_id]
             self._current[row_id] = None if row is None else self._table.read(row)
         return self._current[row_id]
 
     def decide(self, write: Write[Aggregate, Decision]) -> Written[Aggregate, Decision] | Exception:
-        """What becomes of a write of the batch."""
+        """The result of a write of the batch."""
         try:
             before = self.current(write.id)
             if write.claim is not None and write.claim.event_id not in self._free:
@@ -173,7 +177,7 @@ class LockedRows(Generic[Aggregate, Decision]):
             if decision is None:
                 return Written(before, None)
             after, messages = self._effect(decision)
-        except Exception as error:  # noqa: BLE001  it is handed to the write that caused it
+        except Exception as error:  # noqa: BLE001  the write that caused it gets it
             return error
         if write.claim is not None:
             self._free.remove(write.claim.event_id)
@@ -182,7 +186,7 @@ class LockedRows(Generic[Aggregate, Decision]):
         return Written(after, decision)
 
     async def store(self) -> None:
-        """Store what was decided, and give back the claims that nothing came of. Raises StoreBusy."""
+        """Store the decisions, and give back the claims without a decision. Raises StoreBusy."""
         if self._free:
             await self._connection.fetch(_GIVE_BACK, list(self._free))
         if not self._changed:
@@ -218,11 +222,11 @@ class RowCommits(ABC, Generic[AnyWrite, Aggregate, Decision]):
     async def decide(
         self, rows: LockedRows[Aggregate, Decision], batch: Sequence[AnyWrite]
     ) -> Sequence[Written[Aggregate, Decision] | Exception]:
-        """What becomes of each write."""
+        """The result of each write."""
 
 
 class WriteCommits(RowCommits[Write[Aggregate, Decision], Aggregate, Decision]):
-    """Commits writes that concern nothing but their row."""
+    """Commits writes that concern only their own row."""
 
     async def decide(
         self, rows: LockedRows[Aggregate, Decision], batch: Sequence[Write[Aggregate, Decision]]
@@ -232,7 +236,7 @@ class WriteCommits(RowCommits[Write[Aggregate, Decision], Aggregate, Decision]):
 
 
 class RowStore(Generic[Aggregate, Decision]):
-    """Decides and stores writes, those that wait together in one transaction."""
+    """Decides and stores writes. Writes that wait together are one transaction."""
 
     def __init__(
         self,
@@ -258,11 +262,11 @@ class RowStore(Generic[Aggregate, Decision]):
         return self._committer.is_full
 
     async def write(self, write: Write[Aggregate, Decision]) -> Written[Aggregate, Decision]:
-        """Decide and store, all or nothing. Raises what the decision raises, StoreUnavailable, StoreOverloaded."""
+        """Decide and store, all or nothing. Raises the decision's exceptions, StoreUnavailable and StoreOverloaded."""
         return await self._committer.commit(write)
 
     async def close(self) -> None:
-        """Answer every write that was taken, then close the connections."""
+        """Answer every accepted write, then close the connections."""
         await self._committer.close()
         for connection in self._connections:
             await connection.close()

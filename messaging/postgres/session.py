@@ -1,4 +1,4 @@
-"""Opening a session: the one place that connects to PostgreSQL. Every session has the settings of `pinned`."""
+"""Opening sessions. Every service session with PostgreSQL is opened here, with the settings of `pinned`."""
 
 import asyncio
 import socket
@@ -16,9 +16,9 @@ from messaging.postgres.pooler import refuse_transaction_pooling
 
 NO_SETTINGS: Final[Mapping[str, str]] = {}
 
-# By URL: the host to ask first, which is the one that let us in last. One that does not answer is asked last.
+# By URL: the host to try first, which is the last one that accepted us. A host that does not answer is tried last.
 _first_host: dict[str, str] = {}
-# URLs behind which there is no pooler that shares sessions out by the transaction.
+# URLs that were checked for a transaction pooler and have none.
 _looked_at: set[str] = set()
 
 
@@ -30,8 +30,8 @@ async def connect(
     within: float | None = None,
     command_timeout: float | None = COMMAND_TIMEOUT,
 ) -> Any:
-    """A session, on the first of the hosts that lets us in. `settings` win over those that are pinned; `within` is in
-    seconds, for each host. `suffix` is added to the application's name.
+    """A session on the first host that accepts us. `settings` override the pinned ones. `within` is the time for each
+    host in seconds. `suffix` is added to the application's name.
 
     Raises StoreUnavailable, and PooledByTransaction.
     """
@@ -58,7 +58,7 @@ async def _first_that_answers(
     failure: StoreUnavailable | None = None
     for place in range(start, start + len(hosts)):
         host = hosts[place % len(hosts)]
-        _first_host[url] = hosts[(place + 1) % len(hosts)]  # for whoever comes when this was not waited for
+        _first_host[url] = hosts[(place + 1) % len(hosts)]  # for the next caller, if this call is cancelled
         try:
             connection = await open_at(host)
         except StoreUnavailable as error:
@@ -78,14 +78,17 @@ async def _open(address: Address, host: str, *, suffix: str, within: float, comm
                 command_timeout=command_timeout,
                 server_settings={"application_name": address.application_name + suffix},
             )
-    except asyncpg.PostgresError as error:  # whatever the server says of it, nobody's data is at fault
+    except (
+        asyncpg.PostgresError
+    ) as error:  # no data is involved yet, so every error means that the server is unavailable
         raise StoreUnavailable(f"the database does not answer ({type(error).__name__})") from error
     _keep_alive(connection, address.keep_alive)
     return connection
 
 
 def _set(own: Mapping[str, str], more: Mapping[str, str], version: int) -> str:
-    """One statement that sets everything. It is no part of the startup message, which poolers refuse parts of."""
+    """One statement with all settings. Poolers refuse some settings in the startup message, so it is not used for
+    them."""
     pinned = {name: value for name, value in PINNED.items() if version >= SINCE.get(name, 0)}
     calls = (
         f"set_config({_literal(name)}, {_literal(value)}, false)" for name, value in {**pinned, **own, **more}.items()
@@ -98,7 +101,8 @@ def _literal(text: str) -> str:
 
 
 def _keep_alive(connection: Any, wanted: KeepAlive) -> None:
-    """asyncpg has no public way to its socket; where it is not found, the operating system's own values stay."""
+    """Set the keep-alive of the socket. asyncpg has no public access to it. If it is not found, the system's values
+    stay."""
     transport: asyncio.Transport | None = getattr(connection, "_transport", None)
     found = transport.get_extra_info("socket") if transport else None
     if found is None or found.family not in (socket.AF_INET, socket.AF_INET6):
@@ -110,5 +114,5 @@ def _keep_alive(connection: Any, wanted: KeepAlive) -> None:
         ("TCP_KEEPCNT", wanted.count),
         ("TCP_USER_TIMEOUT", wanted.user_timeout),
     ):
-        if value and hasattr(socket, option):  # systems differ in which they have
+        if value and hasattr(socket, option):  # not every system has every option
             found.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

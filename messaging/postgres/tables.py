@@ -1,5 +1,5 @@
-"""The tables that every service's database has, in SQL, for its migrations. A statement that was released is never
-edited: a change is a new statement in a new migration."""
+"""The SQL of the tables in every service's database, for migrations. A released statement is never edited. A change is
+a new statement in a new migration."""
 
 OUTBOX = """
 create table outbox (
@@ -15,7 +15,7 @@ create table outbox (
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0)
 """
 
-# Event ids are UUIDv7, which begin with their time: cut by range, the table is cut by day, and one unique index holds.
+# Event ids are UUIDv7 and begin with their time. So partitions by range are partitions by day, and ids stay unique.
 INBOX = "create table inbox (event_id uuid primary key) partition by range (event_id)"
 INBOX_DEFAULT = "create table inbox_default partition of inbox default"
 
@@ -35,7 +35,7 @@ create table parked (
 )
 """
 PARKED_BY_KEY = "create index parked_key on parked (key, id)"
-# The place alone is not enough: a topic that is made anew, or a new outbox, starts its numbers again.
+# The place alone is not unique: the offsets of a recreated topic or of a new outbox start again.
 PARKED_ONCE = 'create unique index parked_record on parked (topic, "partition", "offset", sha256(value))'
 
 DEAD_LETTERS = """
