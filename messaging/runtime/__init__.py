@@ -1,1 +1,1 @@
-"""What wires a process: its settings, its storage, its transport and its roles."""
+"""The wiring of a process: its settings, its storage, its transport and its roles."""

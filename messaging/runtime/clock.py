@@ -1,4 +1,4 @@
-"""Where the time comes from."""
+"""The clock of a service."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""A service's database: what its *_DATABASE_URL means, and how its schema gets there."""
+"""A service's database: resolving its *_DATABASE_URL, and migrating its schema."""
 
 from pathlib import Path
 from typing import Any
@@ -17,22 +17,22 @@ from messaging.postgres.probe import Revisions
 from messaging.postgres.session import connect
 from messaging.runtime import embedded_postgres
 
-# Whoever waits to change a table holds up everybody who comes after him: he gives up, and is started again.
+# A migration that waits for a table also blocks all later statements on it. So it gives up, and is started again.
 _GIVING_UP = {"lock_timeout": "10s"}
 _MIGRATION_LOCK = 0x6F6D_73
 _ENVIRONMENT = Path(__file__).parent / "alembic"
 
 
 async def resolve(database_url: str, data_dir: Path, name: str, *, create: bool = True) -> str:
-    """A DSN to connect to; `embedded` starts the embedded PostgreSQL first, and makes the database `name` if it
-    may. Raises PooledByTransaction, EmbeddedPostgresUnavailable."""
+    """The DSN of a database URL. `embedded` starts the embedded PostgreSQL first, and creates the database `name` if
+    `create` is true. Raises PooledByTransaction, EmbeddedPostgresUnavailable."""
     if database_url == "embedded":
         return await embedded_postgres.open_database(data_dir, name, create=create)
     try:
         connection = await connect(database_url)
     except PooledByTransaction:
         raise
-    except StoreUnavailable:  # a database that is away does not stop the start; every later session looks again
+    except StoreUnavailable:  # a service may start while its database is away; every later session checks for a pooler
         return database_url
     connection.terminate()
     return database_url
@@ -48,8 +48,8 @@ def revisions_in(migrations: Path) -> Revisions:
 
 
 async def migrate(dsn: str, migrations: Path) -> None:
-    """Bring the schema up to date with a folder of Alembic revisions. Safe to run from several processes at once: they
-    take turns."""
+    """Bring the schema up to date with a folder of Alembic revisions. Several processes may do this at once: they take
+    turns."""
 
     async def session() -> Any:
         return await connect(dsn, suffix="-migrate", settings={**MIGRATING, **_GIVING_UP}, command_timeout=None)
@@ -64,7 +64,7 @@ async def migrate(dsn: str, migrations: Path) -> None:
 
 
 def alembic_config(connection: Connection, migrations: Path) -> Config:
-    """What Alembic must know to run a folder of revisions over a connection."""
+    """The configuration with which Alembic runs a folder of revisions over a connection."""
     config = Config()
     # Alembic's options are ConfigParser's, where a percent sign is special.
     config.set_main_option("script_location", str(_ENVIRONMENT).replace("%", "%%"))

@@ -1,4 +1,4 @@
-"""What keeps a service's database from being used, as a sentence for whoever typed a command."""
+"""Errors of a service's database, as a sentence for the user of a command."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,15 +21,15 @@ _UNUSABLE = (
 
 
 class DatabaseUnusable(Exception):
-    """A service's database cannot be used; the text is a sentence that says why, and what to do."""
+    """A service's database cannot be used. The text is a sentence that says why, and what to do."""
 
 
 @contextmanager
 def as_database_unusable(service: Service) -> Iterator[None]:
-    """Whatever the database does not do while this lasts ends in DatabaseUnusable. No password is in its text."""
+    """Raise DatabaseUnusable for every error of the database. Its text never contains the password."""
     try:
         yield
-    except (BrokenPipeError, PooledByTransaction):  # nobody reads what the command prints; and a sentence of its own
+    except (BrokenPipeError, PooledByTransaction):  # a reader that has gone, and an error that has its own sentence
         raise
     except _UNUSABLE as error:
         raise DatabaseUnusable(_sentence(service.name, error)) from error
@@ -39,7 +39,7 @@ def _sentence(name: str, error: Exception) -> str:
     variable = f"{name.upper()}_DATABASE_URL"
     cause = error
     while isinstance(cause.__cause__, Exception):
-        cause = cause.__cause__  # ours and SQLAlchemy's are wrapped around what the database said
+        cause = cause.__cause__  # our errors and SQLAlchemy's wrap the error of the database
     match error, cause:
         case StoreUnfit(), asyncpg.InsufficientPrivilegeError():
             why = " ".join(str(cause).split())
@@ -52,7 +52,7 @@ def _sentence(name: str, error: Exception) -> str:
             )
         case _, asyncpg.PostgresError():
             why = " ".join(str(cause).split())
-        case _, ValueError():  # it may quote a part of the address
+        case _, ValueError():  # its text may contain a part of the address
             why = "its address or options cannot be read"
         case _, TimeoutError():
             why = "it does not answer in time"

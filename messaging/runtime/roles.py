@@ -1,4 +1,4 @@
-"""What a process of a service does beside its API: its relay, its consumer, and what sweeps behind them."""
+"""The roles of a process beside its API: its relay, its consumer and its sweeps."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +18,7 @@ _KEEP_HOUSE_EVERY = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What a service's consumer role does every so many seconds."""
+    """An action that the consumer role of a service repeats after so many seconds."""
 
     name: str
     seconds: float
@@ -35,8 +35,8 @@ async def run_roles(
     subscriptions: Sequence[Subscription],
     sweeps: Callable[[CaughtUp], Sequence[Sweep]] = lambda _: (),
 ) -> AsyncIterator[Relay | None]:
-    """Run the roles while this lasts, and answer the relay if there is one. Leaving stops the consumer first, then
-    the relay after its batches. Raises WorkEnded, and cancels the body, when one of them does not go on."""
+    """Run the roles during the block, which gets the relay if there is one. Leaving stops the consumer first, and then
+    the relay after its batches. If a role ends early, the block is cancelled and WorkEnded is raised."""
     async with AsyncExitStack() as stack:
         relay = None
         if Role.RELAY in roles:

@@ -1,4 +1,4 @@
-"""What a service is to those who start it, migrate it, make its topics or look into its database."""
+"""The description of a service, for starting it, migrating it, creating its topics and inspecting its database."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -14,9 +14,9 @@ from messaging.runtime.settings import ServiceSettings
 class Service:
     """A service's description.
 
-    `settings` has a field `{name}_database_url`. `produces` are the topics that it alone makes. `migrations` is a
-    folder of Alembic revisions for the database `database_name`. `start` takes the settings, a transport and the roles
-    to run, and lasts as long as the service does.
+    `settings` has a field `{name}_database_url`. `produces` has the topics that belong to this service alone.
+    `migrations` is a folder of Alembic revisions for the database `database_name`. `start` is a context manager that
+    takes the settings, a transport and the roles, and runs the service during its block.
     """
 
     name: str
@@ -33,5 +33,5 @@ class Service:
         return (*self.produces, positions_of(self.name))
 
     def database_url(self, settings: ServiceSettings) -> str:
-        """Its *_DATABASE_URL."""
+        """The service's *_DATABASE_URL."""
         return str(getattr(settings, f"{self.name}_database_url"))

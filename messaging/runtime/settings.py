@@ -1,4 +1,4 @@
-"""Configuration that every service has: environment variables, checked once at the start."""
+"""The settings of every service: environment variables that are checked once, at the start."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from shared_kernel.choice import Choice
 
 
 class PublisherKind(Choice):
-    """EVENT_PUBLISHER: which adapter of the EventPublisher port is used."""
+    """EVENT_PUBLISHER: the adapter of the EventPublisher port."""
 
     IN_PROCESS = "in-process"
     LOGGING = "logging"
@@ -19,7 +19,7 @@ class PublisherKind(Choice):
 
 
 class Role(Choice):
-    """What a process of a service does."""
+    """The work of a process of a service."""
 
     API = "api"
     RELAY = "relay"

@@ -1,4 +1,4 @@
-"""What every service keeps beside its aggregates: the outbox, the inbox, parked records and dead letters."""
+"""The storage of every service beside its aggregates: the outbox, the inbox, parked records and dead letters."""
 
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,7 +28,7 @@ log = structlog.get_logger("storage")
 
 @dataclass(frozen=True, slots=True)
 class ServiceStorage:
-    """The same for PostgreSQL and memory. `keep_house` is to be done at the start and now and then."""
+    """The storage in PostgreSQL or in memory. `keep_house` must run at the start and regularly after that."""
 
     outbox: Outbox
     failures: PostgresFailures | MemoryFailures
@@ -41,7 +41,7 @@ class ServiceStorage:
 async def postgres_storage(
     service: str, dsn: str, pools: Pools, revisions: Revisions, *, relay_idle_timeout: float
 ) -> AsyncIterator[ServiceStorage]:
-    """The storage of `service` in the database `dsn`, which `pools` connect to."""
+    """The storage of `service` in the database of `dsn` and `pools`."""
     outbox = PostgresOutbox(dsn, idle_timeout=relay_idle_timeout)
     failures = PostgresFailures(pools.engine)
     probe = DatabaseProbe(dsn, revisions)
@@ -49,7 +49,7 @@ async def postgres_storage(
     async def refresh() -> None:
         try:
             _set_metrics(service, *await depth_and_age(pools.engine), *await failures.counts())
-        except StoreUnavailable:  # the other metrics are needed most when the database is away
+        except StoreUnavailable:  # the other metrics must still be served while the database is away
             _set_metrics(service, math.nan, math.nan, math.nan, math.nan, math.nan)
 
     async def keep_house() -> None:
@@ -64,10 +64,10 @@ async def postgres_storage(
 
 
 class Closable(Protocol):
-    """What every store of aggregates has."""
+    """A store of aggregates, which must be closed."""
 
     async def close(self) -> None:
-        """Answer everything that was taken, then close the connections."""
+        """Answer every accepted write and read, then close the connections."""
         ...
 
 
@@ -83,10 +83,10 @@ async def open_store(
     in_memory: Callable[[MemoryOutbox], InMemory],
     in_postgres: Callable[..., InPostgres],
 ) -> AsyncIterator[tuple[InMemory | InPostgres, ServiceStorage]]:
-    """A service's aggregates, and what it keeps beside them, where its *_DATABASE_URL says.
+    """A service's store of aggregates and its other storage, in the database of its *_DATABASE_URL.
 
-    `in_memory` makes the store for `memory`. `in_postgres` makes it from a DSN, its pools, and how many connections,
-    writes a batch and waiting writes it may have.
+    `in_memory` makes the store for `memory`. `in_postgres` makes it from a DSN, its pools, and the limits of
+    connections, of writes in a batch and of waiting writes.
     """
     database_url = service.database_url(settings)
     if database_url == "memory":

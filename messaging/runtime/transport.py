@@ -1,4 +1,4 @@
-"""EVENT_PUBLISHER chooses how messages travel: through Kafka, within this process, or only into the log."""
+"""The transport of messages by EVENT_PUBLISHER: through Kafka, within this process, or only into the log."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from messaging.runtime.settings import PublisherKind
 
 
 class Transport(Protocol):
-    """Both ends of it: the EventPublisher adapter of a service's relay, and the deliveries to its consumer."""
+    """The two ends of a transport: the EventPublisher adapter of a relay, and the deliveries to a consumer."""
 
     def publishers(self, service: str) -> OpenPublisher:
         """The publishers of a service's shards."""
@@ -28,7 +28,7 @@ class Transport(Protocol):
 
 
 class KafkaTransport:
-    """Topics on Kafka; consumers of the same group share the partitions."""
+    """Topics on Kafka. Consumers of the same group share the partitions."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -44,7 +44,7 @@ class KafkaTransport:
 
 
 class LoggingTransport:
-    """Messages become lines of the log, and nothing is delivered to anybody."""
+    """Messages become lines of the log, and no message is delivered."""
 
     def publishers(self, service: str) -> OpenPublisher:  # noqa: ARG002
         """See Transport."""
@@ -57,7 +57,7 @@ class LoggingTransport:
 
 
 def transport_of(kind: PublisherKind, kafka: KafkaSettings, broker: InProcessBroker) -> Transport:
-    """The transport that the configuration asks for."""
+    """The transport of the settings."""
     match kind:
         case PublisherKind.KAFKA:
             return KafkaTransport(kafka)

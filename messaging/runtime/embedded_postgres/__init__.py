@@ -1,7 +1,7 @@
-"""`*_DATABASE_URL=embedded`: a real PostgreSQL on this machine, out of a wheel, with its data in a folder.
+"""`*_DATABASE_URL=embedded`: a real PostgreSQL on this machine, from a wheel, with its data in a folder.
 
-It is the same server that production would run, with fsync on; only its installation is easier. It outlives a kill -9
-of the process that started it, and the next start attaches to it. It stops when the last process that uses it ends.
+It is the server of production, with fsync on. Only its installation is easier. It outlives a kill -9 of the process
+that started it, and the next start attaches to it. It stops when the last process that uses it ends.
 """
 
 from messaging.runtime.embedded_postgres.programs import EmbeddedPostgresUnavailable

@@ -1,4 +1,4 @@
-"""The folder with the data: there, whole, and of the right version, before a server looks at it."""
+"""The folder with the data. It must be complete and of the right version before a server uses it."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from messaging.runtime.embedded_postgres.programs import VERSION, EmbeddedPostgr
 _MADE_WITHIN = 60.0
 _SHELL_READS = '"$`\\'
 _ELSEWHERE = "set DATA_DIR to another folder"
-# The same on every machine, whatever languages it has; an upgrade of its C library cannot change an index.
+# The same on every machine, with any languages. An upgrade of the C library cannot change an index.
 _INITDB = (
     *("--username=postgres", "--auth=trust", "--encoding=UTF8"),
     *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
@@ -18,8 +18,8 @@ _INITDB = (
 
 
 async def prepare(data: Path, programs: Programs) -> None:
-    """Make the data if there are none, and make what is there fit to be used. To be called by one process at a time.
-    Raises EmbeddedPostgresUnavailable, OSError."""
+    """Create the data if there are none, and repair their permissions. Only one process may call this at a time. Raises
+    EmbeddedPostgresUnavailable, OSError."""
     if is_unfinished(data):
         shutil.rmtree(data)
     if not data.exists() or not any(data.iterdir()):
@@ -39,15 +39,15 @@ async def prepare(data: Path, programs: Programs) -> None:
 
 
 def is_unfinished(data: Path) -> bool:
-    """True when somebody began to make the data, did not finish, and no server ever ran on them: there is nothing to
-    lose. `base/5` is the last that is made, and the first server leaves its options."""
+    """True when the creation of the data was interrupted and no server ever ran on them, so nothing can be lost.
+    `base/5` is created last, and the first server writes its options."""
     begun = (data / "PG_VERSION").exists() and not (data / "postmaster.opts").exists()
     made = (data / "global" / "pg_control").exists() and (data / "base" / "5" / "PG_VERSION").exists()
     return begun and not made
 
 
 async def _make(data: Path, programs: Programs) -> None:
-    """Beside its place, and then in it: whoever is killed on the way leaves no half of it there."""
+    """Create the data beside their place and then move them, so that a killed process leaves no half of them there."""
     if set(str(programs.folder)) & set(_SHELL_READS):  # initdb starts its server through a shell
         raise EmbeddedPostgresUnavailable(
             f"PostgreSQL cannot be used from {programs.folder}, because of the special characters in its path",
@@ -81,7 +81,7 @@ def _not_made(data: Path, why: str, programs: Programs) -> EmbeddedPostgresUnava
 
 
 def _make_it_ours(data: Path, programs: Programs) -> None:
-    """A copy may have come with other permissions, or, where we are root, with root as its owner."""
+    """Set owner and permissions. A copied folder may have others, or belong to root if we are root."""
     if programs.user and data.stat().st_uid == 0:
         for path in (data, *data.rglob("*")):
             os.chown(path, *programs.user, follow_symlinks=False)

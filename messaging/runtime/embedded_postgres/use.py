@@ -1,4 +1,4 @@
-"""Using the embedded PostgreSQL: the first process that does starts it, and the last one stops it."""
+"""Using the embedded PostgreSQL. The first process starts it, and the last one stops it."""
 
 import asyncio
 import atexit
@@ -20,15 +20,15 @@ from messaging.runtime.embedded_postgres.programs import EmbeddedPostgresUnavail
 _ANSWERS_WITHIN = 5.0
 _TURN_COMES_WITHIN = 10.0
 _used: dict[Path, IO[bytes]] = {}
-"""By folder: what this process holds of it, shared with others, until it ends. The system gives it back if it is
-killed."""
+"""By folder: a file that this process holds with a shared lock until it ends. If the process is killed, the system
+releases the lock."""
 
 
 async def open_database(data_dir: Path, name: str, *, create: bool = True) -> str:
-    """Start (or attach to) the server that keeps its data in `data_dir`/postgres; answer the DSN of database `name`.
+    """Start or find the server with its data in `data_dir`/postgres, and return the DSN of the database `name`.
 
-    What is not there is made, unless `create` is false. Takes a second or two the first time. Raises
-    EmbeddedPostgresUnavailable with a sentence, within ten seconds unless PostgreSQL is still at work.
+    Missing data and a missing database are created, unless `create` is false. This takes a second or two the first
+    time. Raises EmbeddedPostgresUnavailable within ten seconds, unless PostgreSQL is still at work.
     """
     try:
         folder = data_dir.expanduser().resolve()
@@ -45,7 +45,7 @@ async def open_database(data_dir: Path, name: str, *, create: bool = True) -> st
                 _lock(_used[folder], shared=True)
             if not await _is_there(running.dsn("postgres"), name, create=create):
                 raise _no_database(data)
-    except (OSError, RuntimeError) as error:  # RuntimeError: a home that nobody has, a link to itself
+    except (OSError, RuntimeError) as error:  # RuntimeError: an unknown home, or a link to itself
         raise EmbeddedPostgresUnavailable(
             f"the embedded PostgreSQL cannot keep its data in {data_dir}: {getattr(error, 'strerror', None) or error}",
             "set DATA_DIR to a folder that you can write to",
@@ -92,7 +92,7 @@ async def _turn(folder: Path) -> AsyncIterator[None]:
 
 
 def _lock(file: IO[bytes], *, shared: bool = False) -> bool:
-    """Whether it could be locked, until it is closed."""
+    """Lock the file until it is closed. True when that succeeded."""
     import fcntl  # not there on Windows
 
     try:
@@ -108,7 +108,7 @@ def _users(folder: Path) -> IO[bytes]:
 
 @atexit.register
 def _leave() -> None:
-    """Stop every server that nobody uses but us."""
+    """Stop every server that no other process uses."""
     for folder, held in _used.items():
         with suppress(OSError), (folder / "postgres.lock").open("ab") as turn:
             give_up = time.monotonic() + 1
