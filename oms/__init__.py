@@ -1,1 +1,1 @@
-"""The command line, and the process that any service runs in."""
+"""The command line, and the process of every service."""

@@ -1,4 +1,4 @@
-"""What a command reads from the environment, and how it is run."""
+"""Reading the settings of a command, and running it."""
 
 import re
 from collections.abc import Coroutine
@@ -47,11 +47,11 @@ class LogSettings(BaseSettings):
 
 
 class CannotDo(Exception):
-    """What was asked for is not possible here; the text says why, and what to do."""
+    """The command cannot do what was asked. The text says why, and what to do."""
 
 
 def read_settings(*kinds: type[BaseSettings], log_level: LogLevel | None = None) -> list[Any]:
-    """One of each kind. A wrong value ends the process with a sentence that names it."""
+    """The settings of each kind. A wrong value ends the process with a sentence that names it."""
     try:
         logs = LogSettings()
         settings = [kind() for kind in kinds]
@@ -68,13 +68,13 @@ def read_settings(*kinds: type[BaseSettings], log_level: LogLevel | None = None)
 
 
 def _without_password(value: str) -> str:
-    """An address without who calls it."""
+    """An address without its user and password."""
     return re.sub(r"//.*@", "//…@", value)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run to the end. What the user can mend ends with a sentence and status 1, and so does a service that lost a part
-    of itself: whoever started it is to start it again."""
+    """Run a command to its end. An error that the user can solve ends it with a sentence and status 1. A service whose
+    background work has ended also ends with status 1, so that its supervisor starts it again."""
     have_standard_streams()
     try:
         run_to_the_end(main)
@@ -96,7 +96,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    except Exception as error:  # noqa: BLE001  the last who can say it to a person
+    except Exception as error:  # noqa: BLE001  the last place where a user can be told
         log_for_us("ended by a defect, or by what nobody has thought of")
         words = " ".join(str(error).split())[:_MOST_WORDS]
         typer.echo(f"this ended unexpectedly: {type(error).__name__}: {words} (LOG_LEVEL=DEBUG shows more)", err=True)

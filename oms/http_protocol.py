@@ -1,9 +1,9 @@
 """HTTP/1.1 on one connection: uvicorn's protocol on httptools, and a guard in front of it.
 
-The parser stops at an offer to upgrade and takes the request to have no body; what follows is then parsed as a request
-of its own. So a request that offers an upgrade is parsed again without the offer: HTTP/1.1 is all that is spoken here,
-and RFC 9110 lets a server ignore the rest. The guard also bounds how large a head may be and how long a request may
-take to come, and answers what is not HTTP in the one shape of errors, after the requests before it.
+At an offer to upgrade, the parser stops and takes the request for one without a body. The body would then be parsed as
+the next request. So a request that offers an upgrade is parsed again without the offer. RFC 9110 lets a server ignore
+the offer, and only HTTP/1.1 is spoken here. The guard also bounds the size of a head and the time of a request. It
+answers input that is not HTTP in the shape of all errors, after the requests before it.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ REQUEST_SECONDS = 30.0
 
 
 class _Part(Enum):
-    """What of a request is to come next."""
+    """The part of a request that comes next."""
 
     NOTHING = "nothing"
     HEAD = "head"
@@ -43,18 +43,18 @@ class GuardedHttp(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client that connects and says nothing is idle."""
+        """Count a new connection without a request as idle."""
         super().connection_made(transport)
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """No timer outlives the connection."""
+        """Cancel the timers of the connection."""
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._forget_deadline()
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, and the requests that offer an upgrade once more."""
+        """Feed the parser, and feed it requests that offer an upgrade once more."""
         if self._refused:
             return
         self._unset_keepalive_if_required()
@@ -84,7 +84,7 @@ class GuardedHttp(HttpToolsProtocol):
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
                 data = self._head_without_upgrade() + data[upgrade.args[0] :]
-                # The old one may take the connection to be at its end, as after `Connection: close, upgrade`.
+                # The old parser may count the connection as ended, as after `Connection: close, upgrade`.
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             else:
@@ -92,7 +92,7 @@ class GuardedHttp(HttpToolsProtocol):
 
     def _head_without_upgrade(self) -> bytes:
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-        if method == b"CONNECT":  # which is an upgrade by itself
+        if method == b"CONNECT":  # the parser counts CONNECT as an upgrade
             self._refuse(501, "Not implemented", {"method": "CONNECT is for proxies, and this is none"})
             return b""
         headers = (b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade")
@@ -105,16 +105,16 @@ class GuardedHttp(HttpToolsProtocol):
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        """The request is handled from here on, unless it is parsed again."""
+        """Hand the request over, unless it is parsed again."""
         self._part = _Part.BODY
         if self._head_bytes + self._segment_bytes > MAX_HEAD and self._size_of_head() > MAX_HEAD:
             raise _TooLargeHead
         if self.parser.should_upgrade():
             return
         super().on_headers_complete()
-        self.headers = []  # trailers come after the body, and are not headers
+        self.headers = []  # trailers come after the body and must not become headers
         if self.expect_100_continue:
-            # Told not to send its body, a client may send another request or the body all the same: nobody can tell.
+            # After a refusal the client may send the body or another request, and the two cannot be distinguished.
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
@@ -138,7 +138,7 @@ class GuardedHttp(HttpToolsProtocol):
         self._deadline = None
         if self._part is _Part.NOTHING:
             return
-        if self.flow.read_paused:  # we are not listening, so the client is not late
+        if self.flow.read_paused:  # reading is paused, so the client is not late
             self._deadline = self.loop.call_later(REQUEST_SECONDS, self._deadline_passed)
             return
         self._refuse(
@@ -151,8 +151,11 @@ class GuardedHttp(HttpToolsProtocol):
             self._deadline = None
 
     def _refuse(self, status: int, message: str, errors: dict[str, str]) -> None:
-        """Read no more. An answer belongs to the first request that has none, so those before are answered first, and
-        then the connection is closed without a word."""
+        """Stop reading, and answer with an error if no earlier request waits for its answer.
+
+        Answers must keep the order of requests. So if earlier requests are unanswered, they are answered, and then the
+        connection is closed without this error.
+        """
         self._refused = True
         self._forget_deadline()
         cycle, in_body = self.cycle, self._part is _Part.BODY and self.cycle is not None

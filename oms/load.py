@@ -1,4 +1,4 @@
-"""`oms load`: place orders over HTTP and count the answers. A Python client: for throughput figures use wrk."""
+"""`oms load`: place orders over HTTP and count the answers. It is a Python client, so measure throughput with wrk."""
 
 import asyncio
 import time
@@ -28,8 +28,8 @@ class _Rate(ProgressColumn):
 
 
 async def run(url: str, *, orders: int, connections: int) -> None:
-    """Place `orders` orders over `connections` connections, show the progress, and print a summary. When none is taken
-    for ten seconds there is nobody to take them. Raises CannotDo when none was taken at all."""
+    """Place `orders` orders over `connections` connections, show the progress, and print a summary. This stops when no
+    order was accepted for ten seconds. Raises CannotDo when none was accepted at all."""
     answers: Counter[str] = Counter()
     seconds: list[float] = []
     left = iter(range(orders))

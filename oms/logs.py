@@ -1,4 +1,4 @@
-"""Structured logs: one line an event, as JSON or for a console, ours and the libraries' alike."""
+"""Structured logs: one line for each event, as JSON or for a console. The libraries' logs have the same form."""
 
 import logging
 import sys
@@ -10,12 +10,12 @@ import structlog
 from messaging.engine.correlation import add_ids
 from shared_kernel.choice import Choice
 
-# Without the values of local variables: those may be passwords, or customers' data.
+# Without the values of local variables, which may be passwords or customers' data.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
 class LogFormat(Choice):
-    """LOG_FORMAT. `auto` is console on a terminal and json elsewhere."""
+    """LOG_FORMAT. `auto` means console on a terminal and json elsewhere."""
 
     AUTO = "auto"
     CONSOLE = "console"
@@ -23,7 +23,8 @@ class LogFormat(Choice):
 
 
 class _StandardError:
-    """Standard error, or nowhere: somebody who stops reading the log (`2>&1 | head`) stops nothing else."""
+    """Standard error. Errors of writing are ignored, so a reader that stops (`2>&1 | head`) does not stop the
+    process."""
 
     def write(self, text: str) -> None:
         """See io.TextIOBase."""
@@ -74,7 +75,7 @@ def configure_logs(form: LogFormat, level: str) -> None:
 
 
 def log_for_us(event: str) -> None:
-    """Log the exception at hand, whole, where the log is kept; a person at a terminal sees it at LOG_LEVEL=DEBUG."""
+    """Log the current exception with its traceback. On a terminal it is shown only with LOG_LEVEL=DEBUG."""
     log = structlog.get_logger("process")
     if sys.stderr is not None and sys.stderr.isatty():
         log.debug(event, exc_info=True)

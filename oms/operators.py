@@ -1,7 +1,7 @@
-"""`oms orders`, `oms dead-letters`, `oms parked`: what an operator does about what could not be done.
+"""`oms orders`, `oms dead-letters`, `oms parked`: commands for failed orders and messages.
 
-These commands work on the services' databases; the running services do the rest: their relays publish what a retry
-sends, and their sweeps handle what is replayed.
+The commands only change the services' databases. The running services do the rest: their relays publish the commands of
+a retry, and their sweeps handle replayed messages.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -53,7 +53,7 @@ Key = Annotated[str | None, typer.Option("--key", "-k", help="Those of one order
 @asynccontextmanager
 async def _orders() -> AsyncIterator[OrderService]:
     (settings,) = read_settings(OrderSettings, log_level=LogLevel.CRITICAL)
-    # By its address an embedded database is one that is there: nothing is made or migrated for a command that looks.
+    # With its address, an embedded database is neither created nor migrated by a command that only reads.
     there = {"order_database_url": await _database(ORDER, settings)}
     with as_database_unusable(ORDER):
         async with order_service(
@@ -202,7 +202,7 @@ def parked_retry(service: OneService, key: Key = None) -> None:
 
 
 def _progress(these: Sequence[_T], doing: str) -> Iterable[_T]:
-    """A bar for a person who waits, and nothing for a file."""
+    """A progress bar on a terminal, and nothing elsewhere."""
     console = Console(stderr=True)
     return track(these, doing, console=console, transient=True, disable=not console.is_terminal)
 

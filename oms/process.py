@@ -1,4 +1,4 @@
-"""A process that serves HTTP until it is told to stop, and then leaves nothing half done."""
+"""A process that serves HTTP until it is told to stop. Then it finishes its current work."""
 
 import asyncio
 import faulthandler
@@ -22,15 +22,15 @@ DRAIN_SECONDS = 2
 STOP_WITHIN_SECONDS = 10.0
 LOOP_ENDS_WITHIN_SECONDS = 5.0
 BACKLOG = 2048
-# What requests and messages leave is mostly freed by its reference count: looking for cycles after every 700 new
-# objects, as Python does by itself, is a tenth of all the work.
+# Reference counts free most objects of requests and messages. By default Python looks for cycles after every 700 new
+# objects, which costs a tenth of the processing time.
 GC_THRESHOLDS = (50_000, 20, 50)
 
 log = structlog.get_logger("process")
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, without its own idea of signals: it would end the process by the signal instead of exit code 0."""
+    """uvicorn without its signal handlers, which would end the process by the signal instead of with status 0."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -38,7 +38,7 @@ class _Server(uvicorn.Server):
 
 
 class CannotListen(Exception):
-    """The address is taken, or is not ours."""
+    """The address is in use, or does not belong to this machine."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -52,7 +52,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def server_config(app: ASGIApp, keep_alive_seconds: int) -> uvicorn.Config:
-    """How we run uvicorn."""
+    """The configuration of uvicorn."""
     return uvicorn.Config(
         app,
         http=GuardedHttp,
@@ -76,10 +76,12 @@ async def serve_until_told(
     on_stop: Callable[[], None],
     on_started: Callable[[], None],
 ) -> None:
-    """Serve until SIGTERM or SIGINT, or until this is cancelled. Then `on_stop` is called, no connection is taken any
-    more, requests in flight are answered (for at most two seconds), and this returns. From then on the process has ten
-    seconds: whatever still hangs then is shown, and the process ends with status 1. That loses nothing, as kill -9
-    does not. Raises WorkEnded when the server ends before it was told to."""
+    """Serve until SIGTERM or SIGINT, or until this is cancelled. Raises WorkEnded when the server ends earlier.
+
+    At the end `on_stop` is called, no connection is accepted, and current requests get at most two seconds for their
+    answers. The process has ten seconds from the signal on. If it still runs then, its hanging tasks are shown and it
+    ends with status 1. That loses no data, as kill -9 loses none.
+    """
     server = _Server(server_config(app, keep_alive_seconds))
 
     told = asyncio.Event()
@@ -104,8 +106,7 @@ async def serve_until_told(
 
 
 async def _end(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
-    """Whoever is answered from now on is told that the connection ends, and those that nobody can wait for any longer
-    are still answered."""
+    """Stop the server. Answers from now on close their connections. Requests that are cut off still get an answer."""
     server.should_exit = True
     for connection in list(server.server_state.connections):
         connection.shutdown()
@@ -118,8 +119,8 @@ async def _until_started(server: uvicorn.Server, serving: asyncio.Task[None], on
     while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn only sets a flag
         await asyncio.sleep(0.01)
     if server.started:
-        # What is loaded by now stays: without this the collector walks all of it again and again, tens of milliseconds
-        # at a time, in the middle of requests.
+        # Objects that are loaded now stay. Without `freeze` the collector would visit all of them again and again, for
+        # tens of milliseconds each time, during requests.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -133,7 +134,7 @@ def _say_what_hangs() -> None:
 
 @contextmanager
 def stopping_within_bounds() -> Iterator[None]:
-    """On leaving, take back what `serve_until_told` has set: that the process ends by force."""
+    """On leaving, cancel the forced end of the process that `serve_until_told` has scheduled."""
     try:
         yield
     finally:
@@ -141,7 +142,7 @@ def stopping_within_bounds() -> Iterator[None]:
 
 
 def run_to_the_end(main: Coroutine[Any, Any, None]) -> None:
-    """Run on uvloop where there is one. When `main` is done, what is left of the loop has a few seconds to end."""
+    """Run on uvloop where it exists. After `main`, the rest of the loop has five seconds to end."""
 
     async def bounded() -> None:
         try:

@@ -1,5 +1,4 @@
-"""What a person sees of the events. Showing them is no part of delivering them: a terminal that is slow, or a reader
-that has gone, holds up nobody."""
+"""Showing events on standard output. A slow terminal or a closed pipe does not delay the delivery of events."""
 
 import os
 import queue
@@ -15,13 +14,13 @@ _SHOWN_WITHIN = 1.0
 
 
 def say(sentence: str) -> None:
-    """Tell a person, on standard error, if there is somebody."""
+    """Write a sentence to standard error, if it is open."""
     with suppress(OSError):
         click.echo(sentence, err=True)
 
 
 def have_standard_streams() -> None:
-    """Where a standard stream was closed (`2>&-`), something else must not become it by its number."""
+    """Open closed standard streams (`2>&-`), so that no other file gets their numbers."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -30,12 +29,12 @@ def have_standard_streams() -> None:
 
 
 def forget_standard_output() -> None:
-    """Nobody reads it any more: what is left in its buffer goes nowhere, without a word."""
+    """Discard the rest of the output silently, because its reader has gone."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Screen:
-    """Writes lines to standard output, from a thread of its own. What the reader is too slow for is left out, and
+    """Writes lines to standard output from its own thread. If the reader is too slow, lines are left out and
     counted."""
 
     def __init__(self) -> None:
@@ -46,13 +45,13 @@ class Screen:
         try:
             self._descriptor = sys.stdout.fileno()
         except (AttributeError, OSError, ValueError):
-            return  # closed, or no file: what is shown stays in the queue, and then is left out
+            return  # it is closed or no file; lines fill the queue and are then left out
         self._coloured = os.isatty(self._descriptor)
         self._encoding = sys.stdout.encoding
         threading.Thread(target=self._write, name="screen", daemon=True).start()
 
     def show(self, line: str) -> None:
-        """Show a line, in a moment. Never waits."""
+        """Show a line soon. This never waits."""
         text = line if self._coloured else click.unstyle(line)
         try:
             self._waiting.put_nowait(f"{text}\n".encode(self._encoding, errors="backslashreplace"))
@@ -60,13 +59,13 @@ class Screen:
             self._left_out += 1
 
     def close(self) -> None:
-        """Give what is still waiting a second to be seen."""
+        """Wait at most a second until the waiting lines are written."""
         give_up = time.monotonic() + _SHOWN_WITHIN
         while self._waiting.unfinished_tasks and time.monotonic() < give_up:
             time.sleep(0.01)
 
     def _write(self) -> None:
-        with suppress(OSError):  # nobody reads any more, and what is not read is left out
+        with suppress(OSError):  # the reader has gone, and further lines are left out
             while True:
                 self._put(self._waiting.get())
                 self._waiting.task_done()

@@ -1,4 +1,4 @@
-"""Services as a process: one of them, or all in one."""
+"""The process of one service, or of all services together."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -33,7 +33,7 @@ async def run_service(
     port: int,
     options: Mapping[str, bool],
 ) -> None:
-    """Serve one service until told to stop. `options` are its own."""
+    """Serve one service until told to stop. `options` are arguments of its `start`."""
     listening = listen(host, port)
     transport = transport_of(settings.event_publisher, kafka, InProcessBroker())
     async with AsyncExitStack() as stack:

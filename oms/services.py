@@ -1,4 +1,4 @@
-"""The services that this command line knows. A service more is a line here."""
+"""The services that the command line knows. A new service is one more line here."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Events as a person reads them, from this process or from a topic."""
+"""Events as readable lines, from this process or from a topic."""
 
 from collections.abc import Callable, Sequence
 
@@ -28,7 +28,7 @@ async def tail(
     count: int | None,
     show: Callable[[str], None] = typer.echo,
 ) -> None:
-    """Show the committed records of a topic; without `count` this ends only with the process."""
+    """Show the committed records of a topic. Without `count` this ends only with the process."""
     seen = 0
     async for record in read_topic(settings, topic, from_beginning=from_beginning):
         where = f"{record.topic}[{record.partition}]@{record.offset}"
@@ -39,7 +39,7 @@ async def tail(
 
 
 def _line(where: str, record: Record) -> str:
-    """What does not print is escaped: a topic may hold anybody's bytes, and a terminal obeys some of them."""
+    """The line of a record. Unprintable characters are escaped, because a terminal could obey them."""
     event_type = _printable(record.headers.get("ce_type", ""))
     value = _printable(record.headers.get(UNREADABLE) or record.value.decode(errors="backslashreplace"))
     return f"{typer.style(where, dim=True)} {typer.style(event_type, fg='green', bold=True)} {value}"

@@ -1,4 +1,4 @@
-"""`oms topics` and `oms events`, and what a process asks of the topics before it relies on them."""
+"""`oms topics` and `oms events`, and the check of the topics at the start of a process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -60,7 +60,7 @@ def events_tail(
 
 
 async def require_topics(kafka: KafkaSettings) -> None:
-    """Raises CannotDo with a sentence for each thing that is wrong, and KafkaRefused when no broker answers."""
+    """Check the topics. Raises CannotDo with a sentence for each problem, and KafkaRefused when no broker answers."""
     with as_kafka_refused(kafka):
         problems = await problems_with(kafka, TOPICS, timedelta(days=KEEP_DAYS))
     if problems:
@@ -69,8 +69,8 @@ async def require_topics(kafka: KafkaSettings) -> None:
 
 @asynccontextmanager
 async def topics_required(kafka: KafkaSettings) -> AsyncIterator[None]:
-    """As `require_topics`, for a process that serves. Without a broker it starts all the same, and they are looked at
-    when one answers: what is wrong then ends the process."""
+    """The same for a process that serves. Without a broker the process starts nevertheless, and checks the topics once
+    a broker answers. A problem then ends the process."""
     try:
         await require_topics(kafka)
     except KafkaRefused as reason:

@@ -78,9 +78,7 @@ async def _open(address: Address, host: str, *, suffix: str, within: float, comm
                 command_timeout=command_timeout,
                 server_settings={"application_name": address.application_name + suffix},
             )
-    except (
-        asyncpg.PostgresError
-    ) as error:  # no data is involved yet, so every error means that the server is unavailable
+    except asyncpg.PostgresError as error:  # no data is involved yet, so the server is at fault
         raise StoreUnavailable(f"the database does not answer ({type(error).__name__})") from error
     _keep_alive(connection, address.keep_alive)
     return connection
