@@ -1,7 +1,7 @@
 """A running service, as the process sees it."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from starlette.types import ASGIApp
@@ -17,6 +17,7 @@ class RunningService:
     """A service that runs."""
 
     http: HttpPart
+    on_stop: Callable[[], None] = field(default=lambda: None, kw_only=True)
 
     @cached_property
     def app(self) -> ASGIApp:
@@ -24,9 +25,10 @@ class RunningService:
         return http_application([self.http])
 
     def stop_taking_requests(self) -> None:
-        """Set readiness to DOWN, and end the waiting of requests (`Prefer: wait`). Requests that still come are
-        answered."""
+        """Set readiness to DOWN, end the waiting of requests (`Prefer: wait`), and call `on_stop`. Requests that still
+        come are answered."""
         self.http.checks.stopping.set()
+        self.on_stop()
 
 
 def health_of(

@@ -12,6 +12,7 @@ from messaging.kafka.admin import as_kafka_refused
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
 from messaging.kafka.unstable import unstable_records_counted
+from messaging.runtime.database_unusable import as_database_unusable
 from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role, ServiceSettings
 from messaging.runtime.transport import transport_of
@@ -40,9 +41,10 @@ async def run_service(
         stack.enter_context(stopping_within_bounds())
         if settings.event_publisher is PublisherKind.KAFKA and roles & {Role.RELAY, Role.CONSUMER}:
             await stack.enter_async_context(topics_required(kafka))
-        running_service: RunningService = await stack.enter_async_context(
-            service.start(settings, transport, roles, **options)
-        )
+        with as_database_unusable(service):
+            running_service: RunningService = await stack.enter_async_context(
+                service.start(settings, transport, roles, **options)
+            )
         if Role.RELAY in roles and settings.event_publisher is PublisherKind.KAFKA:
             topics = [topic.name for topic in service.topics]
             await stack.enter_async_context(unstable_records_counted(kafka, topics))
@@ -90,7 +92,8 @@ async def run_all(
         services: list[RunningService] = []
         for name, service in SERVICES.items():
             options = {"samples": samples} if name == "inventory" else {}
-            services.append(await stack.enter_async_context(service.start(settings[name], transport, **options)))
+            with as_database_unusable(service):
+                services.append(await stack.enter_async_context(service.start(settings[name], transport, **options)))
         await stack.enter_async_context(broker.delivering())
 
         def stop() -> None:

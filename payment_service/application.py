@@ -20,7 +20,7 @@ from shared_kernel.money import Money
 
 # More calls than these would wait here for longer than their lease. The others wait in the database.
 _WAITING_FOR_EACH_CALL = 15
-_FINISH_WITHIN = 2.0
+_FINISH_WITHIN = 1.5
 
 Clock: TypeAlias = Callable[[], datetime]
 """The time now, aware and in UTC."""
@@ -159,6 +159,7 @@ class Cashier:
         self._room = at_once * (1 + _WAITING_FOR_EACH_CALL)
         self._at_hand: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._finish_by: float | None = None
 
     def reserve(self) -> Lease | None:
         """Reserve room for one call, and return the lease of that call. None means that there is no room.
@@ -189,11 +190,19 @@ class Cashier:
             self._room -= 1
             self.call(payment, lease)
 
+    def finish_soon(self) -> None:
+        """Start the time that the current calls have left. The process calls this when it is told to end, so that the
+        calls and the requests in flight are waited for together."""
+        if self._finish_by is None:
+            self._finish_by = time.monotonic() + _FINISH_WITHIN
+
     async def close(self) -> None:
-        """Begin no new call, and wait two seconds for the current ones. A sweep makes the unfinished ones again."""
+        """Begin no new call, and wait for the current ones until 1.5 seconds after `finish_soon`. A sweep makes the
+        unfinished ones again."""
         self._stopping = True
-        if self._at_hand:
-            _, hanging = await asyncio.wait(self._at_hand, timeout=_FINISH_WITHIN)
+        self.finish_soon()
+        if self._at_hand and self._finish_by is not None:
+            _, hanging = await asyncio.wait(self._at_hand, timeout=max(0.0, self._finish_by - time.monotonic()))
             for task in hanging:
                 task.cancel()
             if hanging:

@@ -62,7 +62,8 @@ async def payment_service(
             queue_is_full=lambda: payments.is_full,
             refresh_metrics=lambda: refresh_metrics(payments),
         )
-        yield RunningService(payments_http(checks, FindPayment(payments) if Role.API in roles else None))
+        http = payments_http(checks, FindPayment(payments) if Role.API in roles else None)
+        yield RunningService(http, on_stop=cashier.finish_soon)
         log.info("stopping")
 
 

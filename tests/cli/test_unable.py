@@ -103,6 +103,20 @@ def test_a_database_that_is_not_there_or_not_ours_is_said_to_be_so(postgres: Pos
             assert "does not exist" in said(command, spoilt)
 
 
+@pytest.mark.parametrize("command", ["up --quiet", "serve inventory --roles api --samples"])
+def test_samples_that_cannot_be_stored_end_the_start_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    monkeypatch.setenv("INVENTORY_DATABASE_URL", f"postgresql://oms:{SECRET}@127.0.0.1:{free_port()}/stock")
+    monkeypatch.setenv("PAYMENT_DATABASE_URL", "memory")
+    monkeypatch.setenv("LOG_LEVEL", "CRITICAL")
+
+    sentence = said(f"{command} --port {free_port()}", "memory")
+
+    assert sentence.startswith("the database of INVENTORY_DATABASE_URL cannot be used: ")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("command", OPERATORS)
 def test_looking_makes_no_embedded_database(tmp_path: Path, command: str) -> None:
     sentence = said(command)

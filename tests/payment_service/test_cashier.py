@@ -327,6 +327,22 @@ async def test_on_stop_the_calls_at_hand_are_finished(desk: Desk) -> None:
     assert desk.status(order) is PaymentStatus.CAPTURED
 
 
+async def test_on_stop_the_time_of_the_calls_at_hand_begins_when_the_process_is_told(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = uuid7()
+    await desk.take.charge(order, AMOUNT, claim())
+    await until(lambda: desk.gateway.under_way == 1, "the gateway is called")
+
+    monkeypatch.setattr(application, "_FINISH_WITHIN", 0.0)
+    desk.cashier.finish_soon()
+    monkeypatch.setattr(application, "_FINISH_WITHIN", 10 * DEADLINE)
+    async with asyncio.timeout(DEADLINE):
+        await desk.cashier.close()
+
+    assert desk.gateway.under_way == 0
+
+
 async def test_on_stop_a_call_that_hangs_is_left_to_whoever_sweeps_and_nothing_new_is_begun(desk: Desk) -> None:
     order, later = uuid7(), uuid7()
     await desk.take.charge(order, AMOUNT, claim())

@@ -18,6 +18,7 @@ from messaging.ports.message import Message
 from messaging.ports.outbox import Batch
 from messaging.ports.record import Record
 from messaging.runtime.settings import Role
+from payment_service.application import Cashier
 from payment_service.bootstrap import payment_service
 from payment_service.settings import PaymentSettings
 from tests.http.answers import assert_error
@@ -238,3 +239,12 @@ def test_anything_else_stops_the_start_with_a_sentence(gateway_address: str) -> 
 def test_a_number_that_cannot_be_stops_the_start(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         PaymentSettings(**wrong)
+
+
+async def test_the_calls_at_hand_are_told_of_the_stop_when_the_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Cashier] = []
+    monkeypatch.setattr(Cashier, "finish_soon", lambda cashier: told.append(cashier))
+    async with payment_service(PaymentSettings(payment_database_url="memory"), InProcessBroker()) as service:
+        assert not told
+        service.stop_taking_requests()
+        assert told
