@@ -23,6 +23,7 @@ from inventory_service.infrastructure.memory import MemoryStock
 from inventory_service.infrastructure.postgres import PostgresStock
 from inventory_service.settings import InventorySettings
 from messaging.kafka.topics import Topic
+from messaging.postgres.tables import EVERY_SERVICES
 from messaging.runtime.clock import now
 from messaging.runtime.roles import run_roles
 from messaging.runtime.service import Service
@@ -64,4 +65,5 @@ SERVICE = Service(
     database_name=database.NAME,
     migrations=database.MIGRATIONS,
     start=inventory_service,
+    tables=("products", "reservations", *EVERY_SERVICES),
 )

@@ -9,6 +9,7 @@ from uuid_utils.compat import uuid7
 
 from http_api.running_service import RunningService, health_of
 from messaging.kafka.topics import Topic
+from messaging.postgres.tables import EVERY_SERVICES
 from messaging.runtime.clock import now
 from messaging.runtime.roles import Sweep, run_roles
 from messaging.runtime.service import Service
@@ -92,4 +93,5 @@ SERVICE = Service(
     database_name=database.NAME,
     migrations=database.MIGRATIONS,
     start=payment_service,
+    tables=("payments", *EVERY_SERVICES),
 )

@@ -12,6 +12,10 @@ from messaging.ports.changes import StoreBusy, StoreUnavailable, StoreUnfit
 log = structlog.get_logger("database")
 
 
+class DatabaseRefused(StoreUnavailable):
+    """There is no working with this database, however often it is tried; the text says why, and what to do."""
+
+
 class Meaning(Enum):
     """The right reaction to an error."""
 

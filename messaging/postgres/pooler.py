@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from messaging.ports.changes import StoreUnavailable
-from messaging.postgres.errors import as_store_errors
+from messaging.postgres.errors import DatabaseRefused, as_store_errors
 
 _SENTENCE = (
     "a pooler in transaction or statement mode stands before the database, and would mix our sessions up: "
@@ -26,7 +26,7 @@ _NOT_OUR_SESSION = (
 )
 
 
-class PooledByTransaction(StoreUnavailable):
+class PooledByTransaction(DatabaseRefused):
     """A pooler in front of the database assigns sessions by transaction."""
 
 

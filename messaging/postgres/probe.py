@@ -1,6 +1,7 @@
 """The readiness check of the database. It has a session of its own."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,14 @@ _LOOK_ANEW_AFTER = 10.0
 
 _IS_WRITABLE = "select not (pg_is_in_recovery() or current_setting('transaction_read_only')::boolean)"
 _REVISION = "select version_num from alembic_version"
+# A table that is not there has no privileges: they are null. Whoever may write some columns has what we need of it.
+_HAS_TABLES = """
+    select coalesce(bool_and(coalesce(
+        has_any_column_privilege(to_regclass(name), 'select') and has_any_column_privilege(to_regclass(name), 'insert'),
+        false
+    )), true)
+    from unnest($1::text[]) as name
+"""
 
 log = structlog.get_logger("database")
 
@@ -38,9 +47,10 @@ class DatabaseProbe:
     """Asks the database at each call. The session is replaced every ten seconds, because a setting of the database,
     such as read-only, affects new sessions only."""
 
-    def __init__(self, dsn: str, revisions: Revisions) -> None:
+    def __init__(self, dsn: str, revisions: Revisions, tables: Sequence[str] = ()) -> None:
         self._dsn = dsn
         self._revisions = revisions
+        self._tables = tables
         self._session: Any = None
         self._opened = 0.0
         self._said = HEALTHY
@@ -51,7 +61,7 @@ class DatabaseProbe:
             await self._open()
             with as_store_errors():
                 is_writable: bool = await self._session.fetchval(_IS_WRITABLE)
-                health = StoreHealth(is_writable, self._revisions.fit(await self._revision()))
+                health = StoreHealth(is_writable, await self._has_schema())
         except BaseException:
             self.close()
             raise
@@ -81,6 +91,13 @@ class DatabaseProbe:
             self._session = fresh
         self._opened = now
 
+    async def _has_schema(self) -> bool:
+        """True where the schema is that of this release, is whole, and is ours to use."""
+        if not self._revisions.fit(await self._revision()):
+            return False
+        has_tables: bool = await self._session.fetchval(_HAS_TABLES, list(self._tables))
+        return has_tables
+
     async def _revision(self) -> str | None:
         try:
             revision: str | None = await self._session.fetchval(_REVISION)
@@ -94,4 +111,6 @@ class DatabaseProbe:
             if not health.is_writable:
                 log.warning("not ready: the database is read-only")
             if not health.has_schema:
-                log.warning("not ready: the schema is not that of this release; run `oms migrate`")
+                log.warning(
+                    "not ready: the database does not fit this release; run `oms migrate`, or grant what is missing"
+                )

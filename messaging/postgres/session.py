@@ -10,7 +10,7 @@ import asyncpg
 
 from messaging.ports.changes import StoreUnavailable
 from messaging.postgres.address import Address, KeepAlive, address_of
-from messaging.postgres.errors import as_store_errors
+from messaging.postgres.errors import DatabaseRefused, as_store_errors
 from messaging.postgres.pinned import COMMAND_TIMEOUT, PINNED, SINCE
 from messaging.postgres.pooler import refuse_transaction_pooling
 
@@ -33,13 +33,14 @@ async def connect(
     """A session on the first host that accepts us. `settings` override the pinned ones. `within` is the time for each
     host in seconds. `suffix` is added to the application's name.
 
-    Raises StoreUnavailable, and PooledByTransaction.
+    Raises StoreUnavailable, and DatabaseRefused for a pooler or an encoding that there is no working with.
     """
     address = address_of(url)
     within = min(within or address.connect_timeout, address.connect_timeout)
     open_at = partial(_open, address, suffix=suffix, within=within, command_timeout=command_timeout)
     host, connection = await _first_that_answers(url, address.hosts, open_at)
     try:
+        _refuse_other_encodings(connection)
         if url not in _looked_at:
             await refuse_transaction_pooling(connection, partial(open_at, host))
             _looked_at.add(url)
@@ -49,6 +50,17 @@ async def connect(
         connection.terminate()
         raise
     return connection
+
+
+def _refuse_other_encodings(connection: Any) -> None:
+    """The server says at the login how a database keeps text. SQL_ASCII keeps the bytes that it is given; any other
+    encoding lacks most of the characters in customers' texts."""
+    encoding = getattr(connection.get_settings(), "server_encoding", "UTF8")  # poolers need not pass it on
+    if encoding not in ("UTF8", "SQL_ASCII"):
+        raise DatabaseRefused(
+            f"the database keeps text as {encoding}, which most names cannot be written in: "
+            "make it anew with encoding 'UTF8' (create database … template template0 encoding 'UTF8')"
+        )
 
 
 async def _first_that_answers(

@@ -55,3 +55,6 @@ create table dead_letters (
 DEAD_ONCE = 'create unique index dead_letters_record on dead_letters (topic, "partition", "offset", sha256(value))'
 
 CONSUMING = (INBOX, INBOX_DEFAULT, PARKED, PARKED_BY_KEY, PARKED_ONCE, DEAD_LETTERS, DEAD_ONCE)
+
+EVERY_SERVICES = ("outbox", "inbox", "parked", "dead_letters")
+"""The tables that a service needs which sends and consumes."""

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from messaging.ports.changes import StoreUnavailable
+from messaging.postgres.errors import DatabaseRefused
 from messaging.postgres.pinned import MIGRATING
-from messaging.postgres.pooler import PooledByTransaction
 from messaging.postgres.probe import Revisions
 from messaging.postgres.session import connect
 from messaging.runtime import embedded_postgres
@@ -25,12 +25,12 @@ _ENVIRONMENT = Path(__file__).parent / "alembic"
 
 async def resolve(database_url: str, data_dir: Path, name: str, *, create: bool = True) -> str:
     """The DSN of a database URL. `embedded` starts the embedded PostgreSQL first, and creates the database `name` if
-    `create` is true. Raises PooledByTransaction, EmbeddedPostgresUnavailable."""
+    `create` is true. Raises DatabaseRefused, EmbeddedPostgresUnavailable."""
     if database_url == "embedded":
         return await embedded_postgres.open_database(data_dir, name, create=create)
     try:
         connection = await connect(database_url)
-    except PooledByTransaction:
+    except DatabaseRefused:
         raise
     except StoreUnavailable:  # a service may start while its database is away; every later session checks for a pooler
         return database_url

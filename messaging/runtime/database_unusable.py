@@ -7,7 +7,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable, StoreUnfit
-from messaging.postgres.pooler import PooledByTransaction
+from messaging.postgres.errors import DatabaseRefused
 from messaging.runtime.service import Service
 
 _UNUSABLE = (
@@ -29,7 +29,7 @@ def as_database_unusable(service: Service) -> Iterator[None]:
     """Raise DatabaseUnusable for every error of the database. Its text never contains the password."""
     try:
         yield
-    except (BrokenPipeError, PooledByTransaction):  # a reader that has gone, and an error that has its own sentence
+    except (BrokenPipeError, DatabaseRefused):  # a reader that has gone, and an error that has its own sentence
         raise
     except _UNUSABLE as error:
         raise DatabaseUnusable(_sentence(service.name, error)) from error

@@ -15,8 +15,9 @@ class Service:
     """A service's description.
 
     `settings` has a field `{name}_database_url`. `produces` has the topics that belong to this service alone.
-    `migrations` is a folder of Alembic revisions for the database `database_name`. `start` is a context manager that
-    takes the settings, a transport and the roles, and runs the service during its block.
+    `migrations` is a folder of Alembic revisions for the database `database_name`. Readiness checks that its `tables`
+    exist and can be written to. `start` is a context manager that takes the settings, a transport and the roles, and
+    runs the service during its block.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Service:
     database_name: str
     migrations: Path
     start: Callable[..., AbstractAsyncContextManager[Any]]
+    tables: Sequence[str] = ()
 
     @property
     def topics(self) -> Sequence[Topic]:

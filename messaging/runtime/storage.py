@@ -18,7 +18,7 @@ from messaging.postgres.failures import PostgresFailures
 from messaging.postgres.inbox import keep_inbox, today_in
 from messaging.postgres.outbox import PostgresOutbox, depth_and_age
 from messaging.postgres.pool import Pools, open_pools
-from messaging.postgres.probe import DatabaseProbe, Revisions
+from messaging.postgres.probe import DatabaseProbe
 from messaging.runtime.database import migrate, resolve, revisions_in
 from messaging.runtime.service import Service
 from messaging.runtime.settings import ServiceSettings
@@ -39,18 +39,18 @@ class ServiceStorage:
 
 @asynccontextmanager
 async def postgres_storage(
-    service: str, dsn: str, pools: Pools, revisions: Revisions, *, relay_idle_timeout: float
+    service: Service, dsn: str, pools: Pools, *, relay_idle_timeout: float
 ) -> AsyncIterator[ServiceStorage]:
     """The storage of `service` in the database of `dsn` and `pools`."""
     outbox = PostgresOutbox(dsn, idle_timeout=relay_idle_timeout)
     failures = PostgresFailures(pools.engine)
-    probe = DatabaseProbe(dsn, revisions)
+    probe = DatabaseProbe(dsn, revisions_in(service.migrations), service.tables)
 
     async def refresh() -> None:
         try:
-            _set_metrics(service, *await depth_and_age(pools.engine), *await failures.counts())
+            _set_metrics(service.name, *await depth_and_age(pools.engine), *await failures.counts())
         except StoreUnavailable:  # the other metrics must still be served while the database is away
-            _set_metrics(service, math.nan, math.nan, math.nan, math.nan, math.nan)
+            _set_metrics(service.name, math.nan, math.nan, math.nan, math.nan, math.nan)
 
     async def keep_house() -> None:
         async with pools.engine.session() as session:
@@ -99,10 +99,9 @@ async def open_store(
     async with (
         open_pools(dsn) as pools,
         postgres_storage(
-            service.name,
+            service,
             dsn,
             pools,
-            revisions_in(service.migrations),
             relay_idle_timeout=settings.relay_idle_timeout_seconds,
         ) as storage,
     ):

@@ -13,6 +13,11 @@ from tests.order_store.databases import database_of_revision, empty_database
 from tests.postgres.conftest import name_of
 from tests.real_parts.postgres import PostgresServer
 
+_ROLE = """
+    do $$ begin create role service login; exception when duplicate_object then null; end $$;
+    grant select, insert, update, delete on all tables in schema public to service
+"""
+
 
 async def _ready(api: httpx.AsyncClient) -> tuple[int, dict[str, Any]]:
     answer = await api.get("/health/ready")
@@ -78,6 +83,30 @@ def unfit(request: pytest.FixtureRequest) -> str:
 async def test_a_schema_older_than_the_release_is_not_ready(unfit: str) -> None:
     async with running_service(unfit) as service, client_of(service.app) as api:
         assert await _ready(api) == (503, {"database": "UP", "schema": "DOWN"})
+
+
+@pytest.mark.parametrize(
+    ("without", "again"),
+    [
+        ("alter table parked rename to parked_away", "alter table parked_away rename to parked"),
+        ("revoke insert on outbox from service", "grant insert on outbox to service"),
+        ("revoke select on orders from service", "grant select on orders to service"),
+    ],
+    ids=["a table is gone", "a table cannot be written to", "a table cannot be read"],
+)
+async def test_a_service_that_cannot_use_a_table_is_not_ready(database: str, without: str, again: str) -> None:
+    admin = await asyncpg.connect(database)
+    await admin.execute(_ROLE)
+    async with running_service(database.replace("//postgres:", "//service:")) as service, client_of(service.app) as api:
+        before = await _ready(api)
+        await admin.execute(without)
+        during = await _ready(api)
+        await admin.execute(again)
+        afterwards = await _ready(api)
+    await admin.close()
+
+    assert before == afterwards == (200, {"database": "UP", "schema": "UP"})
+    assert during == (503, {"database": "UP", "schema": "DOWN"})
 
 
 async def test_the_schema_of_a_newer_release_is_ready_because_it_comes_before_the_new_processes(
