@@ -122,7 +122,7 @@ class Steps:
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The time for which only this process makes a call. It is measured here from before it is stored, so it ends here
-    before it ends in the store, whatever the clocks say."""
+    before it ends in the store, for any difference of the clocks."""
 
     length: timedelta
     seconds: Callable[[], float]

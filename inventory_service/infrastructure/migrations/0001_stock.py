@@ -12,7 +12,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# By code point, as Python sorts: every instance locks products in one order, whatever the database's locale is.
+# Ids sort by code point, as in Python. So every instance locks products in the same order, with any locale of the
+# database.
 PRODUCTS = """
 create table products (
     id          text collate "C" primary key check (length(id) between 1 and 64),
