@@ -1,19 +1,17 @@
 """The publisher that puts every message onto its Kafka topic exactly once.
 
 Each shard has its own transactional id and publishes a batch in one transaction. The transaction has the messages, and
-a record on the service's compacted topic of positions that names the outbox rows of the batch. The start of a shard's
-producer fences the previous one in the broker, even a paused one, and ends its open transaction. Only then the position
-is read. So the next owner of a shard knows which rows are published, and a read_committed consumer never sees a message
-twice or out of order. (Kafka Connect's exactly-once source, KIP-618, also stores the source's position in the sink's
-transaction.)
+a record on the service's compacted topic of positions that names the batch's outbox rows and their events. The start of
+a shard's producer fences the previous one in the broker, even a paused one, and ends its open transaction. Only then
+the position is read. So the next owner of a shard knows which rows are published, and a read_committed consumer never
+sees a message twice or out of order. (Kafka Connect's exactly-once source, KIP-618, also stores the position of the
+source in the transaction of the sink.)
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
-from uuid import UUID
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -22,6 +20,7 @@ from aiokafka.errors import KafkaError
 from messaging.kafka.client import client_options
 from messaging.kafka.epoch import Epoch
 from messaging.kafka.packing import LARGEST_BATCH, Target, find_targets, pack
+from messaging.kafka.positions import decode_position, encode_position
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import positions_of
 from messaging.ports.event_publisher import EventPublisher
@@ -67,7 +66,6 @@ class KafkaPublisher:
         """See EventPublisher. The batch is one transaction. After KafkaError or TimeoutError its outcome may be
         unknown."""
         producer = self._producer
-        position = {"ids": list(batch.row_ids), "firstEventId": str(batch.position.first_event_id)}
         async with self._epoch.transaction(), _within(_PUBLISH_WITHIN, f"publishing {len(batch)} messages"):
             packed = pack(batch.messages, await self._targets_of(batch.messages))
             await producer.begin_transaction()
@@ -78,7 +76,7 @@ class KafkaPublisher:
                 await producer.send(
                     self._positions.topic,
                     key=self._position_key,
-                    value=json.dumps(position, separators=(",", ":")).encode(),
+                    value=encode_position(batch.position),
                     partition=self._positions.partition,
                 )
             )
@@ -126,8 +124,7 @@ class KafkaPublisher:
         if record.key != self._position_key and unreadable is None:
             return None
         try:
-            found = json.loads(record.value)
-            return Position(tuple(found["ids"]), UUID(found["firstEventId"]))
+            return decode_position(record.value)
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             log.warning(
                 "a position cannot be read",

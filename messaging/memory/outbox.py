@@ -63,12 +63,11 @@ class _OwnedShard:
 
     async def delete_published(self, position: Position) -> int:
         """See OwnedShard."""
-        first = self._rows.get(position.row_ids[0])
-        if first is None or first.event_id != position.first_event_id:
-            return 0
-        for row in position.row_ids:
+        out = set(position.event_ids)
+        published = [row for row in position.row_ids if row in self._rows and self._rows[row].event_id in out]
+        for row in published:
             del self._rows[row], self._since[row]
-        return len(position.row_ids)
+        return len(published)
 
     async def wait(self) -> None:
         """See OwnedShard."""

@@ -25,13 +25,14 @@ def shard_of(key: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The last batch that a shard is known to have published: its row ids, and the event id of its first row.
+    """The last batch that a shard is known to have published: `event_ids[i]` was in row `row_ids[i]`.
 
-    The event id distinguishes the row from a row with the same id in another database.
+    The event id says that a row is published. The row id only says where it is: another database, or a promoted standby
+    that lacks the last commits, gives the same ids to other messages.
     """
 
     row_ids: tuple[int, ...]
-    first_event_id: UUID
+    event_ids: tuple[UUID, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,8 @@ class Batch:
 
     @property
     def position(self) -> Position:
-        """The position after this batch is published. The batch must not be empty."""
-        return Position(tuple(self.row_ids), self.messages[0].event_id)
+        """The position after this batch is published."""
+        return Position(tuple(self.row_ids), tuple(message.event_id for message in self.messages))
 
 
 class OwnedShard(Protocol):
@@ -62,7 +63,8 @@ class OwnedShard(Protocol):
         ...
 
     async def delete_published(self, position: Position) -> int:
-        """Delete the messages that a previous owner published but did not delete, and return how many they were."""
+        """Delete the messages that a previous owner published but did not delete, and return how many they were. A row
+        that has another event now stays."""
         ...
 
     async def wait(self) -> None:

@@ -23,6 +23,7 @@ from messaging.kafka.settings import Compression, KafkaSettings
 from messaging.kafka.topics import positions_of
 from messaging.ports.event_publisher import EventPublisher
 from messaging.ports.message import Message
+from messaging.ports.outbox import Position
 from tests.messaging.far_sides import FarSide, kafka_topic
 from tests.messaging.messages import batch_of, key_in, message
 from tests.messaging.raw_batches import batch_of as raw_batch_of
@@ -167,14 +168,28 @@ async def test_the_last_position_is_found_behind_what_cannot_be_read(far_side: F
     ):
         await publisher.publish(batch)
         await send_raw(somebody, positions, raw_batch_of([b"{}"], odd=[0]))
-        for value in (None, b"", b"[]", b"{}", b"\xff", b'{"ids":["x"],"firstEventId":"x"}'):
+        odd = (b'{"ids":["x"],"firstEventId":"x"}', b'{"ids":[1,2],"firstEventId":"x","eventIds":"AAAA"}')
+        for value in (None, b"", b"[]", b"{}", b"\xff", *odd):
             await somebody.send_and_wait(positions, value, key, partition=0)
 
         with capture_logs() as lines:
             assert await publisher.last_position() == batch.position
 
     named = {line["offset"] for line in lines if line["event"] == "a position cannot be read"}
-    assert named == set(range(2, 9))
+    assert named == set(range(2, 10))
+
+
+async def test_of_a_position_of_an_earlier_release_the_row_is_known_whose_event_it_names(
+    far_side: FarSide, kafka: KafkaSettings
+) -> None:
+    event_id = _messages(far_side)[0].event_id
+    value = b'{"ids":[41,42,43],"firstEventId":"%b"}' % str(event_id).encode()
+    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as earlier:
+        key = f"{far_side.service}/0".encode()
+        await earlier.send_and_wait(positions_of(far_side.service).name, value, key, partition=0)
+
+    async with far_side.open_publisher(0) as publisher:
+        assert await publisher.last_position() == Position((41,), (event_id,))
 
 
 async def test_batches_are_split_to_what_the_topic_takes(kafka: KafkaSettings) -> None:

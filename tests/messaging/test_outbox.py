@@ -82,11 +82,24 @@ async def test_a_position_of_another_databases_rows_forgets_nothing(under_test: 
     await under_test.commit(messages)
 
     async with under_test.outbox.own(0) as shard:
-        ids = (await shard.oldest(5)).row_ids
-        assert await shard.delete_published(Position(tuple(ids), uuid7())) == 0
-        assert await shard.delete_published(Position(tuple(ids), messages[1].event_id)) == 0
-        assert await shard.delete_published(Position((10_000, *ids), messages[0].event_id)) == 0
+        ids = tuple((await shard.oldest(5)).row_ids)
+        assert await shard.delete_published(Position(ids, tuple(uuid7() for _ in ids))) == 0
+        assert await shard.delete_published(Position((10_000,), (messages[0].event_id,))) == 0
         assert list((await shard.oldest(100)).messages) == messages
+
+
+async def test_of_a_position_only_those_rows_are_forgotten_that_still_have_its_events(
+    under_test: OutboxUnderTest,
+) -> None:
+    """As after a failover that lost the end of a batch, and gave its row ids to other messages."""
+    messages = messages_in(0, 5)
+    await under_test.commit(messages)
+
+    async with under_test.outbox.own(0) as shard:
+        ids = tuple((await shard.oldest(5)).row_ids)
+        kept, lost = [message.event_id for message in messages[:2]], [uuid7() for _ in range(3)]
+        assert await shard.delete_published(Position(ids, (*kept, *lost))) == 2
+        assert list((await shard.oldest(100)).messages) == messages[2:]
 
 
 async def test_a_shard_has_one_owner_at_a_time(under_test: OutboxUnderTest) -> None:

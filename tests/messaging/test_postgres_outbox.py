@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from messaging.engine.background import WorkEnded
-from messaging.ports.outbox import SHARDS, OwnedShard, Position
+from messaging.ports.outbox import SHARDS, OwnedShard
 from messaging.postgres.outbox import PostgresOutbox, _OwnedShard, depth_and_age
 from tests.messaging.conftest import commit_messages
 from tests.messaging.messages import batch_of, key_in, message, messages_in
@@ -105,7 +105,7 @@ async def _fails(shard: OwnedShard) -> None:
     with pytest.raises(LOST):
         await shard.delete(batch)
     with pytest.raises(LOST):
-        await shard.delete_published(Position((1,), batch.position.first_event_id))
+        await shard.delete_published(batch.position)
 
 
 async def test_every_method_fails_once_ownership_is_lost_and_another_relay_gets_the_shard(

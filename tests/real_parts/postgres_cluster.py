@@ -1,0 +1,127 @@
+"""A real PostgreSQL with streaming standbys on loopback: killed, stopped and promoted as on a bad day."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from messaging.runtime.embedded_postgres.programs import Programs, find_programs
+from tests.real_parts.kafka import free_port
+
+ENDS_WITHIN = 60.0
+_SETTINGS = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+shared_buffers = 16MB
+max_wal_size = 256MB
+wal_keep_size = 256MB
+wal_retrieve_retry_interval = 200ms
+wal_receiver_status_interval = 1s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One server of a cluster. Every method is synchronous."""
+
+    programs: Programs
+    data: Path
+    port: int
+
+    def dsn(self, database: str = "postgres") -> str:
+        """The address of one of its databases."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}?sslmode=disable"
+
+    def start(self) -> None:
+        """Return when it takes connections."""
+        self._control("start", "-w", "-o", f"-p {self.port}", "-l", str(self.data.parent / f"{self.data.name}.log"))
+
+    def stop(self) -> None:
+        """Stop it as an operator would; nothing when it does not run."""
+        if self._postmaster() is not None:
+            self._control("stop", "-w", "-m", "fast")
+
+    def promote(self) -> None:
+        """Make this standby a primary; return when it takes writes."""
+        self._control("promote", "-w")
+
+    def kill(self) -> None:
+        """kill -9 of the server and of all its sessions; return when they are gone."""
+        if (postmaster := self._postmaster()) is None:
+            return
+        postmaster.suspend()  # it starts no session while they are counted
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            process.kill()
+        _, alive = psutil.wait_procs(processes, timeout=ENDS_WITHIN)
+        assert not alive, f"killed, and still there: {alive}"
+
+    def stream_to(self, standby: "Node") -> None:
+        """Make `standby` a copy of this one which follows it, and start it."""
+        connection = f"host=127.0.0.1 port={self.port} user=postgres application_name={standby.data.name}"
+        run(self.programs, "pg_basebackup", "-D", str(standby.data), "-d", connection, "-R", "-c", "fast", "-N")
+        standby.start()
+
+    def execute(self, statement: str, database: str = "postgres") -> str:
+        """Run a statement; answers what psql prints."""
+        return run(self.programs, "psql", "-d", self.dsn(database), "-XAtqc", statement)
+
+    def _postmaster(self) -> psutil.Process | None:
+        try:
+            process = psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
+            return process if Path(process.cwd()) == self.data else None
+        except (OSError, psutil.Error):
+            return None
+
+    def _control(self, what: str, *options: str) -> None:
+        run(self.programs, "pg_ctl", what, "-D", str(self.data), "-t", f"{ENDS_WITHIN:.0f}", *options)
+
+
+def run(programs: Programs, program: str, *arguments: str) -> str:
+    """Run one of PostgreSQL's programs to its end. Raises AssertionError with what it said when it fails."""
+    user, group = programs.user or (None, None)
+    with tempfile.TemporaryFile() as said:  # a pipe would stay open in the server that pg_ctl starts
+        done = subprocess.run(
+            [programs.folder / program, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            cwd="/",
+            user=user,
+            group=group,
+            extra_groups=[] if programs.user else None,
+            timeout=2 * ENDS_WITHIN,
+            check=False,
+        )
+        said.seek(0)
+        output = said.read().decode(errors="replace").strip()
+    assert done.returncode == 0, f"{program} {' '.join(arguments)}: {output}"
+    return output
+
+
+@contextmanager
+def postgres_cluster(standbys: int = 1) -> Iterator[list[Node]]:
+    """A primary, and after it its standbys, which follow it asynchronously; gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="oms-test-cluster-"))
+    programs = find_programs(folder, folder / "n0")
+    if programs.user:
+        shutil.chown(folder, *programs.user)
+    nodes = [Node(programs, folder / f"n{number}", free_port()) for number in range(1 + standbys)]
+    primary, *others = nodes
+    try:
+        run(programs, "initdb", "-D", str(primary.data), "-U", "postgres", "-A", "trust", "-N")
+        with (primary.data / "postgresql.conf").open("a") as settings:
+            settings.write(_SETTINGS)
+        primary.start()
+        for standby in others:
+            primary.stream_to(standby)
+        yield nodes
+    finally:
+        for node in nodes:
+            node.kill()
+        shutil.rmtree(folder, ignore_errors=True)
