@@ -136,8 +136,9 @@ def _hosts(parts: SplitResult, options: Mapping[str, str]) -> tuple[str, ...]:
         ports = [matched[1] or "5432", own.get("port", "5432")] if matched else [""]
         if not all(port.isascii() and port.isdecimal() and 0 < int(port) < 65536 for port in ports):
             raise InvalidAddress("has a port that is not a number from 1 to 65535")
-    # Of several hosts, the one that takes writes is wanted.
-    standard = {"target_session_attrs": "read-write"} if len(each) > 1 else {}
+    # A server that takes writes is wanted. The name of a single host, too, may point to a standby for a moment, and a
+    # session that was opened there would stay there.
+    standard = {"target_session_attrs": "read-write"}
     return tuple(
         f"{parts.scheme}://{user}{at}{spec}{parts.path}?{urlencode(standard | dict(own), quote_via=quote)}"
         for spec, own in each

@@ -18,7 +18,7 @@ from pydantic_core import from_json, to_json
 from messaging.engine.background import running
 from messaging.ports.message import Message
 from messaging.ports.outbox import SHARDS, Batch, OwnedShard, Position, shard_of
-from messaging.postgres.session import connect
+from messaging.postgres.session import NotWritable, connect
 
 CHANNEL = "outbox"
 _LOCK = 0x6F75_7462  # advisory lock space "outb": (space, shard) for ownership, (space, SHARDS) for being a relay
@@ -141,6 +141,7 @@ class PostgresOutbox:
         """Wait for the shard's lock, and hold it on a separate connection."""
         connection = await self._connect()
         try:
+            await _refuse_standby(connection)
             while not await connection.fetchval("select pg_try_advisory_lock($1, $2)", _LOCK, shard):
                 await connection.fetch(_END_STUCK_OWNER, _LOCK, shard, self._idle_timeout)
                 await asyncio.sleep(_RETRY)
@@ -152,8 +153,13 @@ class PostgresOutbox:
 
     async def _join(self) -> Any:
         connection = await self._connect()
-        await connection.execute(f"select pg_advisory_lock_shared({_LOCK}, {SHARDS})")
-        await connection.add_listener(CHANNEL, self._wake)
+        try:
+            await _refuse_standby(connection)
+            await connection.execute(f"select pg_advisory_lock_shared({_LOCK}, {SHARDS})")
+            await connection.add_listener(CHANNEL, self._wake)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     def _leave(self) -> None:
@@ -175,6 +181,13 @@ class PostgresOutbox:
     def _wake(self, _connection: object, _pid: int, _channel: str, shards: str) -> None:
         for shard in shards.split(",") if shards else range(SHARDS):
             self._woken[int(shard)].set()
+
+
+async def _refuse_standby(connection: Any) -> None:
+    """A standby has advisory locks of its own: whoever held a shard's there would fence the publisher of its owner. A
+    session that is not in recovery never is again, so looking once is enough."""
+    if await connection.fetchval("select pg_is_in_recovery()"):
+        raise NotWritable
 
 
 class _OwnedShard:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
@@ -11,7 +11,7 @@ import structlog
 from messaging.ports.changes import StoreUnavailable
 from messaging.ports.store_health import HEALTHY, StoreHealth
 from messaging.postgres.errors import as_store_errors
-from messaging.postgres.session import connect
+from messaging.postgres.session import NotWritable, connect
 
 _WITHIN = 1.5
 _LOOK_ANEW_AFTER = 10.0
@@ -62,6 +62,8 @@ class DatabaseProbe:
             with as_store_errors():
                 is_writable: bool = await self._session.fetchval(_IS_WRITABLE)
                 health = StoreHealth(is_writable, await self._has_schema())
+        except NotWritable:
+            health = replace(self._said, is_writable=False)  # it lets nobody in to ask about the schema
         except BaseException:
             self.close()
             raise
@@ -82,6 +84,8 @@ class DatabaseProbe:
             return
         try:
             fresh = await connect(self._dsn, suffix="-health", within=_WITHIN, command_timeout=_WITHIN)
+        except NotWritable:
+            raise
         except StoreUnavailable:
             # While the database accepts no new sessions, the existing ones may still write.
             if self._session is None or self._session.is_closed():

@@ -22,6 +22,13 @@ _first_host: dict[str, str] = {}
 _looked_at: set[str] = set()
 
 
+class NotWritable(StoreUnavailable):
+    """The server is a standby, or it was made read-only."""
+
+    def __init__(self) -> None:
+        super().__init__("the database takes no writes: it is a standby, or read-only")
+
+
 async def connect(
     url: str,
     *,
@@ -33,7 +40,8 @@ async def connect(
     """A session on the first host that accepts us. `settings` override the pinned ones. `within` is the time for each
     host in seconds. `suffix` is added to the application's name.
 
-    Raises StoreUnavailable, and DatabaseRefused for a pooler or an encoding that there is no working with.
+    Raises StoreUnavailable, which is NotWritable when no host takes writes, and DatabaseRefused for a pooler or an
+    encoding that there is no working with.
     """
     address = address_of(url)
     within = min(within or address.connect_timeout, address.connect_timeout)
@@ -74,7 +82,8 @@ async def _first_that_answers(
         try:
             connection = await open_at(host)
         except StoreUnavailable as error:
-            failure = error
+            # A host that takes no writes does not hide the failure of another.
+            failure = error if failure is None or isinstance(failure, NotWritable) else failure
         else:
             _first_host[url] = host
             return host, connection
@@ -84,12 +93,15 @@ async def _first_that_answers(
 async def _open(address: Address, host: str, *, suffix: str, within: float, command_timeout: float | None) -> Any:
     try:
         with as_store_errors():
-            connection = await asyncpg.connect(
-                host,
-                timeout=within,
-                command_timeout=command_timeout,
-                server_settings={"application_name": address.application_name + suffix},
-            )
+            try:
+                connection = await asyncpg.connect(
+                    host,
+                    timeout=within,
+                    command_timeout=command_timeout,
+                    server_settings={"application_name": address.application_name + suffix},
+                )
+            except asyncpg.TargetServerAttributeNotMatched as error:
+                raise NotWritable from error
     except asyncpg.PostgresError as error:  # no data is involved yet, so the server is at fault
         raise StoreUnavailable(f"the database does not answer ({type(error).__name__})") from error
     _keep_alive(connection, address.keep_alive)

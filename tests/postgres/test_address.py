@@ -114,6 +114,11 @@ def test_of_several_hosts_one_that_takes_writes_is_wanted_unless_the_url_says_ot
     )
 
 
+def test_a_single_host_is_wanted_to_take_writes_too_because_its_name_may_point_to_a_standby() -> None:
+    assert address_of(URL).hosts == (f"{URL}?target_session_attrs=read-write",)
+    assert address_of(f"{URL}?target_session_attrs=any").hosts == (f"{URL}?target_session_attrs=any",)
+
+
 async def test_the_options_work_on_a_real_connection(database: str) -> None:
     async with over_tcp(database) as (host, port):
         url = (
