@@ -96,6 +96,8 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+    except typer.Exit:
+        raise  # it has said already what was wrong
     except Exception as error:  # noqa: BLE001  the last place where a user can be told
         log_for_us("ended by a defect, or by what nobody has thought of")
         words = " ".join(str(error).split())[:_MOST_WORDS]
