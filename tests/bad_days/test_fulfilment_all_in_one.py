@@ -63,7 +63,7 @@ async def test_a_cancellation_at_any_moment_leaves_an_order_either_cancelled_or_
             await asyncio.sleep(rng.uniform(0, 0.5))  # the moment is the scenario
             return (await client.post(f"{url}/orders/{order_id}/cancel")).status_code
 
-        async with httpx.AsyncClient(timeout=30) as client:
+        async with httpx.AsyncClient(timeout=httpx.Timeout(120, pool=None)) as client:
             answers = await asyncio.gather(*(cancel(client, order_id) for order_id in orders[:150]))
         statuses = await services.until_settled(200)
         audit = await services.audit()
@@ -75,5 +75,7 @@ async def test_a_cancellation_at_any_moment_leaves_an_order_either_cancelled_or_
 
 async def _at_once(services: ThreeServices, requests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[httpx.Response]:
     limits = httpx.Limits(max_connections=64)
-    async with httpx.AsyncClient(base_url=services.url("order"), timeout=60, limits=limits) as client:
+    async with httpx.AsyncClient(
+        base_url=services.url("order"), timeout=httpx.Timeout(120, pool=None), limits=limits
+    ) as client:
         return await asyncio.gather(*(client.post(path, json=body) for path, body in requests))

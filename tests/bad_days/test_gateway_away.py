@@ -19,7 +19,7 @@ async def test_orders_wait_for_the_gateway_or_are_taken_back_and_its_books_agree
         environment = {"PAYMENT_GATEWAY": gateway.url, "STEP_TIMEOUT_SECONDS": "4"}
         async with all_in_one(postgres, tmp_path, **environment) as services:
             url = services.url("order")
-            async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            async with httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(120, pool=None)) as client:
                 gateway.stop()
                 await _place(client, 20)
                 await _until_one_is(client, "CANCELLING")  # the first of them have waited for too long

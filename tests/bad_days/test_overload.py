@@ -22,7 +22,9 @@ async def test_past_the_queues_bound_orders_are_refused_with_503_and_memory_stay
     blocker = await asyncpg.connect(database)
     with OrderProcess(tmp_path, environment, "serve", "order", "--roles", "api") as service:
         limits = httpx.Limits(max_connections=200)
-        async with httpx.AsyncClient(base_url=service.url, timeout=60, limits=limits) as client:
+        async with httpx.AsyncClient(
+            base_url=service.url, timeout=httpx.Timeout(120, pool=None), limits=limits
+        ) as client:
             await client.post("/orders", json=BIG_ORDER)
             async with blocker.transaction():
                 await blocker.execute("lock table orders in access exclusive mode")

@@ -19,7 +19,7 @@ async def test_two_hundred_racing_copies_of_one_idempotency_key_make_one_order_a
     environment = {"ORDER_DATABASE_URL": database}
     api = ("serve", "order", "--roles", "api")
     with OrderProcess(tmp_path, environment, *api) as left, OrderProcess(tmp_path, environment, *api) as right:
-        async with httpx.AsyncClient(timeout=30) as client:
+        async with httpx.AsyncClient(timeout=httpx.Timeout(120, pool=None)) as client:
             answers = await asyncio.gather(
                 *(
                     client.post(f"{service.url}/orders", json=ORDER, headers={"Idempotency-Key": "once"})
@@ -46,7 +46,7 @@ async def test_many_keys_racing_in_any_order_over_two_processes_make_one_order_e
     copies = [f"key-{number}" for number in range(40)] * 10
     random.shuffle(copies)
     with OrderProcess(tmp_path, environment, *api) as left, OrderProcess(tmp_path, environment, *api) as right:
-        async with httpx.AsyncClient(timeout=30) as client:
+        async with httpx.AsyncClient(timeout=httpx.Timeout(120, pool=None)) as client:
             answers = await asyncio.gather(
                 *(
                     client.post(f"{service.url}/orders", json=ORDER, headers={"Idempotency-Key": key})
