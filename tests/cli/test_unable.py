@@ -165,6 +165,16 @@ def test_load_without_anybody_to_take_orders_is_no_success(monkeypatch: pytest.M
             assert "Traceback" not in ended.output
 
 
+def test_load_gives_up_in_the_middle_of_requests_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "_ANSWERS_WITHIN", 3600.0)
+    monkeypatch.setattr(load, "_GIVES_UP_AFTER", 0.2)
+    with silent_server() as address:
+        ended = CliRunner().invoke(app, ["load", "--url", f"http://{address}", "-n", "10", "-c", "4"])
+
+    assert ended.exit_code == 1
+    assert "took none of the orders, but did not answer in time" in ended.stderr
+
+
 def test_what_nobody_has_thought_of_is_a_sentence_too(monkeypatch: pytest.MonkeyPatch) -> None:
     async def defect(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a mistake\nof ours")
