@@ -1,7 +1,10 @@
 """The primary is lost, and a standby takes its place."""
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
+import asyncpg
 import pytest
 
 from messaging.postgres.outbox import PostgresOutbox
@@ -9,6 +12,7 @@ from messaging.runtime.database import migrate
 from order_service.infrastructure.database import MIGRATIONS
 from tests.messaging.conftest import commit_messages
 from tests.messaging.messages import messages_in
+from tests.real_parts.order_process import Load, OrderProcess
 from tests.real_parts.postgres_cluster import Node, postgres_cluster
 
 # PostgreSQL writes to the log that a sequence has gone on by 33. So many numbers a standby skips.
@@ -54,3 +58,32 @@ async def test_what_got_the_row_ids_of_a_lost_batch_is_published_and_not_deleted
         assert set(waiting.row_ids[len(kept) :]) & set(published.row_ids), "no id came again, so this proves nothing"
         assert await shard.delete_published(published.position) == len(kept)
         assert list((await shard.oldest(1000)).messages) == new
+
+
+async def test_no_accepted_order_is_lost_when_a_synchronous_standby_is_promoted_under_load(
+    pair: tuple[Node, Node], tmp_path: Path
+) -> None:
+    primary, standby = pair
+    await migrate(primary.dsn(), MIGRATIONS)
+    primary.acknowledge_with_standby()
+    hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+    environment = {
+        "EVENT_PUBLISHER": "logging",
+        "ORDER_DATABASE_URL": f"postgresql://postgres@{hosts}/postgres?sslmode=disable",
+    }
+    load, stop = Load.nothing(), asyncio.Event()
+    with OrderProcess(tmp_path, environment) as service:
+        clients = asyncio.create_task(load.run(service.url, stop, clients=8))
+        await load.until_accepted(100)
+        await asyncio.to_thread(primary.kill)
+        await asyncio.to_thread(standby.promote)
+        await load.until_accepted(len(load.accepted) + 100)
+        stop.set()
+        await clients
+    connection = await asyncpg.connect(standby.dsn())
+    stored = {str(row["id"]) for row in await connection.fetch("select id from orders")}
+    await connection.close()
+
+    assert (load.unexpected, load.unanswered) == ([], 0)
+    assert load.refused, "no request met the failover, so it proved nothing"
+    assert set(load.accepted) <= stored

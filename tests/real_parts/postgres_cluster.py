@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,6 +67,14 @@ class Node:
         connection = f"host=127.0.0.1 port={self.port} user=postgres application_name={standby.data.name}"
         run(self.programs, "pg_basebackup", "-D", str(standby.data), "-d", connection, "-R", "-c", "fast", "-N")
         standby.start()
+
+    def acknowledge_with_standby(self) -> None:
+        """From now on a commit is answered only when a standby has it, too; return when one counts for that."""
+        self.execute("alter system set synchronous_standby_names = 'ANY 1 (*)'")
+        self.execute("select pg_reload_conf()")
+        deadline = time.monotonic() + ENDS_WITHIN
+        while self.execute("select count(*) from pg_stat_replication where sync_state = 'quorum'") != "1":
+            assert time.monotonic() < deadline, "no standby became synchronous"
 
     def execute(self, statement: str, database: str = "postgres") -> str:
         """Run a statement; answers what psql prints."""
