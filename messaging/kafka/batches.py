@@ -8,6 +8,7 @@ and use its parser.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from struct import Struct
 from typing import Any
 
@@ -26,6 +27,7 @@ _ATTRIBUTES_AT = 21
 _COUNT_AT = 57
 _CODEC = 0x07
 _COUNT = Struct(">i")
+_MARKER = Struct(">h h")  # the key of the record that ends a transaction: its version, and commit or abort
 _SMALLEST_RECORD = 7
 
 
@@ -87,11 +89,17 @@ class FetchedBatches:
         batch = DefaultRecordBatch(data)
         if not batch.validate_crc():
             return self._unreadable(self._last_offset(batch, data), "its checksum is wrong")
+        records = _read(batch, data)
+        if batch.is_control_batch:
+            marker = next(records, None)
+            if marker is None or len(marker.key or b"") < _MARKER.size:
+                return self._unreadable(self._last_offset(batch, data), "it does not say how its transaction ended")
+            records = chain([marker], records)
         self._start, self._wanted = end, batch.next_offset
         return Batch(
             base_offset,
             batch.next_offset,
-            _read(batch, data),
+            records,
             batch.producer_id,
             batch.is_control_batch,
             batch.is_transactional,

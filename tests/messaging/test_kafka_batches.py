@@ -8,7 +8,7 @@ import cramjam
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from messaging.kafka import codecs
@@ -191,6 +191,7 @@ def test_a_first_batch_that_is_cut_short_is_given_up_and_a_last_one_waited_for()
     assert _read(whole, cut, end=2) == [b"a", "the record at offset 1 cannot be read: it is cut short"]
 
 
+@example(0, [(22, 0x20)], True)  # a record of ours as the end of a transaction
 @given(
     st.sampled_from([0, *CODECS.values()]),
     st.lists(st.tuples(st.integers(12, 10_000), st.integers(1, 255)), min_size=1, max_size=5),
