@@ -76,10 +76,15 @@ async def every(seconds: float, action: Callable[[], Awaitable[object]], name: s
 async def _cancel(tasks: list[asyncio.Task[object]]) -> None:
     """Cancel the tasks, and return when they are gone or eight seconds have passed. Their exceptions are only
     logged."""
-    for task in tasks:
-        task.cancel()
-    gone, hanging = await asyncio.wait(tasks, timeout=_GONE_WITHIN)
-    for task in gone:
+    hanging = set(tasks)
+    # A library can lose a cancellation, as asyncio.wait_for does when its work ends at that moment. So it comes twice.
+    for _ in range(2):
+        for task in hanging:
+            task.cancel()
+        _, hanging = await asyncio.wait(hanging, timeout=_GONE_WITHIN / 2)
+        if not hanging:
+            break
+    for task in set(tasks) - hanging:
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, WorkEnded):
             log.warning("did not stop in order", work=task.get_name(), error=f"{type(error).__name__}: {error}")
     for task in hanging:

@@ -200,3 +200,22 @@ async def test_an_action_that_somebody_cancels_ends_with_its_loop() -> None:
             running({"the sweep": every(3600, _waits_for_what_is_cancelled, "sweep")}),
         ):
             await _for_ever()
+
+
+async def test_work_that_loses_its_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "_GONE_WITHIN", 1.0)
+    begun = asyncio.Event()
+
+    async def loses_one() -> None:
+        try:
+            begun.set()
+            await _for_ever()
+        except asyncio.CancelledError:
+            await _for_ever()
+
+    with capture_logs() as logs:
+        async with asyncio.timeout(DEADLINE), running({"forgetful": loses_one()}):
+            await begun.wait()
+
+    assert not logs, "it is gone"
+    assert not [task for task in _others() if task.get_name() == "forgetful"]
