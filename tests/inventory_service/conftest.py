@@ -157,16 +157,6 @@ async def waiting_for_locks(dsn: str, sessions: int = 1) -> bool:
     return len(await fetch(dsn, query)) >= sessions
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Return once the condition holds; when it never does, say what was waited for."""
-    try:
-        async with asyncio.timeout(DEADLINE):
-            while not await condition():
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise AssertionError(f"it never came about that {what}") from None
-
-
 async def _reservations_in(dsn: str) -> dict[UUID, Reservation]:
     rows = await fetch(dsn, "select order_id, status, lines, currency, reason from reservations")
     return {

@@ -18,8 +18,9 @@ from messaging.postgres.outbox import CHANNEL
 from messaging.postgres.pool import open_pools
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
-from tests.inventory_service.conftest import DEADLINE, fetch, postgres_stock, until, waiting_for_locks
+from tests.inventory_service.conftest import DEADLINE, fetch, postgres_stock, waiting_for_locks
 from tests.inventory_service.stock import has_effect, product, releasing, reserving, shipping
+from tests.real_parts.waiting import until
 
 # One statement sees one snapshot: every commit is in it as a whole, or not at all.
 _SUMS = """

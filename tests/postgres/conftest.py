@@ -1,7 +1,6 @@
 """A database that tests of one module share, and a look at it from outside."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,13 +39,3 @@ async def holder(module_database: str) -> AsyncIterator[Any]:
 def name_of(dsn: str) -> str:
     """The name of the database that a DSN names."""
     return urlsplit(dsn).path.removeprefix("/")
-
-
-async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Return once the condition holds; when it never does, say what was waited for."""
-    try:
-        async with asyncio.timeout(DEADLINE):
-            while not await condition():
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise AssertionError(f"it never came about that {what}") from None

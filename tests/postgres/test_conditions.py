@@ -14,10 +14,11 @@ import pytest
 
 from messaging.engine.retry import retry_when_busy
 from messaging.postgres.pool import open_pool
-from tests.postgres.conftest import DEADLINE, name_of, until
+from tests.postgres.conftest import DEADLINE, name_of
 from tests.real_parts.order_process import ORDER
 from tests.real_parts.postgres import PostgresServer
 from tests.real_parts.three_services import ThreeServices, all_in_one
+from tests.real_parts.waiting import until
 
 PRODUCT = {"price": {"amount": "12.50", "currency": "EUR"}, "onHand": 1_000_000}
 

@@ -15,7 +15,8 @@ from messaging.postgres.session import connect
 from order_service.infrastructure.postgres_orders import _ABOVE_ALL, _NEWEST, _NEWEST_IN
 from tests.http.answers import ORDER, placed
 from tests.http.conftest import client_of, running_service
-from tests.postgres.conftest import DEADLINE, until
+from tests.postgres.conftest import DEADLINE
+from tests.real_parts.waiting import until
 
 CLIENTS = 200
 _SLOW = "select *, pg_sleep(3600) from orders where id < $1 order by id desc limit $2"

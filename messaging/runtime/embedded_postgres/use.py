@@ -60,10 +60,10 @@ async def open_database(data_dir: Path, name: str, *, create: bool = True) -> st
 async def _is_there(dsn: str, name: str, *, create: bool) -> bool:
     connection = await connect(dsn, settings=MIGRATING, command_timeout=None)
     try:
-        if not await connection.fetchval("select count(*) from pg_database where datname = $1", name) and create:
+        is_there = bool(await connection.fetchval("select count(*) from pg_database where datname = $1", name))
+        if not is_there and create:
             await connection.execute(f'create database "{name}"')
-            return True
-        return bool(await connection.fetchval("select count(*) from pg_database where datname = $1", name))
+        return is_there or create
     finally:
         await connection.close(timeout=_ANSWERS_WITHIN)
 

@@ -1,0 +1,16 @@
+"""Waiting for a condition that only asking can tell."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+DEADLINE = 60.0
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Return once the condition holds; when it never does, say what was waited for."""
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while not await condition():
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"it never came about that {what}") from None
