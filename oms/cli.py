@@ -121,4 +121,5 @@ def load(
     """Place orders as fast as they are taken, and print what became of them."""
     if not url.startswith(("http://", "https://")):
         raise typer.BadParameter(f"--url is an address such as http://127.0.0.1:8000, not {url!r}")
+    read_settings()
     run(load_test.run(url, orders=orders, connections=connections))

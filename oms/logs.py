@@ -57,7 +57,6 @@ def configure_logs(form: LogFormat, level: str) -> None:
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(minimum),
         logger_factory=structlog.PrintLoggerFactory(standard_error),
-        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(standard_error)
     handler.setFormatter(

@@ -1,10 +1,12 @@
 """Fixtures: real PostgreSQL (a fresh clone of the schema for each test) and a real broker."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
@@ -20,6 +22,19 @@ def _tidy() -> Iterator[None]:
     """Set up before everything else and so looked at last: no test leaves a process behind."""
     with nothing_left_running():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    """A command that runs inside a test sets up the logs of the whole process. They are as before afterwards."""
+    names = [None, *logging.Logger.manager.loggerDict]
+    levels = {name: logging.getLogger(name).level for name in names}
+    handlers = logging.root.handlers[:]
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture(scope="session")
