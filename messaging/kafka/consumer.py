@@ -20,7 +20,7 @@ from messaging.kafka.client import client_options, record_of
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.subscription import CaughtUp, Subscriber
 
-BATCH = 500
+BATCH = 512  # two full commits, COMMIT_BATCH_MAX each: one is decided while PostgreSQL stores the other
 _POLL_MS = 1000
 _FINISH_BATCH_WITHIN = 20.0
 _REBALANCE_WITHIN = 30.0  # longer than that; aiokafka's default, the session timeout, would lose the batch

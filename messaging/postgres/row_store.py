@@ -135,6 +135,18 @@ class Table(Generic[Aggregate]):
         """
 
 
+class _Locked(Generic[Aggregate]):
+    """A locked row, which is None for a new one, and its aggregate after the decisions so far. `changed` is the same
+    aggregate if it must be stored."""
+
+    __slots__ = ("aggregate", "changed", "row")
+
+    def __init__(self, row: Any) -> None:
+        self.row = row
+        self.aggregate: Aggregate | None = None
+        self.changed: Aggregate | None = None
+
+
 class LockedRows(Generic[Aggregate, Decision]):
     """The rows of a batch, in the transaction that has locked them. Each decision sees the results of the previous
     ones."""
@@ -146,9 +158,7 @@ class LockedRows(Generic[Aggregate, Decision]):
         self._table = table
         self._effect = effect
         self._free: set[UUID] = set()
-        self._rows: dict[UUID, Any] = {}
-        self._current: dict[UUID, Aggregate | None] = {}
-        self._changed: dict[UUID, Aggregate] = {}
+        self._rows: dict[UUID, _Locked[Aggregate]] = {}
         self._messages: list[Message] = []
 
     async def lock(self, batch: Sequence[_Claiming]) -> None:
@@ -156,21 +166,24 @@ class LockedRows(Generic[Aggregate, Decision]):
         events = [write.claim.event_id if write.claim else None for write in batch]
         rows = await self._connection.fetch(self._table.lock, events, [write.id for write in batch])
         for write, event_id, row in zip(batch, events, rows, strict=True):
-            self._rows[write.id] = row if row[self._table.key] is not None else None
+            self._rows[write.id] = _Locked(row if row[self._table.key] is not None else None)
             if event_id is not None and row["is_free"]:
                 self._free.add(event_id)
 
     def current(self, row_id: UUID) -> Aggregate | None:
         """The aggregate after the decisions so far. Raises the exceptions of reading its row."""
-        if row_id not in self._current:
-            row = self._rows[row_id]
-            self._current[row_id] = None if row is None else self._table.read(row)
-        return self._current[row_id]
+        return self._read(self._rows[row_id])
+
+    def _read(self, locked: _Locked[Aggregate]) -> Aggregate | None:
+        if locked.aggregate is None and locked.row is not None:
+            locked.aggregate = self._table.read(locked.row)
+        return locked.aggregate
 
     def decide(self, write: Write[Aggregate, Decision]) -> Written[Aggregate, Decision] | Exception:
         """The result of a write of the batch."""
+        locked = self._rows[write.id]
         try:
-            before = self.current(write.id)
+            before = self._read(locked)
             if write.claim is not None and write.claim.event_id not in self._free:
                 return Written(before, None)
             decision = write.decide(before)
@@ -181,7 +194,7 @@ class LockedRows(Generic[Aggregate, Decision]):
             return error
         if write.claim is not None:
             self._free.remove(write.claim.event_id)
-        self._current[write.id] = self._changed[write.id] = after
+        locked.aggregate = locked.changed = after
         self._messages += messages
         return Written(after, decision)
 
@@ -189,10 +202,11 @@ class LockedRows(Generic[Aggregate, Decision]):
         """Store the decisions, and give back the claims without a decision. Raises StoreBusy."""
         if self._free:
             await self._connection.fetch(_GIVE_BACK, list(self._free))
-        if not self._changed:
+        changed = [(locked.changed, locked.row is None) for locked in self._rows.values() if locked.changed is not None]
+        if not changed:
             return
-        new = [self._rows[row_id] is None for row_id in self._changed]
-        columns = ([column.of(each) for each in self._changed.values()] for column in self._table.columns)
+        new = [is_new for _, is_new in changed]
+        columns = ([column.of(aggregate) for aggregate, _ in changed] for column in self._table.columns)
         statement = self._table.add_and_change if any(new) else self._table.change
         (row,) = await self._connection.fetch(statement, *message_columns(self._messages), new, *columns)
         if row["added"] < sum(new):

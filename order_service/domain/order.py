@@ -90,7 +90,7 @@ class _Stamp(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """An order. `version` starts at 1 and grows by one with each transition. `events` are not committed yet.
+    """An order. `version` starts at 1 and grows by one with each transition. `events` are those of its last transition.
 
     `patience` is how long the answer to the current request may take, from the commit on. The store makes a deadline of
     it by its own clock. None means that nothing new was asked for, and the order keeps its deadline. `attempts` counts
@@ -282,6 +282,6 @@ class Order:
             updated_at=at,
             timeline=(*self.timeline, TimelineEntry(at, target, detail)),
             patience=(patience or self.patience) if target in ON_THE_WAY else None,
-            events=(*self.events, event) if event else self.events,
+            events=(event,) if event else (),
             **changes,
         )

@@ -1,7 +1,5 @@
 """The messages of the order service: its events and commands as bytes."""
 
-from dataclasses import replace
-
 from messaging.ports.message import Message
 from order_service.domain.commands import ChargePayment, Command, RefundPayment, ReleaseStock, ReserveStock, ShipStock
 from order_service.domain.events import OrderEvent
@@ -22,4 +20,4 @@ def encode(outgoing: OrderEvent | Command) -> Message:
 
 def effect_of(reaction: Reaction) -> tuple[Order, list[Message]]:
     """The order that a store keeps of a reaction, and the messages that are sent with it."""
-    return replace(reaction.order, events=()), [encode(outgoing) for outgoing in reaction.outgoing]
+    return reaction.order, [encode(outgoing) for outgoing in reaction.outgoing]

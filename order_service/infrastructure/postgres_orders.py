@@ -60,7 +60,7 @@ _OVERDUE = """
 
 
 class PostgresOrders:
-    """The OrderStore of production. `connections` store new orders. Changes and finds have one connection each."""
+    """The OrderStore of production. `connections` store new orders, and as many store changes. Finds have one."""
 
     def __init__(self, dsn: str, pools: Pools, *, connections: int, max_batch: int, max_waiting: int) -> None:
         self._pools = pools
@@ -73,7 +73,7 @@ class PostgresOrders:
             max_waiting=max_waiting,
         )
         self._rows = RowStore[Order, Reaction](
-            dsn, ORDERS, effect_of, connections=1, max_batch=max_batch, max_waiting=max_waiting
+            dsn, ORDERS, effect_of, connections=connections, max_batch=max_batch, max_waiting=max_waiting
         )
         # Reads that wait together are one query, as writes that wait together are one transaction.
         self._finds = GroupCommitter[OrderId, Order | None](
