@@ -45,6 +45,7 @@ class RequestContext:
         self._app = app
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._timers: dict[tuple[str, str], Histogram] = {}
+        self._log = log.bind()  # once, and not for every request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,4 +84,4 @@ class RequestContext:
             self._timers.setdefault((method, route), REQUEST_SECONDS.labels(method, route))
         counter.inc()
         self._timers[method, route].observe(seconds)
-        log.debug("answered", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))
+        self._log.debug("answered", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))
