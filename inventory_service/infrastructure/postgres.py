@@ -19,6 +19,7 @@ from messaging.engine.group_commit import GroupCommitter
 from messaging.engine.retry import retry_when_busy
 from messaging.ports.changes import StoreBusy, Written
 from messaging.postgres.connection import CommitConnection
+from messaging.postgres.doorbell import Wake
 from messaging.postgres.pool import Pools
 from messaging.postgres.row_store import Column, LockedRows, RowCommits, Table
 from shared_kernel.money import Money
@@ -44,11 +45,13 @@ _CHANGE_PRODUCT = """
 class PostgresStock:
     """The StockStore of production. `pools` are of the same database."""
 
-    def __init__(self, dsn: str, pools: Pools, *, connections: int, max_batch: int, max_waiting: int) -> None:
+    def __init__(
+        self, dsn: str, pools: Pools, wake: Wake, *, connections: int, max_batch: int, max_waiting: int
+    ) -> None:
         self._pools = pools
         self._connections = [CommitConnection(dsn) for _ in range(connections)]
         self._committer = GroupCommitter[StockWrite, Written[Reservation, Decision]](
-            [_StockCommits(connection, _RESERVATIONS, effect_of) for connection in self._connections],
+            [_StockCommits(connection, _RESERVATIONS, effect_of, wake) for connection in self._connections],
             name="stock",
             max_batch=max_batch,
             max_waiting=max_waiting,

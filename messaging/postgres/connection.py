@@ -1,13 +1,13 @@
 """A connection that reopens itself after it broke."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from messaging.ports.changes import StoreBusy, StoreUnavailable
 from messaging.postgres.errors import as_store_errors
-from messaging.postgres.session import connect
+from messaging.postgres.session import NO_SETTINGS, connect
 
 _GIVE_UP_WITHIN = 2.0
 
@@ -19,8 +19,9 @@ class CommitConnection:
     was idle. So the connection recovers by itself after a restart of the database.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, settings: Mapping[str, str] = NO_SETTINGS) -> None:
         self._dsn = dsn
+        self._settings = settings
         self._connection: Any = None
         self._in_transaction = False
 
@@ -67,5 +68,5 @@ class CommitConnection:
         if self._connection is None:
             if self._in_transaction:
                 raise StoreUnavailable("the connection of the transaction broke")
-            self._connection = await connect(self._dsn)
+            self._connection = await connect(self._dsn, settings=self._settings)
         return self._connection

@@ -8,6 +8,7 @@ from typing import Any
 
 from messaging.ports.failures import Failure, Parked
 from messaging.ports.record import Record
+from messaging.postgres.durability import AWAIT_STANDBYS
 from messaging.postgres.pool import Pool
 
 _LONGEST_KEY = 200
@@ -80,10 +81,12 @@ class PostgresFailures:
     async def park(self, failures: Sequence[Failure]) -> None:
         """See Failures."""
         await self._pool.execute(_PARK, *(list(column) for column in zip(*map(_row, failures), strict=True)))
+        await self._pool.execute(AWAIT_STANDBYS)  # those that were there already, too
 
     async def bury(self, failure: Failure, parked_id: int | None = None) -> None:
         """See Failures."""
         await self._pool.execute(_BURY, *_row(failure), parked_id)
+        await self._pool.execute(AWAIT_STANDBYS)  # it may have been there already
 
     async def due(self, limit: int) -> Sequence[str]:
         """See Failures."""

@@ -8,7 +8,7 @@ while it sends rows to a stopped process is ended by the relay that waits for it
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -18,9 +18,10 @@ from pydantic_core import from_json, to_json
 from messaging.engine.background import running
 from messaging.ports.message import Message
 from messaging.ports.outbox import SHARDS, Batch, OwnedShard, Position, shard_of
+from messaging.postgres.doorbell import CHANNEL, Doorbell
+from messaging.postgres.durability import AWAIT_STANDBYS, SYNCHRONOUS
 from messaging.postgres.session import NotWritable, connect
 
-CHANNEL = "outbox"
 _LOCK = 0x6F75_7462  # advisory lock space "outb": (space, shard) for ownership, (space, SHARDS) for being a relay
 _RETRY = 0.5
 _LONGEST_POLL = 1.0
@@ -52,16 +53,10 @@ INSERT_MESSAGES_OF_STORED = _insert_messages(
 that were not stored are left out."""
 
 
-def notify(shards: str) -> str:
-    """The expression that wakes the relays of an array of shards, at most once for each commit. The relays of other
-    shards are not woken, because they would find nothing."""
-    return f"pg_notify('{CHANNEL}', (select string_agg(distinct s::text, ',') from unnest({shards}::smallint[]) as s))"
-
-
-NOTIFY = notify("$1")
-"""For statements that insert messages."""
-
-_OLDEST = "select id, event_id, topic, key, headers, value from outbox where shard = $1 order by id limit $2"
+_OLDEST = f"""
+    select id, event_id, topic, key, headers, value, {SYNCHRONOUS} as has_standbys
+    from outbox where shard = $1 order by id limit $2
+"""
 _DELETE = "delete from outbox where shard = $1 and id = any($2::bigint[])"
 _DELETE_PUBLISHED = """
     delete from outbox where shard = $1 and id = any($2::bigint[]) and event_id = any($3::uuid[])
@@ -116,6 +111,7 @@ class PostgresOutbox:
         self._dsn = dsn
         self._idle_timeout = idle_timeout
         self._woken = {shard: asyncio.Event() for shard in range(SHARDS)}
+        self._doorbell = Doorbell(dsn, self._woken)
         self._membership: Any = None
 
     async def wanted_shards(self) -> int:
@@ -132,9 +128,14 @@ class PostgresOutbox:
             raise
         return math.ceil(SHARDS / max(1, relays))
 
+    def wake(self, shards: Iterable[int]) -> None:
+        """See Wake."""
+        self._doorbell.ring(shards)
+
     async def close(self) -> None:
-        """Count this relay no longer."""
+        """Count this relay no longer, and send the last notification."""
         self._leave()
+        await self._doorbell.close()
 
     @asynccontextmanager
     async def own(self, shard: int) -> AsyncIterator[OwnedShard]:
@@ -145,10 +146,12 @@ class PostgresOutbox:
             while not await connection.fetchval("select pg_try_advisory_lock($1, $2)", _LOCK, shard):
                 await connection.fetch(_END_STUCK_OWNER, _LOCK, shard, self._idle_timeout)
                 await asyncio.sleep(_RETRY)
+            self._doorbell.here.add(shard)
             owned = _OwnedShard(connection, shard, self._woken[shard])
             async with running({f"the hold on shard {shard}": owned.keep_alive(self._idle_timeout / 4)}):
                 yield owned
         finally:
+            self._doorbell.here.discard(shard)
             connection.terminate()
 
     async def _join(self) -> Any:
@@ -206,11 +209,15 @@ class _OwnedShard:
         A row with a slow commit may appear below rows that were read already. A scan that continued behind them would
         miss it. The order within a key is kept, because a key's next row gets its id after the previous one is
         committed.
+
+        The messages are on every synchronous standby, so a failover cannot take back what is published.
         """
         self._woken.clear()
         rows = await self._fetch(_OLDEST, self._shard, limit)
         if rows:
             self._poll = _SHORTEST_POLL
+            if rows[0]["has_standbys"]:
+                await self._fetch(AWAIT_STANDBYS)
         return Batch(
             [row["id"] for row in rows],
             [

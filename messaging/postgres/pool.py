@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 
 from messaging.engine.retry import retry_when_busy
+from messaging.postgres.durability import Session
 from messaging.postgres.errors import Meaning, as_store_errors, meaning_of
 from messaging.postgres.session import connect
 
@@ -85,7 +86,9 @@ async def open_pool(dsn: str) -> AsyncIterator[Pool]:
     async def session(*_: object, **__: object) -> Any:
         return await connect(dsn)
 
-    pool = await asyncpg.create_pool(min_size=0, max_size=SIZE, connect=session, reset=_leave_as_it_is)
+    pool = await asyncpg.create_pool(
+        min_size=0, max_size=SIZE, connect=session, connection_class=Session, reset=_leave_as_it_is
+    )
     try:
         yield Pool(pool)
     finally:

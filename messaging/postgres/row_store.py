@@ -4,6 +4,9 @@ The transaction claims the events of the writes, locks their rows, makes the dec
 rows, and stores the results. No decision is made on stale state, so none is repeated. A decision that fails or changes
 nothing affects its own write only, and its claim is given back.
 
+Locked rows make the commit wait for the synchronous standbys even if nothing changes. So an answer that tells of an
+earlier commit is as durable as one of a new commit.
+
 Locks are always taken in the same order: claims by event id, then rows by their keys, then new rows by their keys. So
 instances wait for one another and cannot deadlock. (The ordering of resources against deadlock is Havender's, 1968.)
 """
@@ -20,7 +23,8 @@ from messaging.engine.group_commit import GroupCommitter
 from messaging.ports.changes import Aggregate, Decision, InboxClaim, StoreBusy, Write, Written
 from messaging.ports.message import Message
 from messaging.postgres.connection import CommitConnection
-from messaging.postgres.outbox import INSERT_MESSAGES, NOTIFY, message_columns
+from messaging.postgres.doorbell import Wake
+from messaging.postgres.outbox import INSERT_MESSAGES, message_columns
 
 Effect: TypeAlias = Callable[[Decision], tuple[Aggregate, Sequence[Message]]]
 """Returns the aggregate after a decision, and the messages that are sent with it."""
@@ -131,7 +135,7 @@ class Table(Generic[Aggregate]):
             )
             {added}
             , sent as ({INSERT_MESSAGES})
-            select {count} as added, {NOTIFY}
+            select {count} as added
         """
 
 
@@ -160,6 +164,7 @@ class LockedRows(Generic[Aggregate, Decision]):
         self._free: set[UUID] = set()
         self._rows: dict[UUID, _Locked[Aggregate]] = {}
         self._messages: list[Message] = []
+        self.shards: Sequence[int] = ()
 
     async def lock(self, batch: Sequence[_Claiming]) -> None:
         """Claim the batch's events and lock its rows."""
@@ -208,7 +213,9 @@ class LockedRows(Generic[Aggregate, Decision]):
         new = [is_new for _, is_new in changed]
         columns = ([column.of(aggregate) for aggregate, _ in changed] for column in self._table.columns)
         statement = self._table.add_and_change if any(new) else self._table.change
-        (row,) = await self._connection.fetch(statement, *message_columns(self._messages), new, *columns)
+        messages = message_columns(self._messages)
+        self.shards = messages[0]
+        (row,) = await self._connection.fetch(statement, *messages, new, *columns)
         if row["added"] < sum(new):
             raise StoreBusy("a row that was not there to be locked is there by now")
 
@@ -217,11 +224,16 @@ class RowCommits(ABC, Generic[AnyWrite, Aggregate, Decision]):
     """Commits batches over one connection, each in one transaction."""
 
     def __init__(
-        self, connection: CommitConnection, table: Table[Aggregate], effect: Effect[Decision, Aggregate]
+        self,
+        connection: CommitConnection,
+        table: Table[Aggregate],
+        effect: Effect[Decision, Aggregate],
+        wake: Wake,
     ) -> None:
         self.connection = connection
         self._table = table
         self._effect = effect
+        self._wake = wake
 
     async def __call__(self, batch: Sequence[AnyWrite]) -> Sequence[Written[Aggregate, Decision] | Exception]:
         """See GroupCommitter."""
@@ -230,7 +242,8 @@ class RowCommits(ABC, Generic[AnyWrite, Aggregate, Decision]):
             await rows.lock(batch)
             results = await self.decide(rows, batch)
             await rows.store()
-            return results
+        self._wake(rows.shards)
+        return results
 
     @abstractmethod
     async def decide(
@@ -257,6 +270,7 @@ class RowStore(Generic[Aggregate, Decision]):
         dsn: str,
         table: Table[Aggregate],
         effect: Effect[Decision, Aggregate],
+        wake: Wake,
         *,
         connections: int,
         max_batch: int,
@@ -264,7 +278,7 @@ class RowStore(Generic[Aggregate, Decision]):
     ) -> None:
         self._connections = [CommitConnection(dsn) for _ in range(connections)]
         self._committer = GroupCommitter[Write[Aggregate, Decision], Written[Aggregate, Decision]](
-            [WriteCommits(connection, table, effect) for connection in self._connections],
+            [WriteCommits(connection, table, effect, wake) for connection in self._connections],
             name=table.name,
             max_batch=max_batch,
             max_waiting=max_waiting,

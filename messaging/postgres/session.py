@@ -10,6 +10,7 @@ import asyncpg
 
 from messaging.ports.changes import StoreUnavailable
 from messaging.postgres.address import Address, KeepAlive, address_of
+from messaging.postgres.durability import Session
 from messaging.postgres.errors import DatabaseRefused, as_store_errors
 from messaging.postgres.pinned import COMMAND_TIMEOUT, PINNED, SINCE
 from messaging.postgres.pooler import refuse_transaction_pooling
@@ -96,6 +97,7 @@ async def _open(address: Address, host: str, *, suffix: str, within: float, comm
             try:
                 connection = await asyncpg.connect(
                     host,
+                    connection_class=Session,
                     timeout=within,
                     command_timeout=command_timeout,
                     server_settings={"application_name": address.application_name + suffix},

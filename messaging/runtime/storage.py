@@ -39,10 +39,9 @@ class ServiceStorage:
 
 @asynccontextmanager
 async def postgres_storage(
-    service: Service, dsn: str, pools: Pools, *, relay_idle_timeout: float
+    service: Service, dsn: str, pools: Pools, outbox: PostgresOutbox
 ) -> AsyncIterator[ServiceStorage]:
-    """The storage of `service` in the database of `dsn` and `pools`."""
-    outbox = PostgresOutbox(dsn, idle_timeout=relay_idle_timeout)
+    """The storage of `service` in the database of `dsn`, `pools` and `outbox`."""
     failures = PostgresFailures(pools.engine)
     probe = DatabaseProbe(dsn, revisions_in(service.migrations), service.tables)
 
@@ -85,29 +84,23 @@ async def open_store(
 ) -> AsyncIterator[tuple[InMemory | InPostgres, ServiceStorage]]:
     """A service's store of aggregates and its other storage, in the database of its *_DATABASE_URL.
 
-    `in_memory` makes the store for `memory`. `in_postgres` makes it from a DSN, its pools, and the limits of
+    `in_memory` makes the store for `memory`. `in_postgres` makes it from a DSN, its pools, `wake`, and the limits of
     connections, of writes in a batch and of waiting writes.
     """
     database_url = service.database_url(settings)
     if database_url == "memory":
-        outbox = MemoryOutbox()
-        yield in_memory(outbox), memory_storage(service.name, outbox)
+        in_process = MemoryOutbox()
+        yield in_memory(in_process), memory_storage(service.name, in_process)
         return
     dsn = await resolve(database_url, settings.data_dir, service.database_name)
     if database_url == "embedded":
         await migrate(dsn, service.migrations)
-    async with (
-        open_pools(dsn) as pools,
-        postgres_storage(
-            service,
-            dsn,
-            pools,
-            relay_idle_timeout=settings.relay_idle_timeout_seconds,
-        ) as storage,
-    ):
+    outbox = PostgresOutbox(dsn, idle_timeout=settings.relay_idle_timeout_seconds)
+    async with open_pools(dsn) as pools, postgres_storage(service, dsn, pools, outbox) as storage:
         store = in_postgres(
             dsn,
             pools,
+            outbox.wake,
             connections=settings.commit_connections,
             max_batch=settings.commit_batch_max,
             max_waiting=settings.commit_queue_max,

@@ -1,8 +1,8 @@
 """Orders in PostgreSQL: one row for each order. Changes are writes of a row store.
 
 New orders need no locks, so a batch of them is one statement. It stores the orders, leaves out those whose key or id is
-taken, inserts the messages of the others into the outbox and notifies the relays. A single statement is a transaction,
-so no BEGIN and no COMMIT are needed.
+taken, and inserts the messages of the others into the outbox. A single statement is a transaction, so no BEGIN and no
+COMMIT are needed.
 
 Deadlines are set and compared by the clock of the database, because the clocks of instances differ.
 """
@@ -14,7 +14,9 @@ from uuid import UUID
 from messaging.engine.group_commit import GroupCommitter
 from messaging.ports.changes import Created, Duplicate, IdTaken, Written
 from messaging.postgres.connection import CommitConnection
-from messaging.postgres.outbox import INSERT_MESSAGES_OF_STORED, NOTIFY, age_of_oldest, message_columns
+from messaging.postgres.doorbell import Wake
+from messaging.postgres.durability import AWAIT_STANDBYS
+from messaging.postgres.outbox import INSERT_MESSAGES_OF_STORED, age_of_oldest, message_columns
 from messaging.postgres.pool import Pools
 from messaging.postgres.row_store import RowStore
 from order_service.application.ports import NOT_LATER, OrderCreation, OrderWrite, Overdue
@@ -37,7 +39,7 @@ _CREATE = f"""
         on conflict do nothing
         returning id
     ), sent as ({INSERT_MESSAGES_OF_STORED})
-    select array(select id from stored) as stored, {NOTIFY}
+    select array(select id from stored) as stored
 """
 
 _FIRST_OF_KEYS = """
@@ -62,18 +64,20 @@ _OVERDUE = """
 class PostgresOrders:
     """The OrderStore of production. `connections` store new orders, and as many store changes. Finds have one."""
 
-    def __init__(self, dsn: str, pools: Pools, *, connections: int, max_batch: int, max_waiting: int) -> None:
+    def __init__(
+        self, dsn: str, pools: Pools, wake: Wake, *, connections: int, max_batch: int, max_waiting: int
+    ) -> None:
         self._pools = pools
         self._connections = [CommitConnection(dsn) for _ in range(connections + 1)]
         finding, *creating = self._connections
         self._creations = GroupCommitter[OrderCreation, Created | Duplicate](
-            [_Creations(connection) for connection in creating],
+            [_Creations(connection, wake) for connection in creating],
             name="creations",
             max_batch=max_batch,
             max_waiting=max_waiting,
         )
         self._rows = RowStore[Order, Reaction](
-            dsn, ORDERS, effect_of, connections=connections, max_batch=max_batch, max_waiting=max_waiting
+            dsn, ORDERS, effect_of, wake, connections=connections, max_batch=max_batch, max_waiting=max_waiting
         )
         # Reads that wait together are one query, as writes that wait together are one transaction.
         self._finds = GroupCommitter[OrderId, Order | None](
@@ -134,8 +138,9 @@ class PostgresOrders:
 class _Creations:
     """Commits a batch of new orders over one connection."""
 
-    def __init__(self, connection: CommitConnection) -> None:
+    def __init__(self, connection: CommitConnection, wake: Wake) -> None:
         self._connection = connection
+        self._wake = wake
 
     async def __call__(self, batch: Sequence[OrderCreation]) -> Sequence[Created | Duplicate | Exception]:
         # Batches that race for the same keys take them in the same order, so that they cannot deadlock.
@@ -145,9 +150,10 @@ class _Creations:
         messages = [
             (order.id.value, encode(each)) for order, row in zip(orders, rows, strict=True) for each in row.outgoing
         ]
+        columns = message_columns([message for _, message in messages])
         (row,) = await self._connection.fetch(
             _CREATE,
-            *message_columns([message for _, message in messages]),
+            *columns,
             [order_id for order_id, _ in messages],
             [order.id.value for order in orders],
             [order.customer_id.value if order.customer_id else None for order in orders],
@@ -158,6 +164,7 @@ class _Creations:
             [claim.key if claim else None for claim in claims],
             [claim.request_hash if claim else None for claim in claims],
         )
+        self._wake(columns[0])
         stored = set(row["stored"])
         if len(stored) == len(batch):
             return [Created()] * len(batch)
@@ -170,6 +177,7 @@ class _Creations:
         rows = await self._connection.fetch(
             _FIRST_OF_KEYS, [caller for caller, _ in losers], [key for _, key in losers]
         )
+        await self._connection.fetch(AWAIT_STANDBYS)
         firsts = {(row[0], row[1]): Duplicate(row[2], row[3]) for row in rows}
         return [
             Created()

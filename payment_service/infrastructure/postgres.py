@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from messaging.ports.changes import Written
+from messaging.postgres.doorbell import Wake
 from messaging.postgres.pool import Pools
 from messaging.postgres.row_store import Column, RowStore, Table, due
 from payment_service.application import PaymentWrite
@@ -66,10 +67,12 @@ _IN_DOUBT = """
 class PostgresPayments:
     """The PaymentStore of production. `connections` store steps."""
 
-    def __init__(self, dsn: str, pools: Pools, *, connections: int, max_batch: int, max_waiting: int) -> None:
+    def __init__(
+        self, dsn: str, pools: Pools, wake: Wake, *, connections: int, max_batch: int, max_waiting: int
+    ) -> None:
         self._pools = pools
         self._rows = RowStore[Payment, Step](
-            dsn, _PAYMENTS, effect_of, connections=connections, max_batch=max_batch, max_waiting=max_waiting
+            dsn, _PAYMENTS, effect_of, wake, connections=connections, max_batch=max_batch, max_waiting=max_waiting
         )
 
     @property

@@ -19,12 +19,14 @@ from inventory_service.infrastructure.database import MIGRATIONS
 from inventory_service.infrastructure.memory import MemoryStock
 from inventory_service.infrastructure.postgres import PostgresStock
 from messaging.memory.outbox import MemoryOutbox
+from messaging.postgres.doorbell import Wake
 from messaging.postgres.pool import open_pools
 from messaging.runtime.database import migrate
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 from tests.inventory_service.stock import has_effect
 from tests.real_parts.postgres import PostgresServer
+from tests.real_parts.relays import nobody
 
 DEADLINE = 60.0
 _TEMPLATE = "template_inventory"
@@ -95,10 +97,10 @@ class StockUnderTest:
 
 
 @asynccontextmanager
-async def instance(dsn: str, *, max_batch: int = 64) -> AsyncIterator[PostgresStock]:
+async def instance(dsn: str, *, max_batch: int = 64, wake: Wake = nobody) -> AsyncIterator[PostgresStock]:
     """The store of one instance of the service."""
     async with open_pools(dsn) as pools:
-        store = PostgresStock(dsn, pools, connections=2, max_batch=max_batch, max_waiting=10_000)
+        store = PostgresStock(dsn, pools, wake, connections=2, max_batch=max_batch, max_waiting=10_000)
         try:
             yield store
         finally:

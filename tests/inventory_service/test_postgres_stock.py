@@ -14,12 +14,13 @@ from inventory_service.application import PutProduct, StockWrite
 from inventory_service.domain import AlreadyShipped, Decision
 from inventory_service.infrastructure.postgres import PostgresStock
 from messaging.ports.changes import InboxClaim, StoreUnavailable
-from messaging.postgres.outbox import CHANNEL
+from messaging.ports.outbox import shard_of
 from messaging.postgres.pool import open_pools
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
-from tests.inventory_service.conftest import DEADLINE, fetch, postgres_stock, waiting_for_locks
+from tests.inventory_service.conftest import DEADLINE, fetch, instance, postgres_stock, waiting_for_locks
 from tests.inventory_service.stock import has_effect, product, releasing, reserving, shipping
+from tests.real_parts.relays import nobody
 from tests.real_parts.waiting import until
 
 # One statement sees one snapshot: every commit is in it as a whole, or not at all.
@@ -63,16 +64,12 @@ async def test_in_every_snapshot_what_is_reserved_is_the_sum_of_what_orders_hold
             assert await watching > 3
 
 
-async def test_a_commit_wakes_the_relays(inventory_database: str) -> None:
-    woken = asyncio.Event()
-    relay = await asyncpg.connect(inventory_database)
-    await relay.add_listener(CHANNEL, lambda *_: woken.set())
-    async with postgres_stock(inventory_database) as stock:
-        await stock.write(releasing(uuid7()))
+async def test_a_commit_rings_for_its_messages(inventory_database: str) -> None:
+    rung, order_id = list[int](), uuid7()
+    async with instance(inventory_database, wake=rung.extend) as stock:
+        await stock.write(releasing(order_id))
 
-        async with asyncio.timeout(DEADLINE):
-            await woken.wait()
-    await relay.close()
+    assert rung == [shard_of(str(order_id))]
 
 
 @pytest.mark.parametrize("standing", ["RELEASED", "RESERVED"])
@@ -199,7 +196,9 @@ async def test_a_commit_whose_connection_breaks_stores_nothing_and_the_next_one_
 
 async def test_without_a_database_every_question_says_that_it_is_away() -> None:
     async with open_pools("postgresql://nobody@127.0.0.1:1/none") as pools:
-        store = PostgresStock("postgresql://nobody@127.0.0.1:1/none", pools, connections=1, max_batch=1, max_waiting=9)
+        store = PostgresStock(
+            "postgresql://nobody@127.0.0.1:1/none", pools, nobody, connections=1, max_batch=1, max_waiting=9
+        )
         asked: list[Awaitable[object]] = [
             has_effect(store, releasing(uuid7())),
             store.find(product("p1").id),

@@ -12,15 +12,11 @@ from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.failures import Failure, Failures
 from messaging.ports.message import Message
 from messaging.ports.outbox import Outbox
+from messaging.postgres.doorbell import CHANNEL
 from messaging.postgres.failures import PostgresFailures
-from messaging.postgres.outbox import INSERT_MESSAGES, NOTIFY, PostgresOutbox, message_columns
+from messaging.postgres.outbox import INSERT_MESSAGES, PostgresOutbox, message_columns
 from messaging.postgres.pool import open_pool
 from tests.real_parts.postgres import PostgresServer, cloned_database
-
-_COMMIT = f"""
-    with sent as ({INSERT_MESSAGES})
-    select {NOTIFY}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +52,12 @@ async def under_test(kept_in: str | None) -> AsyncIterator[OutboxUnderTest]:
 
 
 async def commit_messages(dsn: str, messages: Sequence[Message]) -> None:
-    """Leave messages in the outbox of a database, as a store's commit does."""
+    """Leave messages in the outbox of a database and wake the relays, as a store's commit does."""
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.fetch(_COMMIT, *message_columns(messages))
+        columns = message_columns(messages)
+        await connection.fetch(INSERT_MESSAGES, *columns)
+        await connection.fetch("select pg_notify($1, $2)", CHANNEL, ",".join(map(str, set(columns[0]))))
     finally:
         await connection.close()
 

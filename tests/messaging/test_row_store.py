@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 from messaging.ports.changes import InboxClaim, Write
 from messaging.ports.message import Message
 from messaging.postgres.row_store import Column, RowStore, Table
+from tests.real_parts.relays import nobody
 
 DEADLINE = 60.0
 
@@ -58,7 +59,7 @@ async def sql(database: str) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def _numbers(dsn: str, table: Table[Number] = NUMBERS) -> AsyncIterator[RowStore[Number, Number]]:
-    store = RowStore(dsn, table, _with_message, connections=1, max_batch=100, max_waiting=100)
+    store = RowStore(dsn, table, _with_message, nobody, connections=1, max_batch=100, max_waiting=100)
     yield store
     await store.close()
 
@@ -117,7 +118,7 @@ async def test_a_row_that_cannot_be_read_fails_its_own_write_alone(database: str
 
     await sql.execute("insert into numbers values ($1, -1), ($2, 1)", A, B)
     store = RowStore(
-        database, Table("numbers", COLUMNS, read), _with_message, connections=1, max_batch=9, max_waiting=9
+        database, Table("numbers", COLUMNS, read), _with_message, nobody, connections=1, max_batch=9, max_waiting=9
     )
     outcomes = await asyncio.gather(store.write(adding(A, 1)), store.write(adding(B, 1)), return_exceptions=True)
     await store.close()

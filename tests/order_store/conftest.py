@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.changes import Created, Creation, Duplicate, InboxClaim, Write, Written
+from messaging.postgres.doorbell import Wake
 from messaging.postgres.pool import open_pools
 from order_service.application.ports import OrderCreation, OrderStore, OrderWrite
 from order_service.domain.fulfilment import Happening, Reaction, react
@@ -19,6 +20,7 @@ from order_service.domain.order import Order, OrderId
 from order_service.infrastructure.memory_orders import MemoryOrders
 from order_service.infrastructure.postgres_orders import PostgresOrders
 from tests.domain.orders import moment
+from tests.real_parts.relays import nobody
 
 DEADLINE = 20.0
 
@@ -92,11 +94,11 @@ async def store(store_dsn: str | None) -> AsyncIterator[StoreUnderTest]:
 
 @asynccontextmanager
 async def postgres_orders(
-    dsn: str, *, connections: int = 1, max_batch: int = 1000, max_waiting: int = 1000
+    dsn: str, *, wake: Wake = nobody, connections: int = 1, max_batch: int = 1000, max_waiting: int = 1000
 ) -> AsyncIterator[PostgresOrders]:
     """A store in a database."""
     async with open_pools(dsn) as pools:
-        orders = PostgresOrders(dsn, pools, connections=connections, max_batch=max_batch, max_waiting=max_waiting)
+        orders = PostgresOrders(dsn, pools, wake, connections=connections, max_batch=max_batch, max_waiting=max_waiting)
         try:
             yield orders
         finally:

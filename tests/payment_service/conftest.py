@@ -23,6 +23,7 @@ from payment_service.infrastructure.postgres import PostgresPayments
 from tests.payment_service.payments import taking
 from tests.real_parts.payment_gateway import RealGateway, real_gateway
 from tests.real_parts.postgres import PostgresServer
+from tests.real_parts.relays import nobody
 
 DEADLINE = 30.0
 _TEMPLATE = "template_payments"
@@ -70,7 +71,7 @@ def payments_database(postgres: PostgresServer, payments_template: str) -> Itera
 async def postgres_payments(dsn: str) -> AsyncIterator[PostgresPayments]:
     """The store as one instance of the service has it."""
     async with open_pools(dsn) as pools:
-        payments = PostgresPayments(dsn, pools, connections=1, max_batch=500, max_waiting=1000)
+        payments = PostgresPayments(dsn, pools, nobody, connections=1, max_batch=500, max_waiting=1000)
         yield payments
         await payments.close()
 

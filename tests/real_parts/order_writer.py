@@ -16,6 +16,7 @@ from order_service.domain.fulfilment import Cancel, StockReleased
 from order_service.domain.order_line import OrderLine
 from order_service.infrastructure.postgres_orders import PostgresOrders
 from shared_kernel.product import ProductId, Quantity
+from tests.real_parts.relays import nobody
 
 REQUEST = OrderRequest(lines=(OrderLine(ProductId("p1"), Quantity(2)),))
 
@@ -48,7 +49,7 @@ class OrderWriter:
 async def order_writer(dsn: str) -> AsyncIterator[OrderWriter]:
     """A writer with connections of its own."""
     async with open_pools(dsn) as pools:
-        orders = PostgresOrders(dsn, pools, connections=1, max_batch=100, max_waiting=1000)
+        orders = PostgresOrders(dsn, pools, nobody, connections=1, max_batch=100, max_waiting=1000)
         try:
             moments = Moments(lambda: datetime.now(UTC), uuid7, timedelta(minutes=1))
             yield OrderWriter(PlaceOrder(orders, moments, uuid7), FulfilOrder(orders, moments))

@@ -56,11 +56,21 @@ class Node:
         if (postmaster := self._postmaster()) is None:
             return
         postmaster.suspend()  # it starts no session while they are counted
-        processes = [postmaster, *postmaster.children(recursive=True)]
+        processes = self._processes()
         for process in processes:
             process.kill()
         _, alive = psutil.wait_procs(processes, timeout=ENDS_WITHIN)
         assert not alive, f"killed, and still there: {alive}"
+
+    def pause(self) -> None:
+        """SIGSTOP to the server and all its sessions."""
+        for process in self._processes():
+            process.suspend()
+
+    def resume(self) -> None:
+        """SIGCONT to them."""
+        for process in self._processes():
+            process.resume()
 
     def stream_to(self, standby: "Node") -> None:
         """Make `standby` a copy of this one which follows it, and start it."""
@@ -79,6 +89,10 @@ class Node:
     def execute(self, statement: str, database: str = "postgres") -> str:
         """Run a statement; answers what psql prints."""
         return run(self.programs, "psql", "-d", self.dsn(database), "-XAtqc", statement)
+
+    def _processes(self) -> list[psutil.Process]:
+        postmaster = self._postmaster()
+        return [postmaster, *postmaster.children(recursive=True)] if postmaster else []
 
     def _postmaster(self) -> psutil.Process | None:
         try:
