@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from benchmarks.waiting import until
-from messaging.runtime.database import migrate
+from messaging.runtime.migrations import migrate
 from oms.services import SERVICES
 
 # /tmp may be memory, where fsync costs nothing; /var/tmp survives a restart, so it is a disk.

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError
 
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable, StoreUnfit
 from messaging.postgres.errors import DatabaseRefused
@@ -16,7 +15,6 @@ _UNUSABLE = (
     StoreOverloaded,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    DBAPIError,
 )
 
 

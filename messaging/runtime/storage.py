@@ -19,7 +19,7 @@ from messaging.postgres.inbox import keep_inbox, today_in
 from messaging.postgres.outbox import PostgresOutbox, depth_and_age
 from messaging.postgres.pool import Pools, open_pools
 from messaging.postgres.probe import DatabaseProbe
-from messaging.runtime.database import migrate, resolve, revisions_in
+from messaging.runtime.database import resolve, revisions_in
 from messaging.runtime.service import Service
 from messaging.runtime.settings import ServiceSettings
 
@@ -94,6 +94,8 @@ async def open_store(
         return
     dsn = await resolve(database_url, settings.data_dir, service.database_name)
     if database_url == "embedded":
+        from messaging.runtime.migrations import migrate  # slow to import, and needed here alone
+
         await migrate(dsn, service.migrations)
     outbox = PostgresOutbox(dsn, idle_timeout=settings.relay_idle_timeout_seconds)
     async with open_pools(dsn) as pools, postgres_storage(service, dsn, pools, outbox) as storage:

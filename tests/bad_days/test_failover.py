@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from messaging.postgres.outbox import PostgresOutbox
-from messaging.runtime.database import migrate
+from messaging.runtime.migrations import migrate
 from order_service.infrastructure.database import MIGRATIONS
 from tests.messaging.conftest import commit_messages
 from tests.messaging.messages import messages_in

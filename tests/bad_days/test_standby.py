@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from messaging.engine.relay import Relay
 from messaging.ports.outbox import SHARDS, Batch
 from messaging.postgres.outbox import PostgresOutbox
-from messaging.runtime.database import migrate
+from messaging.runtime.migrations import migrate
 from order_service.infrastructure.database import MIGRATIONS
 from tests.bad_days.test_failover import until_replayed
 from tests.messaging.conftest import commit_messages

@@ -13,7 +13,7 @@ from messaging.ports.changes import Created, Creation, Duplicate, IdempotencyKey
 from messaging.postgres.failures import PostgresFailures
 from messaging.postgres.outbox import PostgresOutbox
 from messaging.postgres.pool import open_pool
-from messaging.runtime.database import migrate
+from messaging.runtime.migrations import migrate
 from order_service.application.ports import OrderCreation
 from order_service.domain.fulfilment import StockRejected
 from order_service.infrastructure.database import MIGRATIONS

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner
 
-from messaging.runtime import database as service_database
+from messaging.runtime import migrations
 from oms import load
 from oms.cli import app
 from tests.cli.commands import oms
@@ -128,7 +128,7 @@ def test_looking_makes_no_embedded_database(tmp_path: Path, command: str) -> Non
 def test_a_migration_does_not_wait_for_ever_behind_somebody_elses_transaction(
     empty: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_database, "_GIVING_UP", {"lock_timeout": "50ms"})
+    monkeypatch.setattr(migrations, "_GIVING_UP", {"lock_timeout": "50ms"})
 
     async def migrate_behind_another() -> str:
         holder = await asyncpg.connect(empty)

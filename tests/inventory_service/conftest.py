@@ -21,7 +21,7 @@ from inventory_service.infrastructure.postgres import PostgresStock
 from messaging.memory.outbox import MemoryOutbox
 from messaging.postgres.doorbell import Wake
 from messaging.postgres.pool import open_pools
-from messaging.runtime.database import migrate
+from messaging.runtime.migrations import migrate
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 from tests.inventory_service.stock import has_effect

@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from inventory_service.domain import MAX_PRICE_MINOR
 from inventory_service.infrastructure.database import MIGRATIONS
-from messaging.runtime.database import migrate
+from messaging.runtime.migrations import migrate
 from shared_kernel.money import Money
 from tests.inventory_service.conftest import fetch, instance
 from tests.order_store.databases import database_of_revision

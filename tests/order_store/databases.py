@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from messaging.runtime.database import alembic_config
+from messaging.runtime.migrations import alembic_config
 from order_service.infrastructure.database import MIGRATIONS
 from tests.real_parts.postgres import PostgresServer
 

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from uuid_utils.compat import uuid7
 
-from messaging.runtime.database import migrate
+from messaging.runtime.migrations import migrate
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.application.moments import Moments
 from order_service.application.sweep_deadlines import SweepDeadlines

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
-from messaging.runtime.database import migrate
+from messaging.runtime.migrations import migrate
 from order_service.infrastructure.database import MIGRATIONS
 from tests.real_parts.postgres import PostgresServer, cloned_database
 

@@ -14,7 +14,7 @@ import pytest_asyncio
 from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.changes import InboxClaim
 from messaging.postgres.pool import open_pools
-from messaging.runtime.database import migrate
+from messaging.runtime.migrations import migrate
 from payment_service.application import PaymentStore, PaymentWrite
 from payment_service.domain import Step
 from payment_service.infrastructure.database import MIGRATIONS

@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 
-from messaging.runtime.database import migrate
+from messaging.runtime.migrations import migrate
 from order_service.infrastructure.database import MIGRATIONS
 
 TEMPLATE = "template_orders"

@@ -15,7 +15,7 @@ import httpx
 
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
-from messaging.runtime.database import migrate
+from messaging.runtime.migrations import migrate
 from oms.services import SERVICES, TOPICS
 from tests.real_parts.kafka import Broker
 from tests.real_parts.order_process import OrderProcess

@@ -1,4 +1,4 @@
-"""Runs the migrations inside the transaction that `messaging.runtime.database.migrate` opened."""
+"""Runs the migrations inside the transaction that `messaging.runtime.migrations.migrate` opened."""
 
 from alembic import context
 
