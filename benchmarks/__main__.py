@@ -33,6 +33,7 @@ class Measurement(StrEnum):
     WRITE_PATH = "write-path"
     RELAY = "relay"
     BACKLOG = "backlog"
+    STANDBY = "standby"
     LATENCY = "latency"
     MEMORY = "memory"
     CONSUMER = "consumer"
@@ -45,6 +46,7 @@ _MEASURE = {
     Measurement.WRITE_PATH: write_path.measure,
     Measurement.RELAY: relay_rate.measure,
     Measurement.BACKLOG: relay_rate.measure_backlog,
+    Measurement.STANDBY: relay_rate.measure_with_standby,
     Measurement.LATENCY: delivery_latency.measure,
     Measurement.MEMORY: memory.measure,
     Measurement.CONSUMER: consumer_rate.measure,

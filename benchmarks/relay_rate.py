@@ -18,6 +18,9 @@ from benchmarks.table import Aim, Figure, Samples
 from messaging.kafka.topics import Topic, create_topics
 from messaging.ports.event_publisher import BATCH
 from messaging.ports.outbox import SHARDS
+from messaging.runtime.migrations import migrate
+from oms.services import SERVICES
+from tests.real_parts.postgres_cluster import postgres_cluster
 
 _READ_WITHIN = 120.0
 
@@ -53,6 +56,28 @@ async def measure(environment: Environment) -> list[Figure]:
             Samples(tuple(produced), "/s"),
             "aiokafka, idempotent:",
             (Aim(35_000, at_least=True, of_ratio=False, unit="/s"), Aim(0.6, at_least=True)),
+        )
+    ]
+
+
+async def measure_with_standby(environment: Environment) -> list[Figure]:
+    """The relay with a standby that every commit and every batch waits for, and with one that follows at leisure."""
+    await environment.create_topics()
+    rates: dict[bool, list[float]] = defaultdict(list)
+    with postgres_cluster() as (primary, _):
+        await migrate(primary.dsn(), SERVICES["order"].migrations)
+        for number in range(environment.plan.rounds):
+            environment.say(f"standby: round {number + 1} of {environment.plan.rounds}")
+            for waits in (True, False) if number % 2 else (False, True):
+                await asyncio.to_thread(primary.acknowledge_with_standby if waits else primary.acknowledge_alone)
+                await fill(primary.dsn(), environment.plan.relay_backlog)
+                rates[waits].append(await _relay(environment, primary.dsn(), await _waiting(primary.dsn())))
+    return [
+        Figure(
+            f"relay with a synchronous standby, {environment.plan.relay_backlog:,} rows",
+            Samples(tuple(rates[True]), "/s"),
+            Samples(tuple(rates[False]), "/s"),
+            "an asynchronous one:",
         )
     ]
 

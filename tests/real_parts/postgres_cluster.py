@@ -86,6 +86,14 @@ class Node:
         while self.execute("select count(*) from pg_stat_replication where sync_state = 'quorum'") != "1":
             assert time.monotonic() < deadline, "no standby became synchronous"
 
+    def acknowledge_alone(self) -> None:
+        """From now on a commit waits for no standby."""
+        self.execute("alter system reset synchronous_standby_names")
+        self.execute("select pg_reload_conf()")
+        deadline = time.monotonic() + ENDS_WITHIN
+        while self.execute("show synchronous_standby_names"):
+            assert time.monotonic() < deadline, "the configuration was not read again"
+
     def execute(self, statement: str, database: str = "postgres") -> str:
         """Run a statement; answers what psql prints."""
         return run(self.programs, "psql", "-d", self.dsn(database), "-XAtqc", statement)
