@@ -199,6 +199,7 @@ async def _consumer(settings: KafkaSettings, group: str) -> AsyncIterator[Any]:
     consumer = AIOKafkaConsumer(
         **client_options(settings),
         group_id=settings.prefix + group,
+        group_instance_id=settings.group_instance_id,
         isolation_level="read_committed",
         enable_auto_commit=False,
         auto_offset_reset="none",  # see _poll

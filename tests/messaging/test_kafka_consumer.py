@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import pytest_asyncio
@@ -81,6 +81,16 @@ class GroupUnderTest:
         finally:
             await admin.close()
         return sum(at.offset for at in offsets.values())
+
+    async def members(self) -> int:
+        """How many members the broker counts."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.bootstrap_servers)
+        await admin.start()
+        try:
+            ((answer,),) = [described.groups for described in await admin.describe_consumer_groups([self.group])]
+        finally:
+            await admin.close()
+        return len(answer[5])
 
 
 @pytest_asyncio.fixture
@@ -163,6 +173,25 @@ async def test_a_later_member_of_the_group_begins_where_the_last_one_ended_and_a
 
     assert _came(second) == _by_key(_numbered("ab", 10, 6))
     assert _came(other) == _by_key(_numbered("ab", 0, 16))
+
+
+async def test_a_killed_member_with_an_instance_id_goes_on_at_once_when_it_is_started_again(
+    group: GroupUnderTest,
+) -> None:
+    named = {"group_instance_id": "pod-0", "session_timeout_seconds": 300.0}
+    group = replace(group, settings=group.settings.model_copy(update=named))
+    first, again = _open(), _open()
+    await group.produce(*_numbered("ab", 0, 10))
+    async with _to_be_killed(group.deliver(first)):
+        await first.until(10)
+    assert await group.members() == 1, "the broker was told that the member is gone"
+
+    await group.produce(*_numbered("ab", 10, 6))
+    async with group.deliver(again):
+        await again.until(6)
+        assert await group.members() == 1
+
+    assert _came(again) == _by_key(_numbered("ab", 10, 6))
 
 
 async def test_what_a_killed_process_had_at_hand_is_delivered_again(group: GroupUnderTest) -> None:
