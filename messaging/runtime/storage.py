@@ -102,7 +102,7 @@ async def open_store(
         store = in_postgres(
             dsn,
             pools,
-            outbox.wake,
+            wake=outbox.wake,
             connections=settings.commit_connections,
             max_batch=settings.commit_batch_max,
             max_waiting=settings.commit_queue_max,
