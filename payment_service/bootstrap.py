@@ -17,7 +17,11 @@ from messaging.runtime.settings import Role
 from messaging.runtime.storage import open_store
 from messaging.runtime.transport import Transport
 from payment_service.api import payments_http
-from payment_service.application import Cashier, FindPayment, PaymentGateway, Steps, TakeCommands
+from payment_service.application.cashier import Cashier
+from payment_service.application.find_payment import FindPayment
+from payment_service.application.ports import PaymentGateway
+from payment_service.application.steps import Steps
+from payment_service.application.take_commands import TakeCommands
 from payment_service.infrastructure import database, event_encoding
 from payment_service.infrastructure.command_handling import payment_commands
 from payment_service.infrastructure.gateway_metrics import WatchedGateway, refresh_metrics

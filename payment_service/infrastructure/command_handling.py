@@ -3,7 +3,7 @@
 from messaging.engine.decoding import Envelope, MoneyBody, decoder
 from messaging.ports.record import Record, Rejected
 from messaging.ports.subscription import Subscription
-from payment_service.application import TakeCommands
+from payment_service.application.take_commands import TakeCommands
 from payment_service.domain import AmountChanged
 
 TOPIC = "payment-commands"

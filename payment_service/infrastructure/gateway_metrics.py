@@ -8,7 +8,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from messaging.ports.changes import StoreUnavailable
-from payment_service.application import Captured, Declined, GatewayUnavailable, PaymentGateway
+from payment_service.application.ports import Captured, Declined, GatewayUnavailable, PaymentGateway
 from payment_service.domain import Call
 from payment_service.infrastructure.memory import MemoryPayments
 from payment_service.infrastructure.postgres import PostgresPayments

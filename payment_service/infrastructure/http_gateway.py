@@ -29,7 +29,7 @@ from uuid import UUID
 
 import httpx
 
-from payment_service.application import Captured, Declined, GatewayUnavailable
+from payment_service.application.ports import Captured, Declined, GatewayUnavailable
 from payment_service.domain import DECLINED
 from payment_service.infrastructure.gateway_answer import Answer, read_answer
 from shared_kernel.money import Money

@@ -11,7 +11,7 @@ from messaging.memory.outbox import MemoryOutbox
 from messaging.memory.row_store import MemoryRows
 from messaging.ports.changes import Written
 from messaging.ports.message import Message
-from payment_service.application import PaymentWrite
+from payment_service.application.ports import PaymentWrite
 from payment_service.domain import Payment, Step
 from payment_service.infrastructure.event_encoding import effect_of
 

@@ -9,7 +9,7 @@ from messaging.ports.changes import Written
 from messaging.postgres.doorbell import Wake
 from messaging.postgres.pool import Pools
 from messaging.postgres.row_store import Column, RowStore, Table, due
-from payment_service.application import PaymentWrite
+from payment_service.application.ports import PaymentWrite
 from payment_service.domain import Payment, PaymentStatus, Step
 from payment_service.infrastructure.event_encoding import effect_of
 from shared_kernel.money import Money

@@ -9,7 +9,7 @@ import random
 from decimal import Decimal
 from uuid import UUID
 
-from payment_service.application import Captured, Declined, GatewayUnavailable
+from payment_service.application.ports import Captured, Declined, GatewayUnavailable
 from shared_kernel.money import Money
 
 

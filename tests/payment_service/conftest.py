@@ -15,7 +15,7 @@ from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.changes import InboxClaim
 from messaging.postgres.pool import open_pools
 from messaging.runtime.migrations import migrate
-from payment_service.application import PaymentStore, PaymentWrite
+from payment_service.application.ports import PaymentStore, PaymentWrite
 from payment_service.domain import Step
 from payment_service.infrastructure.database import MIGRATIONS
 from payment_service.infrastructure.memory import MemoryPayments

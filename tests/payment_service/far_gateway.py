@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from payment_service.application import Captured, Declined
+from payment_service.application.ports import Captured, Declined
 from shared_kernel.money import Money
 from tests.payment_service.conftest import DEADLINE
 

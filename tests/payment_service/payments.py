@@ -8,7 +8,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from messaging.ports.changes import InboxClaim, Write
-from payment_service.application import PaymentWrite
+from payment_service.application.ports import PaymentWrite
 from payment_service.domain import Moment, Payment, PaymentStatus, Step
 from shared_kernel.money import Money
 

@@ -13,8 +13,10 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from payment_service import application
-from payment_service.application import Cashier, Clock, Steps, TakeCommands
+from payment_service.application.cashier import Cashier
+from payment_service.application.ports import Clock
+from payment_service.application.steps import Steps
+from payment_service.application.take_commands import TakeCommands
 from payment_service.domain import Payment, PaymentStatus
 from payment_service.infrastructure.http_gateway import open_http_gateway
 from payment_service.infrastructure.postgres import PostgresPayments
@@ -79,7 +81,7 @@ async def instance(dsn: str, gateway: RealGateway, clock: Clock) -> AsyncIterato
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """What the clocks of instances say, each time something else. Stopping is not waited for."""
-    monkeypatch.setattr(application, "_FINISH_WITHIN", 0.05)
+    monkeypatch.setattr("payment_service.application.cashier._FINISH_WITHIN", 0.05)
     wrong_by = itertools.cycle([5, -5, 3600, -3600, 0])
     return lambda: datetime.now(UTC) + timedelta(seconds=next(wrong_by))
 

@@ -12,8 +12,11 @@ from uuid_utils.compat import uuid7
 
 from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.changes import StoreUnavailable, Written
-from payment_service import application
-from payment_service.application import Cashier, FindPayment, GatewayUnavailable, PaymentWrite, Steps, TakeCommands
+from payment_service.application.cashier import Cashier
+from payment_service.application.find_payment import FindPayment
+from payment_service.application.ports import GatewayUnavailable, PaymentWrite
+from payment_service.application.steps import Steps
+from payment_service.application.take_commands import TakeCommands
 from payment_service.domain import Payment, PaymentStatus, Step
 from payment_service.infrastructure.memory import MemoryPayments
 from shared_kernel.money import Money
@@ -66,7 +69,7 @@ class Desk:
 @pytest_asyncio.fixture
 async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
     """An instance whose gateway holds every call until it is opened."""
-    monkeypatch.setattr(application, "_FINISH_WITHIN", 0.05)
+    monkeypatch.setattr("payment_service.application.cashier._FINISH_WITHIN", 0.05)
     clock, gateway = ManualClock(), FarGateway()
     payments = FaultyPayments(MemoryOutbox(), clock.seconds)
     steps = Steps(payments, clock, uuid7)
@@ -334,9 +337,9 @@ async def test_on_stop_the_time_of_the_calls_at_hand_begins_when_the_process_is_
     await desk.take.charge(order, AMOUNT, claim())
     await until(lambda: desk.gateway.under_way == 1, "the gateway is called")
 
-    monkeypatch.setattr(application, "_FINISH_WITHIN", 0.0)
+    monkeypatch.setattr("payment_service.application.cashier._FINISH_WITHIN", 0.0)
     desk.cashier.finish_soon()
-    monkeypatch.setattr(application, "_FINISH_WITHIN", 10 * DEADLINE)
+    monkeypatch.setattr("payment_service.application.cashier._FINISH_WITHIN", 10 * DEADLINE)
     async with asyncio.timeout(DEADLINE):
         await desk.cashier.close()
 

@@ -13,7 +13,9 @@ from uuid_utils.compat import uuid7
 from messaging.engine.consumer import Consumer
 from messaging.memory.failures import MemoryFailures
 from messaging.ports.record import Record
-from payment_service.application import Cashier, Steps, TakeCommands
+from payment_service.application.cashier import Cashier
+from payment_service.application.steps import Steps
+from payment_service.application.take_commands import TakeCommands
 from payment_service.domain import PaymentStatus
 from payment_service.infrastructure.command_handling import payment_commands
 from payment_service.infrastructure.simulated_gateway import SimulatedGateway

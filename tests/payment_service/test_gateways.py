@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from uuid_utils.compat import uuid7
 
-from payment_service.application import Captured, Declined, GatewayUnavailable, PaymentGateway
+from payment_service.application.ports import Captured, Declined, GatewayUnavailable, PaymentGateway
 from payment_service.infrastructure.http_gateway import TRIES, HttpGateway, open_http_gateway
 from payment_service.infrastructure.simulated_gateway import SimulatedGateway
 from shared_kernel.money import Money

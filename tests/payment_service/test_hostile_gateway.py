@@ -13,7 +13,7 @@ from email.utils import format_datetime
 import pytest
 from uuid_utils.compat import uuid7
 
-from payment_service.application import Captured, Declined, GatewayUnavailable
+from payment_service.application.ports import Captured, Declined, GatewayUnavailable
 from payment_service.domain import DECLINED
 from payment_service.infrastructure.http_gateway import TRIES, HttpGateway, open_http_gateway
 from tests.payment_service.conftest import DEADLINE

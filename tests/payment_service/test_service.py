@@ -18,7 +18,7 @@ from messaging.ports.message import Message
 from messaging.ports.outbox import Batch
 from messaging.ports.record import Record
 from messaging.runtime.settings import Role
-from payment_service.application import Cashier
+from payment_service.application.cashier import Cashier
 from payment_service.bootstrap import payment_service
 from payment_service.settings import PaymentSettings
 from tests.http.answers import assert_error

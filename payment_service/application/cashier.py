@@ -1,5 +1,4 @@
-"""Take commands, call the gateway and record its answer: intent, call and outcome, in this order and never in one
-transaction.
+"""Call the gateway and record its answer: intent, call and outcome, in this order and never in one transaction.
 
 A process may end after each of the three. Then the payment's call becomes due, and a sweep of any process makes the
 call again with the same key.
@@ -8,115 +7,24 @@ call again with the same key.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Protocol, TypeAlias
-from uuid import UUID
+from datetime import timedelta
+from typing import TypeAlias
 
-from messaging.ports.changes import InboxClaim, StoreOverloaded, StoreUnavailable, Write, Written
+from messaging.ports.changes import StoreOverloaded, StoreUnavailable
+from payment_service.application.ports import Captured, Declined, GatewayUnavailable, PaymentGateway
+from payment_service.application.steps import Steps
 from payment_service.domain import Call, Moment, Payment, Step
-from shared_kernel.money import Money
 
 # More calls than these would wait here for longer than their lease. The others wait in the database.
 _WAITING_FOR_EACH_CALL = 15
 _FINISH_WITHIN = 1.5
 
-Clock: TypeAlias = Callable[[], datetime]
-"""The time now, aware and in UTC."""
-
-NewId: TypeAlias = Callable[[], UUID]
-"""A fresh UUIDv7."""
-
-PaymentWrite: TypeAlias = Write[Payment, Step]
-
-Decide: TypeAlias = Callable[[Payment | None, Moment], Step | None]
-"""A decision of the domain on the stored payment, which is None when there is none yet."""
-
 RecordAnswer: TypeAlias = Callable[[Payment, Moment], Step | None]
 """The step that records what the gateway answered, or None when the payment already has that answer."""
 
 log = logging.getLogger("cashier")
-
-
-class PaymentNotFound(Exception):
-    """There is no payment for this order: neither a charge nor a refund was asked for."""
-
-    def __init__(self, order_id: UUID) -> None:
-        super().__init__(f"there is no payment for the order {order_id}")
-
-
-class PaymentStore(Protocol):
-    """The store of payments. The time when a call is due is set and compared by the clock of the store, which all
-    instances share. Every method raises StoreUnavailable when the store does not answer."""
-
-    async def write(self, write: PaymentWrite) -> Written[Payment, Step]:
-        """Store the next or the first step of a payment. Raises the decision's exceptions, and StoreOverloaded."""
-        ...
-
-    async def find(self, order_id: UUID) -> Payment | None:
-        """The payment as last committed."""
-        ...
-
-    async def claim_due(self, limit: int, lease: timedelta) -> Sequence[Payment]:
-        """Payments whose call is due, the longest due first, each with that call begun (`Payment.claimed`). No two
-        callers get the same one."""
-        ...
-
-
-class GatewayUnavailable(Exception):
-    """The result of the call is unknown: money may have moved, or not. The same call with the same key will tell. The
-    gateway may have asked that it is not made before `retry_after` has passed."""
-
-    def __init__(self, problem: str, retry_after: timedelta = timedelta()) -> None:
-        super().__init__(problem)
-        self.retry_after = retry_after
-
-
-@dataclass(frozen=True, slots=True)
-class Captured:
-    """The gateway took the money. `reference` is its name for the charge."""
-
-    reference: str
-
-
-@dataclass(frozen=True, slots=True)
-class Declined:
-    """The gateway did not take the money, and never will with this key."""
-
-    reason: str
-
-
-class PaymentGateway(Protocol):
-    """Moves money. Calls with the same key count as one: money moves once, and each call gets the first answer.
-
-    Both methods raise GatewayUnavailable.
-    """
-
-    async def charge(self, key: str, order_id: UUID, amount: Money) -> Captured | Declined:
-        """Take the money for an order."""
-        ...
-
-    async def refund(self, key: str, order_id: UUID, amount: Money) -> None:
-        """Give the money of an order back."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """Decides steps of payments and stores them."""
-
-    payments: PaymentStore
-    clock: Clock
-    new_id: NewId
-
-    async def take(
-        self, order_id: UUID, decide: Decide, *, lease: timedelta | None, claim: InboxClaim | None = None
-    ) -> Step | None:
-        """Return the step that was stored. None means that nothing was to be done, or that it was done before."""
-        moment = Moment(self.clock(), self.new_id(), lease)
-        written = await self.payments.write(Write(order_id, lambda payment: decide(payment, moment), claim))
-        return written.decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,53 +170,3 @@ class Cashier:
                 return lambda current, moment: current.charged(reference, moment)
             case Declined(reason):
                 return lambda current, moment: current.declined(reason, moment)
-
-
-@dataclass(frozen=True, slots=True)
-class TakeCommands:
-    """Record the commands, once for each claim. The call is made in the background, so a slow gateway does not delay
-    commands."""
-
-    steps: Steps
-    cashier: Cashier
-
-    async def charge(self, order_id: UUID, amount: Money, claim: InboxClaim) -> None:
-        """Charge the order. Raises AmountChanged, InvalidPayment."""
-
-        def decide(payment: Payment | None, moment: Moment) -> Step | None:
-            return payment.charge(amount, moment) if payment else Payment.intent(order_id, amount, moment)
-
-        await self._take(order_id, decide, claim)
-
-    async def refund(self, order_id: UUID, claim: InboxClaim) -> None:
-        """Refund what was charged or may have been charged, and refuse a charge that comes later."""
-
-        def decide(payment: Payment | None, moment: Moment) -> Step | None:
-            return payment.refund(moment) if payment else Payment.tombstone(order_id, moment)
-
-        await self._take(order_id, decide, claim)
-
-    async def _take(self, order_id: UUID, decide: Decide, claim: InboxClaim) -> None:
-        lease = self.cashier.reserve()
-        step = None
-        try:
-            step = await self.steps.take(order_id, decide, lease=lease.length if lease else None, claim=claim)
-        finally:
-            if lease is not None and step is not None and step.call:
-                self.cashier.call(step.payment, lease)
-            elif lease is not None:
-                self.cashier.release()
-
-
-@dataclass(frozen=True, slots=True)
-class FindPayment:
-    """Read a payment."""
-
-    payments: PaymentStore
-
-    async def __call__(self, order_id: UUID) -> Payment:
-        """The payment as last committed. Raises PaymentNotFound."""
-        payment = await self.payments.find(order_id)
-        if payment is None:
-            raise PaymentNotFound(order_id)
-        return payment

@@ -1,0 +1,28 @@
+"""Read payments."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from payment_service.application.ports import PaymentStore
+from payment_service.domain import Payment
+
+
+class PaymentNotFound(Exception):
+    """There is no payment for this order: neither a charge nor a refund was asked for."""
+
+    def __init__(self, order_id: UUID) -> None:
+        super().__init__(f"there is no payment for the order {order_id}")
+
+
+@dataclass(frozen=True, slots=True)
+class FindPayment:
+    """Read a payment."""
+
+    payments: PaymentStore
+
+    async def __call__(self, order_id: UUID) -> Payment:
+        """The payment as last committed. Raises PaymentNotFound."""
+        payment = await self.payments.find(order_id)
+        if payment is None:
+            raise PaymentNotFound(order_id)
+        return payment
