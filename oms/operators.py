@@ -33,7 +33,7 @@ AT_ONCE = 100
 LISTED = 100
 _T = TypeVar("_T")
 
-orders = typer.Typer(no_args_is_help=True, help="Orders whose compensation failed.")
+orders = typer.Typer(no_args_is_help=True, help="Orders whose compensation failed, and orders that were lost.")
 dead_letters = typer.Typer(no_args_is_help=True, help="Messages that a service will never handle as they are.")
 parked = typer.Typer(no_args_is_help=True, help="Messages that wait behind one that could not be handled.")
 
@@ -91,6 +91,27 @@ def orders_stuck() -> None:
         for order in stuck:
             table.add_row(str(order.id), order.stock, order.payment or "-", order.reason, f"{order.updated_at:%F %T}")
         Console().print(table if stuck else "no order is stuck")
+
+    run(main())
+
+
+@orders.command("unknown")
+def orders_unknown() -> None:
+    """List the orders that partners answered about and that are not in the database. They were compensated."""
+
+    async def main() -> None:
+        async with _orders() as service:
+            unknown = await service.unknown.newest(LISTED)
+        table = Table(Column("order", no_wrap=True, min_width=36), "last answer", "answers", "first", "last")
+        for order in unknown:
+            table.add_row(
+                str(order.id),
+                order.last_answer,
+                str(order.answers),
+                f"{order.first_at:%F %T}",
+                f"{order.last_at:%F %T}",
+            )
+        Console().print(table if unknown else "no order is unknown")
 
     run(main())
 

@@ -27,6 +27,7 @@ from order_service.application.moments import Moments
 from order_service.application.place_order import PlaceOrder
 from order_service.application.stuck_orders import StuckOrders
 from order_service.application.sweep_deadlines import SweepDeadlines
+from order_service.application.unknown_orders import UnknownOrders
 from order_service.infrastructure import command_encoding, database, event_encoding
 from order_service.infrastructure.memory_orders import MemoryOrders
 from order_service.infrastructure.order_metrics import refresh_metrics
@@ -39,9 +40,10 @@ log = structlog.get_logger("order-service")
 
 @dataclass(frozen=True)
 class OrderService(RunningService):
-    """A running order service, with the use case for operators."""
+    """A running order service, with the use cases for operators."""
 
     stuck: StuckOrders
+    unknown: UnknownOrders
 
 
 @asynccontextmanager
@@ -53,6 +55,7 @@ async def order_service(
         step_timeout = timedelta(seconds=settings.step_timeout_seconds)
         moments = Moments(now, uuid7, step_timeout)
         fulfil = FulfilOrder(orders, moments)
+        unknown = UnknownOrders(orders.unknown, moments)
 
         def sweeps(caught_up: CaughtUp) -> Sequence[Sweep]:
             sweep = SweepDeadlines(orders, fulfil, step_timeout, caught_up)
@@ -63,7 +66,7 @@ async def order_service(
             SERVICE.name,
             storage,
             transport,
-            subscriptions=partner_subscriptions(fulfil),
+            subscriptions=partner_subscriptions(fulfil, unknown),
             sweeps=sweeps,
         ) as relay:
             stuck = StuckOrders(orders, fulfil)
@@ -71,7 +74,7 @@ async def order_service(
                 storage,
                 relay,
                 queue_is_full=lambda: orders.is_full,
-                refresh_metrics=lambda: refresh_metrics(stuck),
+                refresh_metrics=lambda: refresh_metrics(stuck, unknown),
             )
             use_cases = OrderUseCases(
                 PlaceOrder(orders, moments, uuid7),
@@ -79,7 +82,7 @@ async def order_service(
                 CancelOrder(fulfil),
                 CompleteOrder(fulfil),
             )
-            yield OrderService(orders_http(checks, use_cases if Role.API in roles else None), stuck)
+            yield OrderService(orders_http(checks, use_cases if Role.API in roles else None), stuck, unknown)
             log.info("stopping")
 
 
@@ -95,5 +98,5 @@ SERVICE = Service(
     database_name=database.NAME,
     migrations=database.MIGRATIONS,
     start=order_service,
-    tables=("orders", *EVERY_SERVICES),
+    tables=("orders", "unknown_orders", *EVERY_SERVICES),
 )

@@ -12,6 +12,7 @@ from order_service.domain.events import OrderEvent
 from order_service.domain.fulfilment import Reaction
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus
+from order_service.domain.unknown_order import Compensation, UnknownOrder
 
 Clock: TypeAlias = Callable[[], datetime]
 """The time now, aware and in UTC. The clocks of two machines differ."""
@@ -71,4 +72,20 @@ class OrderStore(Protocol):
 
     async def unpublished_for(self) -> timedelta:
         """How long the oldest unpublished message has waited. 0 when none waits."""
+        ...
+
+
+class UnknownOrderStore(Protocol):
+    """The store of orders that were not found. Every method raises StoreUnavailable when the store does not answer."""
+
+    async def write(self, write: Write[UnknownOrder, Compensation]) -> Written[UnknownOrder, Compensation]:
+        """Store a compensation with its commands. Raises StoreOverloaded when too many writes wait already."""
+        ...
+
+    async def newest(self, limit: int) -> Sequence[UnknownOrder]:
+        """At most `limit` of them, those with the newest answers first."""
+        ...
+
+    async def count(self) -> int:
+        """How many there are."""
         ...

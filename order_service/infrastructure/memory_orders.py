@@ -16,6 +16,7 @@ from order_service.domain.fulfilment import Reaction
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import ON_THE_WAY, OrderStatus
 from order_service.infrastructure.message_encoding import effect_of, encode
+from order_service.infrastructure.unknown_orders import MemoryUnknownOrders
 
 
 def _never_set_back() -> datetime:
@@ -31,6 +32,7 @@ class MemoryOrders:
         self._outbox = outbox
         self._clock = clock
         self._rows = MemoryRows[Order, Reaction](outbox, _effect_of)
+        self.unknown = MemoryUnknownOrders(outbox)
         self._deadlines: dict[UUID, datetime] = {}
         self._firsts: dict[tuple[str, str], Duplicate] = {}
 

@@ -13,6 +13,7 @@ from messaging.ports.record import Record, Rejected
 from messaging.ports.subscription import Handler, Subscription
 from order_service.application.find_orders import OrderNotFound
 from order_service.application.fulfil_order import FulfilOrder
+from order_service.application.unknown_orders import UnknownOrders
 from order_service.domain.fulfilment import (
     Happening,
     PaymentCaptured,
@@ -52,24 +53,24 @@ class ReasonBody(Envelope):
     reason: Annotated[str, AfterValidator(reason_of)]
 
 
-def partner_subscriptions(fulfil: FulfilOrder) -> Sequence[Subscription]:
+def partner_subscriptions(fulfil: FulfilOrder, unknown: UnknownOrders) -> Sequence[Subscription]:
     """The subscriptions of the saga, with a handler for each event of its partners."""
     return (
         Subscription(
             INVENTORY_TOPIC,
             {
-                "StockReserved": _handler(fulfil, StockReservedBody, _stock_reserved),
-                "StockRejected": _handler(fulfil, ReasonBody, lambda body: StockRejected(body.reason)),
-                "StockReleased": _handler(fulfil, Envelope, lambda _: StockReleased()),
+                "StockReserved": _handler(fulfil, unknown, StockReservedBody, _stock_reserved),
+                "StockRejected": _handler(fulfil, unknown, ReasonBody, lambda body: StockRejected(body.reason)),
+                "StockReleased": _handler(fulfil, unknown, Envelope, lambda _: StockReleased()),
             },
             INVENTORY_SOURCE,
         ),
         Subscription(
             PAYMENT_TOPIC,
             {
-                "PaymentCaptured": _handler(fulfil, Envelope, lambda _: PaymentCaptured()),
-                "PaymentDeclined": _handler(fulfil, ReasonBody, lambda body: PaymentDeclined(body.reason)),
-                "PaymentRefunded": _handler(fulfil, Envelope, lambda _: PaymentRefunded()),
+                "PaymentCaptured": _handler(fulfil, unknown, Envelope, lambda _: PaymentCaptured()),
+                "PaymentDeclined": _handler(fulfil, unknown, ReasonBody, lambda body: PaymentDeclined(body.reason)),
+                "PaymentRefunded": _handler(fulfil, unknown, Envelope, lambda _: PaymentRefunded()),
             },
             PAYMENT_SOURCE,
         ),
@@ -80,17 +81,25 @@ def _stock_reserved(body: StockReservedBody) -> StockReserved:
     return StockReserved({ProductId(item.productId): item.unitPrice.as_money() for item in body.items})
 
 
-def _handler(fulfil: FulfilOrder, model: type[Body], meaning: Callable[[Body], Happening]) -> Handler:
+def _handler(
+    fulfil: FulfilOrder, unknown: UnknownOrders, model: type[Body], meaning: Callable[[Body], Happening]
+) -> Handler:
     decode = decoder(model)
 
     def handle(record: Record) -> Awaitable[Any]:
-        return _handle(fulfil, decode(record), meaning)
+        return _handle(fulfil, unknown, decode(record), meaning)
 
     return handle
 
 
-async def _handle(fulfil: FulfilOrder, body: Body, meaning: Callable[[Body], Happening]) -> None:
+async def _handle(
+    fulfil: FulfilOrder, unknown: UnknownOrders, body: Body, meaning: Callable[[Body], Happening]
+) -> None:
     try:
-        await fulfil(OrderId(body.orderId), meaning(body), body.claim)
-    except (OrderNotFound, InvalidOrder, CurrencyMismatch) as error:
+        order_id, happening = OrderId(body.orderId), meaning(body)
+        await fulfil(order_id, happening, body.claim)
+    except OrderNotFound as error:
+        if await unknown.compensate(order_id, happening, body.claim):
+            raise Rejected(f"{error}; what was done for it is taken back") from error
+    except (InvalidOrder, CurrencyMismatch) as error:
         raise Rejected(str(error)) from error

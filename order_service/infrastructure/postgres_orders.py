@@ -25,6 +25,7 @@ from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus
 from order_service.infrastructure.message_encoding import effect_of, encode
 from order_service.infrastructure.order_rows import ORDERS, encode_lines, order_of
+from order_service.infrastructure.unknown_orders import PostgresUnknownOrders
 
 _CREATE = f"""
     with stored as (
@@ -79,6 +80,7 @@ class PostgresOrders:
         self._rows = RowStore[Order, Reaction](
             dsn, ORDERS, effect_of, wake, connections=connections, max_batch=max_batch, max_waiting=max_waiting
         )
+        self.unknown = PostgresUnknownOrders(dsn, pools, wake, max_batch=max_batch, max_waiting=max_waiting)
         # Reads that wait together are one query, as writes that wait together are one transaction.
         self._finds = GroupCommitter[OrderId, Order | None](
             [_Finds(finding)], name="finds", max_batch=max_batch, max_waiting=max_waiting
@@ -129,7 +131,7 @@ class PostgresOrders:
 
     async def close(self) -> None:
         """Answer every accepted write and read, then close the connections."""
-        for store in (self._creations, self._rows, self._finds):
+        for store in (self._creations, self._rows, self.unknown, self._finds):
             await store.close()
         for connection in self._connections:
             await connection.close()

@@ -10,7 +10,7 @@ from tests.real_parts.kafka import Broker
 from tests.real_parts.order_process import Load, OrderProcess
 from tests.real_parts.topic_reader import topic_reader
 
-AWAY_SECONDS = 20
+AWAY_SECONDS = 12  # longer than a request of the client waits
 NOTHING_HANGS = 'oms_kafka_unstable_records{partition="0",topic="order-events"} 0.0'
 
 

@@ -5,13 +5,21 @@ import re
 from pathlib import Path
 
 import httpx
+from uuid_utils.compat import uuid7
 
+from messaging.ports.changes import InboxClaim
 from messaging.ports.failures import Failure
 from messaging.ports.record import Record
 from messaging.postgres.failures import PostgresFailures
-from messaging.postgres.pool import open_pool
+from messaging.postgres.pool import open_pool, open_pools
+from order_service.application.unknown_orders import UnknownOrders
+from order_service.domain.fulfilment import PaymentCaptured, StockReleased
+from order_service.domain.order import OrderId
+from order_service.infrastructure.unknown_orders import PostgresUnknownOrders
 from tests.cli.commands import oms
+from tests.domain.orders import moment
 from tests.real_parts.order_process import ORDER, OrderProcess
+from tests.real_parts.relays import nobody
 
 GARBAGE = Record("inventory-events", 2, 41, "some-key", {"ce_type": "StockReserved"}, b"\xff not JSON")
 
@@ -33,6 +41,25 @@ async def test_a_stuck_order_is_listed_and_under_way_again_after_a_retry(tmp_pat
     assert (retried.code, retried.output) == (0, f"{order_id}: CANCELLING\n"), retried.errors
     assert (all_of_them.code, all_of_them.output) == (0, "")
     assert none_left.output == "no order is stuck\n"
+
+
+async def test_an_order_that_only_partners_know_is_listed_and_counted(tmp_path: Path, database: str) -> None:
+    none = await oms(tmp_path, "orders", "unknown", ORDER_DATABASE_URL=database)
+    async with open_pools(database) as pools:
+        unknown = PostgresUnknownOrders(database, pools, nobody, max_batch=1, max_waiting=1)
+        order_id = OrderId(uuid7())
+        await UnknownOrders(unknown, moment).compensate(order_id, StockReleased(), InboxClaim(uuid7()))
+        assert await unknown.count() == 0
+        await UnknownOrders(unknown, moment).compensate(order_id, PaymentCaptured(), InboxClaim(uuid7()))
+        await unknown.close()
+    listed = await oms(tmp_path, "orders", "unknown", ORDER_DATABASE_URL=database)
+    with OrderProcess(tmp_path, {"ORDER_DATABASE_URL": database, "EVENT_PUBLISHER": "logging"}) as service:
+        metrics = httpx.get(f"{service.url}/metrics").text
+
+    assert none.output == "no order is unknown\n"
+    assert str(order_id) in listed.output
+    assert "PaymentCaptured" in listed.output
+    assert "oms_orders_unknown 1.0" in metrics
 
 
 async def test_a_retry_of_an_order_that_is_not_there_says_so(tmp_path: Path, database: str) -> None:

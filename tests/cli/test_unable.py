@@ -23,6 +23,7 @@ from tests.real_parts.postgres import PostgresServer
 
 OPERATORS = [
     "orders stuck",
+    "orders unknown",
     "orders retry --all",
     "orders retry 019ab1f0-6c1e-7c8a-9d3e-0b5f6a7c8d9e",
     "dead-letters list --service order",

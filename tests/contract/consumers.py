@@ -36,7 +36,7 @@ def subscriptions(notes: Notes) -> Sequence[Subscription]:
     """Everything that is consumed anywhere in the system."""
     taking: Any = _Taking(notes)
     return (
-        *partner_subscriptions(notes.of("fulfil")),
+        *partner_subscriptions(notes.of("fulfil"), notes.of("unknown")),
         *inventory.subscriptions(notes.of("reserve"), notes.of("release"), notes.of("ship")),
         payment.payment_commands(taking),
     )

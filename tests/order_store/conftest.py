@@ -14,7 +14,7 @@ from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.changes import Created, Creation, Duplicate, InboxClaim, Write, Written
 from messaging.postgres.doorbell import Wake
 from messaging.postgres.pool import open_pools
-from order_service.application.ports import OrderCreation, OrderStore, OrderWrite
+from order_service.application.ports import OrderCreation, OrderStore, OrderWrite, UnknownOrderStore
 from order_service.domain.fulfilment import Happening, Reaction, react
 from order_service.domain.order import Order, OrderId
 from order_service.infrastructure.memory_orders import MemoryOrders
@@ -27,9 +27,10 @@ DEADLINE = 20.0
 
 @dataclass(frozen=True, slots=True)
 class StoreUnderTest:
-    """A store, and the (key, type) of every message in its outbox, each shard in order."""
+    """A store, that of unknown orders, and the (key, type) of every message in their outbox, each shard in order."""
 
     orders: OrderStore
+    unknown: UnknownOrderStore
     messages: Callable[[], Awaitable[list[tuple[str, str]]]]
 
     async def create(self, order: Order) -> Created | Duplicate:
@@ -86,10 +87,11 @@ async def store(store_dsn: str | None) -> AsyncIterator[StoreUnderTest]:
         async def waiting() -> list[tuple[str, str]]:
             return [(message.key, message.type) for rows in outbox._rows for message in rows.values()]
 
-        yield StoreUnderTest(MemoryOrders(outbox), waiting)
+        memory = MemoryOrders(outbox)
+        yield StoreUnderTest(memory, memory.unknown, waiting)
     else:
         async with postgres_orders(store_dsn, connections=2, max_batch=64) as orders:
-            yield StoreUnderTest(orders, lambda: messages_in(store_dsn))
+            yield StoreUnderTest(orders, orders.unknown, lambda: messages_in(store_dsn))
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from messaging.ports.record import Record
 from messaging.postgres.failures import PostgresFailures
 from messaging.postgres.pool import open_pool
 from order_service.application.fulfil_order import FulfilOrder
+from order_service.application.unknown_orders import UnknownOrders
 from order_service.domain.fulfilment import Cancel
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus, PaymentStatus, StockStatus
@@ -68,7 +69,7 @@ class Partners:
 @pytest_asyncio.fixture
 async def partners(store: StoreUnderTest, store_dsn: str | None) -> AsyncIterator[Partners]:
     """Wired as the service is."""
-    subscriptions = partner_subscriptions(FulfilOrder(store.orders, moment))
+    subscriptions = partner_subscriptions(FulfilOrder(store.orders, moment), UnknownOrders(store.unknown, moment))
     if store_dsn is None:
         memory = MemoryFailures()
         yield Partners(store, Consumer("order", subscriptions, memory), memory)
@@ -226,6 +227,29 @@ async def test_dead_letters_say_what_is_wrong(partners: Partners) -> None:
     assert unknown == "nobody here knows the type 'StockSold'"
     assert no_items == "items: Field required"
     assert no_order.startswith("there is no order ")
+
+
+async def test_an_answer_about_an_order_that_is_not_there_is_compensated_listed_and_a_dead_letter(
+    partners: Partners,
+) -> None:
+    lost, rejected = placed_order(), placed_order()
+    about_lost = [reserved(lost), answer(lost, "PaymentCaptured")]
+
+    await partners.say(*about_lost, answer(rejected, "StockRejected", {"reason": "none left"}))
+
+    undo = [(str(lost.id), "RefundPayment"), (str(lost.id), "ReleaseStock")]
+    assert await partners.store.messages() == undo * 2
+    listed = {order.id: (order.last_answer, order.answers) for order in await partners.store.unknown.newest(10)}
+    assert listed == {lost.id.value: ("PaymentCaptured", 2), rejected.id.value: ("StockRejected", 1)}
+    assert await partners.store.unknown.count() == 2
+    assert sorted(letter.error for letter in await partners.dead()) == sorted(
+        f"there is no order {order.id}; what was done for it is taken back" for order in (lost, lost, rejected)
+    )
+
+    await partners.say(*about_lost, answer(lost, "StockReleased"), answer(lost, "PaymentRefunded"))
+
+    assert await partners.store.messages() == undo * 2, "compensated once, and the answers to that end it"
+    assert await partners.counts() == (0, 3)
 
 
 async def test_a_type_that_a_partner_has_added_since_is_ignored(partners: Partners) -> None:

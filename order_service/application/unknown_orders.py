@@ -1,0 +1,34 @@
+"""Answers about orders that are not in the store are compensated, and operators list the orders."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from messaging.ports.changes import InboxClaim, Write
+from order_service.application.ports import UnknownOrderStore
+from order_service.domain.fulfilment import Happening, Moment
+from order_service.domain.order import OrderId
+from order_service.domain.unknown_order import UnknownOrder, compensate
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownOrders:
+    """The use case with its ports."""
+
+    unknown: UnknownOrderStore
+    moment: Callable[[], Moment]
+
+    async def compensate(self, order_id: OrderId, answer: Happening, claim: InboxClaim) -> bool:
+        """Undo what the answer says of the order. False when it says that nothing is left to undo."""
+        moment = self.moment()
+        await self.unknown.write(
+            Write(order_id.value, lambda known: compensate(known, order_id.value, answer, moment), claim)
+        )
+        return compensate(None, order_id.value, answer, moment) is not None
+
+    async def newest(self, limit: int) -> Sequence[UnknownOrder]:
+        """The orders with the newest answers."""
+        return await self.unknown.newest(limit)
+
+    async def count(self) -> int:
+        """How many there are."""
+        return await self.unknown.count()
