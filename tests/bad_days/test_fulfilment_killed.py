@@ -11,7 +11,7 @@ from tests.real_parts.postgres import PostgresServer
 from tests.real_parts.three_services import ThreeServices, three_services
 
 ORDERS = 500
-KILLS = 12
+KILLS = 8
 
 
 async def test_every_order_settles_and_the_sums_agree_when_services_are_killed_at_random(
