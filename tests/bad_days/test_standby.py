@@ -8,15 +8,23 @@ from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
+from typer.testing import CliRunner
 
 from messaging.engine.relay import Relay
+from messaging.ports.changes import Created, Creation
 from messaging.ports.outbox import SHARDS, Batch
+from messaging.postgres.failures import PostgresFailures
 from messaging.postgres.outbox import PostgresOutbox
+from messaging.postgres.pool import open_pool
 from messaging.runtime.migrations import migrate
+from oms.cli import app
 from order_service.infrastructure.database import MIGRATIONS
 from tests.bad_days.test_failover import until_replayed
+from tests.domain.orders import placed_order
 from tests.messaging.conftest import commit_messages
 from tests.messaging.messages import messages_in
+from tests.messaging.records import failure, record
+from tests.order_store.conftest import postgres_orders
 from tests.real_parts.moving_name import moving_name
 from tests.real_parts.postgres_cluster import Node, postgres_cluster
 
@@ -71,6 +79,22 @@ async def _until(satisfied: Callable[[], bool], what: str) -> None:
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"waited {DEADLINE:.0f} s for {what}") from None
+
+
+async def test_everybody_finds_the_primary_among_several_hosts(pair: tuple[Node, Node]) -> None:
+    primary, standby = pair
+    hosts = f"postgresql://postgres@127.0.0.1:{standby.port},127.0.0.1:{primary.port}/postgres?sslmode=disable"
+    await migrate(hosts, MIGRATIONS)
+    order = placed_order()
+    async with postgres_orders(hosts) as orders, open_pool(hosts) as pool, PostgresOutbox(hosts).own(0):
+        assert await orders.create(Creation(order, order.events)) == Created()
+        await PostgresFailures(pool).park([failure(record(str(order.id)))])
+    for command in ("migrate order", "orders stuck", "parked list --service order"):
+        ended = await asyncio.to_thread(
+            CliRunner().invoke, app, command.split(), env={"ORDER_DATABASE_URL": hosts, "COLUMNS": "200"}
+        )
+        assert ended.exit_code == 0, ended.output
+    assert str(order.id) in ended.output
 
 
 async def test_a_relay_whose_database_is_a_standby_fences_nobody_says_so_and_goes_on_when_it_is_promoted(
