@@ -27,8 +27,8 @@ app.add_typer(operators.parked, name="parked")
 
 
 ONE_OF = f"One of {', '.join(SERVICES)}."
-Host = Annotated[str, typer.Option(help="Address to listen on.")]
-Port = Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)]
+Host = Annotated[str, typer.Option(help="The address to listen on.")]
+Port = Annotated[int, typer.Option(help="The port to listen on.", min=1, max=65535)]
 
 
 @app.command()
@@ -38,7 +38,7 @@ def up(
     samples: Annotated[bool, typer.Option("--samples/--no-samples", help="Put products p1 to p5 on sale.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not print the events.")] = False,
 ) -> None:
-    """Everything in one process: orders, inventory and payments, and a line for each event as it is delivered."""
+    """Run orders, inventory and payments in one process, and print a line for each event that is delivered."""
     kafka, *settings = read_settings(KafkaSettings, *(service.settings for service in SERVICES.values()))
     by_name = dict(zip(SERVICES, settings, strict=True))
     run(run_all(by_name, kafka, host, port, samples=samples, quiet=quiet))
@@ -48,29 +48,30 @@ def up(
 def serve(
     service: Annotated[Service, typer.Argument(help=ONE_OF, metavar="SERVICE", parser=service_named)],
     roles: Annotated[
-        str, typer.Option(help="What this process does: api, relay, consumer, or several with commas.")
+        str, typer.Option(help="The roles of this process: api, relay, consumer, or several with commas.")
     ] = "api,relay,consumer",
     host: Host = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(help="Port to listen on. [default: the service's own, from 8000 on]", min=1, max=65535)
+        int | None,
+        typer.Option(help="The port to listen on. [default: the service's own, from 8000 on]", min=1, max=65535),
     ] = None,
     samples: Annotated[bool, typer.Option("--samples", help="inventory: put products p1 to p5 on sale.")] = False,
 ) -> None:
-    """One service, with one or more of its roles."""
+    """Run one service, with one or more of its roles."""
     if samples and service.name != "inventory":
         raise typer.BadParameter("--samples is for the inventory")
     wanted = _roles(roles)
     kafka, settings = read_settings(KafkaSettings, service.settings)
     if wanted != {Role.API} and settings.event_publisher is PublisherKind.IN_PROCESS:
         typer.echo(
-            "EVENT_PUBLISHER=in-process has nobody to deliver to, or to hear from, in a service on its own: "
+            "EVENT_PUBLISHER=in-process does not reach other processes, and this is one service on its own: "
             "set EVENT_PUBLISHER=kafka (or logging), or start everything in one process with `oms up`",
             err=True,
         )
         raise typer.Exit(2)
     if Role.CONSUMER in wanted and settings.event_publisher is PublisherKind.LOGGING:
         log.warning(
-            "EVENT_PUBLISHER=logging delivers to nobody: this consumer hears of nothing, and orders run into their "
+            "EVENT_PUBLISHER=logging delivers no messages: this consumer receives nothing, and orders reach their "
             "deadlines"
         )
     options = {"samples": True} if samples else {}
@@ -83,7 +84,7 @@ def _roles(text: str) -> frozenset[Role]:
     except ValueError:
         raise typer.BadParameter(f"roles are {', '.join(Role)}, separated by commas, not {text!r}") from None
     if len(set(wanted)) < len(wanted):
-        raise typer.BadParameter(f"each role is named once, not as in {text!r}")
+        raise typer.BadParameter(f"each role is given once, not as in {text!r}")
     return frozenset(wanted)
 
 
@@ -91,10 +92,10 @@ def _roles(text: str) -> frozenset[Role]:
 def migrate(
     service: Annotated[
         Service | None,
-        typer.Argument(help=f"{ONE_OF} All of them unless given.", metavar="SERVICE", parser=service_named),
+        typer.Argument(help=f"{ONE_OF} All of them if it is not given.", metavar="SERVICE", parser=service_named),
     ] = None,
 ) -> None:
-    """Bring the databases' schemas up to date."""
+    """Bring the schemas of the databases up to date."""
     from messaging.runtime import migrations  # slow to import, and needed here alone
 
     chosen = [service] if service else list(SERVICES.values())
@@ -116,11 +117,11 @@ def migrate(
 
 @app.command()
 def load(
-    url: Annotated[str, typer.Option(help="The order service.")] = "http://127.0.0.1:8000",
+    url: Annotated[str, typer.Option(help="The address of the order service.")] = "http://127.0.0.1:8000",
     orders: Annotated[int, typer.Option("--orders", "-n", help="How many orders to place.", min=1)] = 10_000,
     connections: Annotated[int, typer.Option("--connections", "-c", help="How many at a time.", min=1, max=1000)] = 64,
 ) -> None:
-    """Place orders as fast as they are taken, and print what became of them."""
+    """Place orders as fast as they are accepted, and print a summary."""
     if not url.startswith(("http://", "https://")):
         raise typer.BadParameter(f"--url is an address such as http://127.0.0.1:8000, not {url!r}")
     read_settings()

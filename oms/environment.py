@@ -99,7 +99,9 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     except typer.Exit:
         raise  # it has said already what was wrong
     except Exception as error:  # noqa: BLE001  the last place where a user can be told
-        log_for_us("ended by a defect, or by what nobody has thought of")
+        log_for_us("ended by an unexpected error")
         words = " ".join(str(error).split())[:_MOST_WORDS]
-        typer.echo(f"this ended unexpectedly: {type(error).__name__}: {words} (LOG_LEVEL=DEBUG shows more)", err=True)
+        typer.echo(
+            f"this command ended unexpectedly: {type(error).__name__}: {words} (LOG_LEVEL=DEBUG shows more)", err=True
+        )
         raise typer.Exit(1) from None

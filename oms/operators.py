@@ -37,17 +37,17 @@ orders = typer.Typer(no_args_is_help=True, help="Orders whose compensation faile
 dead_letters = typer.Typer(no_args_is_help=True, help="Messages that a service will never handle as they are.")
 parked = typer.Typer(no_args_is_help=True, help="Messages that wait behind one that could not be handled.")
 
-_ONE_OF = f"Whose: {', '.join(SERVICES)}"
+_ONE_OF = f"The service: {', '.join(SERVICES)}"
 OneService = Annotated[
     Service, typer.Option("--service", "-s", help=f"{_ONE_OF}.", metavar="SERVICE", parser=service_named)
 ]
 AnyService = Annotated[
     Service | None,
     typer.Option(
-        "--service", "-s", help=f"{_ONE_OF}; everyone's unless given.", metavar="SERVICE", parser=service_named
+        "--service", "-s", help=f"{_ONE_OF}; all of them if it is not given.", metavar="SERVICE", parser=service_named
     ),
 ]
-Key = Annotated[str | None, typer.Option("--key", "-k", help="Those of one order.")]
+Key = Annotated[str | None, typer.Option("--key", "-k", help="Only those of this order.")]
 
 
 @asynccontextmanager
@@ -74,7 +74,9 @@ async def _failures(service: Service) -> AsyncIterator[PostgresFailures]:
 async def _database(service: Service, settings: ServiceSettings) -> str:
     url = service.database_url(settings)
     if url == "memory":
-        raise CannotDo(f"{service.name.upper()}_DATABASE_URL=memory keeps nothing that could be looked at from here")
+        raise CannotDo(
+            f"{service.name.upper()}_DATABASE_URL=memory is the memory of another process, which a command cannot read"
+        )
     if url != "embedded":
         return url
     return await service_database.resolve(url, settings.data_dir, service.database_name, create=False)
@@ -118,12 +120,12 @@ def orders_unknown() -> None:
 
 @orders.command("retry")
 def orders_retry(
-    order_id: Annotated[UUID | None, typer.Argument(help="Which order.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All that are stuck.")] = False,
+    order_id: Annotated[UUID | None, typer.Argument(help="The id of one order.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All stuck orders.")] = False,
 ) -> None:
-    """Ask once more for what is not undone."""
+    """Send the missing compensation of stuck orders again."""
     if (order_id is None) != every:
-        raise typer.BadParameter("name one order, or --all")
+        raise typer.BadParameter("give the id of one order, or --all")
 
     async def main() -> None:
         async with _orders() as service:
@@ -151,8 +153,10 @@ def dead_letters_list(service: AnyService = None, key: Key = None) -> None:
 
 
 @dead_letters.command("show")
-def dead_letters_show(letter_id: Annotated[int, typer.Argument(help="Its number.")], service: OneService) -> None:
-    """Show one dead letter, whole."""
+def dead_letters_show(
+    letter_id: Annotated[int, typer.Argument(help="The number of the dead letter.")], service: OneService
+) -> None:
+    """Show one dead letter completely."""
 
     async def main() -> None:
         async with _failures(service) as failures:
@@ -173,13 +177,13 @@ def dead_letters_show(letter_id: Annotated[int, typer.Argument(help="Its number.
 @dead_letters.command("replay")
 def dead_letters_replay(
     service: OneService,
-    letter_id: Annotated[int | None, typer.Argument(help="One, by its number.")] = None,
+    letter_id: Annotated[int | None, typer.Argument(help="The number of one dead letter.")] = None,
     key: Key = None,
-    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
 ) -> None:
-    """Have dead letters handled again, with the ids that they have."""
+    """Handle dead letters again. They keep their event ids."""
     if [letter_id is not None, key is not None, every].count(True) != 1:
-        raise typer.BadParameter("name one letter, or --key, or --all")
+        raise typer.BadParameter("give the number of one dead letter, or --key, or --all")
 
     async def main() -> None:
         async with _failures(service) as failures:
@@ -193,7 +197,7 @@ def dead_letters_replay(
             starts = range(0, len(ids), AT_ONCE)
             for start in _progress(starts, "replaying"):
                 await failures.replay(ids[start : start + AT_ONCE])
-        typer.echo(f"{service.name}: {len(ids)} to be handled again by its consumer's next sweep")
+        typer.echo(f"{service.name}: {len(ids)} will be handled again by the next sweep of its consumer")
 
     run(main())
 
@@ -212,12 +216,12 @@ def parked_list(service: AnyService = None) -> None:
 
 @parked.command("retry")
 def parked_retry(service: OneService, key: Key = None) -> None:
-    """Try parked messages now rather than at the end of their pause."""
+    """Try parked messages now, and not only after their pause."""
 
     async def main() -> None:
         async with _failures(service) as failures:
             await failures.retry(key)
-        typer.echo(f"{service.name}: to be tried by its consumer's next sweep")
+        typer.echo(f"{service.name}: parked messages will be tried by the next sweep of its consumer")
 
     run(main())
 

@@ -28,9 +28,9 @@ log = structlog.get_logger("topics")
 
 @topics.command("create")
 def topics_create(
-    replication: Annotated[int, typer.Option(help="Copies of each partition.", min=1)] = 1,
+    replication: Annotated[int, typer.Option(help="The number of copies of each partition.", min=1)] = 1,
 ) -> None:
-    """Make the topics that are not there yet, and name what is wrong with the others."""
+    """Create the missing topics, and name what is wrong with the others."""
     kafka, *_ = read_settings(KafkaSettings, *(service.settings for service in SERVICES.values()))
 
     async def main() -> None:
@@ -46,10 +46,10 @@ def topics_create(
 @events.command("tail")
 def events_tail(
     topic: Annotated[str, typer.Argument(help="The topic to read.")] = "order-events",
-    from_beginning: Annotated[bool, typer.Option(help="Begin with the oldest event.")] = False,
-    count: Annotated[int | None, typer.Option("--count", "-n", help="Stop after this many.", min=1)] = None,
+    from_beginning: Annotated[bool, typer.Option(help="Start with the oldest event.")] = False,
+    count: Annotated[int | None, typer.Option("--count", "-n", help="Stop after this number of events.", min=1)] = None,
 ) -> None:
-    """Show the committed events of a topic as they come."""
+    """Print the committed events of a topic as they arrive."""
     (kafka,) = read_settings(KafkaSettings)
 
     async def main() -> None:

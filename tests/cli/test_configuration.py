@@ -182,7 +182,7 @@ def test_a_role_that_is_named_twice_is_a_mistake(roles: str) -> None:
     ended = CliRunner().invoke(app, ["serve", "order", "--roles", roles], env={"COLUMNS": "200"})
 
     assert ended.exit_code == 2
-    assert "each role is named once" in ended.stderr
+    assert "each role is given once" in ended.stderr
 
 
 @pytest.mark.parametrize("roles", ["relay", "consumer", "Consumer", "api,consumer", "api,relay,consumer"])
@@ -195,7 +195,7 @@ def test_a_role_that_could_only_reach_its_own_process_does_not_start(
 
     (sentence,) = ended.stderr.splitlines()
     assert ended.exit_code == 2
-    assert sentence.startswith("EVENT_PUBLISHER=in-process has nobody to deliver to, or to hear from,")
+    assert sentence.startswith("EVENT_PUBLISHER=in-process does not reach other processes,")
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ async def test_dead_letters_are_listed_shown_and_replayed_with_their_ids(tmp_pat
     assert "it is not JSON" in listed.output
     assert "value:    \\xff not JSON" in shown.output
     assert "header:   ce_type: StockReserved" in shown.output
-    assert (replayed.code, replayed.output) == (0, "order: 1 to be handled again by its consumer's next sweep\n")
+    assert (replayed.code, replayed.output) == (0, "order: 1 will be handled again by the next sweep of its consumer\n")
     assert "some-key" in parked.output
     assert retried.code == 0, retried.errors
     assert (again.code, again.errors.splitlines()[-1]) == (1, "order has no such dead letter")
@@ -95,7 +95,9 @@ async def test_memory_has_nothing_to_look_at(tmp_path: Path) -> None:
     for command in (["orders", "stuck"], ["dead-letters", "list", "--service", "order"]):
         ended = await oms(tmp_path, *command, ORDER_DATABASE_URL="memory")
         assert ended.code == 1
-        assert ended.errors.startswith("ORDER_DATABASE_URL=memory keeps nothing that could be looked at from here")
+        assert ended.errors.startswith(
+            "ORDER_DATABASE_URL=memory is the memory of another process, which a command cannot read"
+        )
 
 
 async def _until(url: str, order_id: str, status: str) -> None:

@@ -185,7 +185,7 @@ def test_what_nobody_has_thought_of_is_a_sentence_too(monkeypatch: pytest.Monkey
 
     assert ended.exit_code == 1
     assert ended.stderr.splitlines()[-1] == (
-        "this ended unexpectedly: ZeroDivisionError: a mistake of ours (LOG_LEVEL=DEBUG shows more)"
+        "this command ended unexpectedly: ZeroDivisionError: a mistake of ours (LOG_LEVEL=DEBUG shows more)"
     )
     assert "Traceback" not in ended.output
 
