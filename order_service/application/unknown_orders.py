@@ -7,7 +7,7 @@ from messaging.ports.changes import InboxClaim, Write
 from order_service.application.ports import UnknownOrderStore
 from order_service.domain.fulfilment import Happening, Moment
 from order_service.domain.order import OrderId
-from order_service.domain.unknown_order import UnknownOrder, compensate
+from order_service.domain.unknown_order import UnknownOrder, compensate, ends_compensation
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,13 @@ class UnknownOrders:
 
     async def compensate(self, order_id: OrderId, answer: Happening, claim: InboxClaim) -> bool:
         """Undo what the answer says of the order. False when it says that nothing is left to undo."""
+        if ends_compensation(answer):
+            return False
         moment = self.moment()
         await self.unknown.write(
             Write(order_id.value, lambda known: compensate(known, order_id.value, answer, moment), claim)
         )
-        return compensate(None, order_id.value, answer, moment) is not None
+        return True
 
     async def newest(self, limit: int) -> Sequence[UnknownOrder]:
         """The orders with the newest answers."""

@@ -31,18 +31,19 @@ class Compensation:
     commands: Sequence[Command]
 
 
-def compensate(known: UnknownOrder | None, order_id: UUID, answer: Happening, moment: Moment) -> Compensation | None:
-    """The compensation after an answer. None for the answers to a compensation, which end it."""
-    match answer:
-        case StockReleased() | PaymentRefunded():
-            return None
-        case StockRejected():
-            commands: Sequence[Command] = ()
-        case _:
-            commands = (
-                RefundPayment(event_id=moment.payment_command_id, order_id=order_id, occurred_at=moment.now),
-                ReleaseStock(event_id=moment.stock_command_id, order_id=order_id, occurred_at=moment.now),
-            )
+def ends_compensation(answer: Happening) -> bool:
+    """True for the answers to a compensation. They leave nothing to undo."""
+    return isinstance(answer, StockReleased | PaymentRefunded)
+
+
+def compensate(known: UnknownOrder | None, order_id: UUID, answer: Happening, moment: Moment) -> Compensation:
+    """The compensation after an answer that does not end one."""
+    commands: Sequence[Command] = ()
+    if not isinstance(answer, StockRejected):
+        commands = (
+            RefundPayment(event_id=moment.payment_command_id, order_id=order_id, occurred_at=moment.now),
+            ReleaseStock(event_id=moment.stock_command_id, order_id=order_id, occurred_at=moment.now),
+        )
     name = type(answer).__name__
     if known is None:
         return Compensation(UnknownOrder(order_id, name, 1, moment.now, moment.now), commands)

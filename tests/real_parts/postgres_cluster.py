@@ -81,22 +81,23 @@ class Node:
     def acknowledge_with_standby(self) -> None:
         """From now on a commit is answered only when a standby has it, too; return when one counts for that."""
         self.execute("alter system set synchronous_standby_names = 'ANY 1 (*)'")
-        self.execute("select pg_reload_conf()")
-        deadline = time.monotonic() + ENDS_WITHIN
-        while self.execute("select count(*) from pg_stat_replication where sync_state = 'quorum'") != "1":
-            assert time.monotonic() < deadline, "no standby became synchronous"
+        quorum = "select count(*) from pg_stat_replication where sync_state = 'quorum'"
+        self._reload_until(quorum, "1", "no standby became synchronous")
 
     def acknowledge_alone(self) -> None:
         """From now on a commit waits for no standby."""
         self.execute("alter system reset synchronous_standby_names")
-        self.execute("select pg_reload_conf()")
-        deadline = time.monotonic() + ENDS_WITHIN
-        while self.execute("show synchronous_standby_names"):
-            assert time.monotonic() < deadline, "the configuration was not read again"
+        self._reload_until("show synchronous_standby_names", "", "the configuration was not read again")
 
     def execute(self, statement: str, database: str = "postgres") -> str:
         """Run a statement; answers what psql prints."""
         return run(self.programs, "psql", "-d", self.dsn(database), "-XAtqc", statement)
+
+    def _reload_until(self, question: str, answer: str, otherwise: str) -> None:
+        self.execute("select pg_reload_conf()")
+        deadline = time.monotonic() + ENDS_WITHIN
+        while self.execute(question) != answer:
+            assert time.monotonic() < deadline, otherwise
 
     def _processes(self) -> list[psutil.Process]:
         postmaster = self._postmaster()
