@@ -6,28 +6,28 @@
 4. none: tests that need one are skipped and say so; with CI=true they fail.
 """
 
-import base64
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-# Kafka 4.3.0 and 4.3.1 lose the markers of transactions that end while a partition has no leader, as all of a single
-# node's have while it stops and after it starts (KAFKA-20734): such a transaction hangs for ever, and read_committed
-# consumers see nothing behind it.
-KAFKA_VERSION = "4.2.1"
-STARTS_WITHIN = 60.0
+from tests.real_parts.kafka_node import KAFKA_VERSION, KafkaNode, NoBroker, free_port, java_there, new_cluster_id
 
+__all__ = ["KAFKA_VERSION", "Broker", "NoBroker", "free_port", "kafka_broker"]
 
-class NoBroker(Exception):
-    """There is no way to a broker on this machine."""
+_ALONE = {
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.num.partitions": "4",
+    "group.initial.rebalance.delay.ms": "0",
+    "auto.create.topics.enable": "true",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def kafka_broker() -> Iterator[Broker]:
     elif _docker_answers():
         with _redpanda() as broker:
             yield broker
-    elif shutil.which("java") and (shutil.which("mvn") or _jars().exists()):
+    elif java_there():
         with _apache_kafka() as broker:
             yield broker
     else:
@@ -69,116 +69,15 @@ def _redpanda() -> Iterator[Broker]:
         yield Broker(container.get_bootstrap_server(), docker.pause, docker.unpause)
 
 
-def _jars() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "distributed-oms" / f"kafka-{KAFKA_VERSION}"
-
-
-def _fetch_jars() -> Path:
-    jars = _jars()
-    if jars.exists():
-        return jars
-    with tempfile.TemporaryDirectory() as folder:
-        pom = Path(folder) / "pom.xml"
-        pom.write_text(
-            "<project><modelVersion>4.0.0</modelVersion><groupId>oms</groupId><artifactId>kafka</artifactId>"
-            "<version>1</version><dependencies><dependency><groupId>org.apache.kafka</groupId>"
-            f"<artifactId>kafka_2.13</artifactId><version>{KAFKA_VERSION}</version></dependency></dependencies></project>"
-        )
-        subprocess.run(
-            ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", "-DincludeScope=runtime",
-             f"-DoutputDirectory={folder}/jars"],
-            check=True,
-        )  # fmt: skip
-        jars.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(f"{folder}/jars", jars)
-    return jars
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def _apache_kafka() -> Iterator[Broker]:
-    classpath = f"{_fetch_jars()}/*"
     folder = Path(tempfile.mkdtemp(prefix="oms-test-kafka-"))
-    port, controller = free_port(), free_port()
-    properties = folder / "server.properties"
-    properties.write_text(
-        f"""process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs={folder}/logs
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-offsets.topic.num.partitions=4
-transaction.state.log.num.partitions=4
-group.initial.rebalance.delay.ms=0
-auto.create.topics.enable=true
-"""
-    )
-    cluster = base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode()
-    subprocess.run(
-        [
-            "java",
-            "-cp",
-            classpath,
-            "kafka.tools.StorageTool",
-            "format",
-            f"--cluster-id={cluster}",
-            "-c",
-            str(properties),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    running: list[subprocess.Popen[bytes]] = []
-    log = (folder / "kafka.log").open("ab")
-
-    def start() -> None:
-        running.append(
-            subprocess.Popen(
-                ["java", "-Xmx512m", "-cp", classpath, "kafka.Kafka", str(properties)], stdout=log, stderr=log
-            )
-        )
-        _wait_for(port, running[-1], folder / "kafka.log")
-
-    def stop() -> None:
-        process = running.pop()
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    start()
+    node = KafkaNode(1, folder / "n1", java_options=("-Xmx512m",))
+    node.configure(node.voter, _ALONE)
     try:
-        yield Broker(f"127.0.0.1:{port}", stop, start)
+        node.format(new_cluster_id())
+        node.start()
+        yield Broker(f"{node.host}:{node.port}", node.stop, node.start)
     finally:
-        if running:
-            stop()
-        log.close()
+        node.stop()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + STARTS_WITHIN
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise NoBroker(f"Kafka ended at once: {log.read_text()[-2000:]}")
-        with socket.socket() as probe:
-            probe.settimeout(0.5)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise NoBroker(f"Kafka did not listen within {STARTS_WITHIN:.0f} s: {log.read_text()[-2000:]}")
