@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Modules, and not the scripts beside it: those name their interpreter by a path that may have spaces or be too long.
 RUN := $(BIN)/python -m
 
-.PHONY: run test check bench schemas smoke clean
+.PHONY: run test check bench chaos schemas smoke clean
 
 run: .venv/run  ## serve orders on http://127.0.0.1:8000 and show their events
 	$(RUN) oms up
@@ -20,6 +20,9 @@ check: .venv/dev  ## lint, types, import contracts
 
 bench: .venv/dev  ## the table of benchmarks/README.md; needs wrk
 	$(RUN) benchmarks $(BENCH)
+
+chaos: .venv/dev  ## faults against the whole system, and what it kept; needs a JDK with Maven
+	$(RUN) chaos $(CHAOS)
 
 schemas: .venv/dev  ## write docs/schemas and the diagram of docs/fulfilment.md from the code
 	$(BIN)/python docs/generate_schemas.py

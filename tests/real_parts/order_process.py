@@ -40,7 +40,7 @@ class OrderProcess:
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = [sys.executable, "-m", "oms", *(command or ("serve", "order")), "--port", str(self.port)]
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
-        self._environment = inherited | {"LOG_FORMAT": "json", "DATA_DIR": str(folder / "data")} | dict(environment)
+        self.environment = inherited | {"LOG_FORMAT": "json", "DATA_DIR": str(folder / "data")} | dict(environment)
         self._folder = folder
         self._log = folder / f"process-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -49,7 +49,7 @@ class OrderProcess:
         """Start it and return when it answers; raises AssertionError with its log when it does not."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command, env=self._environment, stdout=log, stderr=log, cwd=self._folder, start_new_session=True
+                self._command, env=self.environment, stdout=log, stderr=log, cwd=self._folder, start_new_session=True
             )
         deadline = time.monotonic() + STARTS_WITHIN
         while time.monotonic() < deadline:

@@ -1,0 +1,83 @@
+"""`python -m chaos`: inject one fault after another into the whole system, and prove after each round what it kept."""
+
+import asyncio
+import secrets
+import subprocess
+import tempfile
+import time
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from chaos.campaign import Campaign
+from chaos.faults import FAULTS
+from chaos.installation import installation
+from chaos.record import Record
+from tests.real_parts.kafka_node import NoBroker
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    minutes: Annotated[float, typer.Option(min=0.1, max=600, help="Begin no round after this time.")] = 10,
+    seed: Annotated[int | None, typer.Option(help="Choose the same faults again.")] = None,
+    faults: Annotated[str, typer.Option(help="Only these, with commas.")] = ",".join(FAULTS),
+    records: Annotated[Path, typer.Option(help="Where the record and the histories are written.")] = Path(
+        "chaos-records"
+    ),
+) -> None:
+    """Exit status 0: every promise was kept. 1: one was not, and the record says which. 2: it could not run."""
+    chosen = [name.strip() for name in faults.split(",") if name.strip()]
+    if unknown := [name for name in chosen if name not in FAULTS]:
+        raise typer.BadParameter(f"the faults are {', '.join(FAULTS)}, and not {', '.join(unknown)}")
+    records.mkdir(parents=True, exist_ok=True)
+    record = Record(
+        seed=secrets.randbelow(10**6) if seed is None else seed,
+        began=datetime.now(UTC).isoformat(timespec="seconds"),
+        commit=_commit(),
+    )
+    try:
+        asyncio.run(_run(record, chosen, minutes, records))
+    except NoBroker as missing:
+        typer.echo(str(missing), err=True)
+        raise typer.Exit(2) from None
+    typer.echo(
+        f"{sum(record.injections.values())} faults in {record.seconds / 60:.0f} min, seed {record.seed}: "
+        f"{len(record.violations)} violations; {record.write(records)}"
+    )
+    raise typer.Exit(1 if record.violations else 0)
+
+
+async def _run(record: Record, chosen: list[str], minutes: float, records: Path) -> None:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    console = Console(highlight=False)
+    with (
+        Progress(*columns, console=console, transient=True) as progress,
+        tempfile.TemporaryDirectory(prefix="oms-chaos-") as folder,
+    ):
+        task = progress.add_task("starting brokers, databases and services")
+        async with installation(Path(folder)) as running:
+            progress.update(task, description=f"seed {record.seed}, {minutes:g} minutes")
+            campaign = Campaign(
+                running,
+                {name: FAULTS[name] for name in chosen},
+                record,
+                records,
+                partial(console.print, soft_wrap=True),
+            )
+            await campaign.run(time.monotonic() + minutes * 60)
+
+
+def _commit() -> str:
+    found = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    app()

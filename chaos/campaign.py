@@ -1,0 +1,116 @@
+"""Rounds of faults: load, faults, rest, proof."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from chaos.checks import violations
+from chaos.clients import Clients
+from chaos.evidence import Evidence, Witness, gather
+from chaos.faults.fault import Fault
+from chaos.installation import Installation
+from chaos.record import Injection, Record, Round
+
+CLIENTS = 6
+PAUSE = 0.25
+FAULTS_A_ROUND = 4
+RECOVERS_WITHIN = 90.0
+_FAULT_WITHIN = 150.0
+
+
+@dataclass(slots=True)
+class Campaign:
+    """`report` gets a line for each fault and each round."""
+
+    installation: Installation
+    faults: Mapping[str, Fault]
+    record: Record
+    folder: Path
+    report: Callable[[str], None]
+
+    async def run(self, until: float) -> None:
+        """Begin rounds until that time of the monotonic clock, or until one is not kept."""
+        began, rng = time.monotonic(), Random(self.record.seed)
+        witness, order = Witness(self.installation), _in_turns(list(self.faults), rng)
+        while time.monotonic() < until and not self.record.violations:
+            number = len(self.record.rounds) + 1
+            round_ = await self._round(number, rng, order, witness, began)
+            self.record.rounds.append(round_)
+            self.record.exits = self.installation.exits
+            self.record.seconds = time.monotonic() - began
+            self.record.write(self.folder)
+
+    async def _round(self, number: int, rng: Random, order: Iterator[str], witness: Witness, began: float) -> Round:
+        await self.installation.put_products(number)
+        clients, stop = Clients(number, self.installation.order_urls, Random(rng.random())), asyncio.Event()
+        injections = []
+        async with asyncio.TaskGroup() as group:
+            group.create_task(clients.run(stop, CLIENTS, PAUSE))
+            try:
+                for _ in range(FAULTS_A_ROUND):
+                    await asyncio.sleep(rng.uniform(0.3, 1.5))
+                    injections.append(await self._inject(next(order), rng, began))
+            finally:
+                stop.set()
+        clients.history.write(self.folder / f"chaos-{self.record.seed}-round-{number}.jsonl")
+        rest = time.monotonic()
+        evidence, wrong = await self._come_to_rest(number, clients, witness)
+        seconds = time.monotonic() - rest
+        round_ = Round(
+            number=number,
+            injections=injections,
+            calls=len(clients.history.calls),
+            unknown=sum(not call.is_known for call in clients.history.calls),
+            orders=dict(Counter(order.status.value for order in evidence.orders.values())) if evidence else {},
+            recovered_in=None if wrong else round(seconds, 1),
+            violations=clients.unexpected[:5] + wrong,
+        )
+        self.report(_sentence(round_, seconds))
+        witness.forget_round()
+        return round_
+
+    async def _inject(self, name: str, rng: Random, began: float) -> Injection:
+        at = time.monotonic()
+        async with asyncio.timeout(_FAULT_WITHIN):
+            what = await self.faults[name](self.installation, rng)
+        injection = Injection(name, round(at - began, 1), round(time.monotonic() - at, 1), what)
+        self.report(f"{injection.at:7.1f} s  {name}: {what}")
+        return injection
+
+    async def _come_to_rest(self, number: int, clients: Clients, witness: Witness) -> tuple[Evidence | None, list[str]]:
+        """Look until nothing is wrong any more, or until it has taken too long."""
+        deadline, evidence = time.monotonic() + RECOVERS_WITHIN, None
+        wrong: list[str] = []
+        while True:
+            try:
+                await self.installation.until_ready(RECOVERS_WITHIN)
+                evidence = await gather(self.installation, witness, clients.history.calls, number)
+                wrong = violations(evidence)
+            except TimeoutError as error:
+                wrong = [f"it did not come to rest: {error}"]
+            if not wrong or time.monotonic() > deadline:
+                return evidence, wrong
+            await asyncio.sleep(0.5)
+
+
+def _in_turns(names: Sequence[str], rng: Random) -> Iterator[str]:
+    """Every fault once, in an order of chance, again and again."""
+    while True:
+        yield from rng.sample(names, len(names))
+
+
+def _sentence(round_: Round, seconds: float) -> str:
+    orders = ", ".join(f"{count} {status}" for status, count in sorted(round_.orders.items()))
+    kept = "everything agrees" if not round_.violations else "NOT KEPT"
+    lines = [
+        (
+            f"round {round_.number}: {round_.calls} calls, {round_.unknown} of unknown outcome; {orders}; "
+            f"{kept} after {seconds:.1f} s"
+        ),
+        *round_.violations,
+    ]
+    return "\n    ".join(lines)

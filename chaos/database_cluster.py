@@ -1,0 +1,85 @@
+"""A PostgreSQL primary with two synchronous standbys, and what a failover manager does with them."""
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from tests.real_parts.postgres_cluster import Node, postgres_cluster
+
+_SETTLES_WITHIN = 60.0
+
+
+@dataclass(slots=True)
+class DatabaseCluster:
+    """`nodes[0]` is the primary. A commit is answered when one of the standbys has it, too."""
+
+    nodes: list[Node]
+
+    @property
+    def primary(self) -> Node:
+        """The server that takes writes."""
+        return self.nodes[0]
+
+    @property
+    def standbys(self) -> list[Node]:
+        """The servers that follow it."""
+        return self.nodes[1:]
+
+    def url(self, database: str) -> str:
+        """The address of a database with all hosts, as a service gets it."""
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in sorted(self.nodes, key=lambda node: node.port))
+        return f"postgresql://postgres@{hosts}/{database}?sslmode=disable"
+
+    async def rows(self, database: str, query: str, *arguments: Any) -> list[Any]:
+        """Run a query on the primary."""
+        connection = await asyncpg.connect(self.primary.dsn(database), timeout=10)
+        try:
+            return list(await connection.fetch(query, *arguments, timeout=60))
+        finally:
+            await connection.close()
+
+    def fail_over(self) -> None:
+        """The primary is gone: promote the standby that has received the most, let the other follow it, and bring the
+        old primary back as a standby."""
+        lost, *standbys = self.nodes
+        standbys.sort(key=_received, reverse=True)
+        new, *others = standbys
+        new.promote()
+        for other in others:
+            other.execute(f"alter system set primary_conninfo = '{_conninfo(new, other)}'")
+            other.execute("select pg_reload_conf()")
+        self.nodes[:] = [new, *others]
+        lost.kill()
+        shutil.rmtree(lost.data)
+        new.stream_to(lost)
+        self.nodes.append(lost)
+
+    async def until_in_sync(self) -> None:
+        """Wait until both standbys stream. Raises TimeoutError."""
+        query = "select count(*) from pg_stat_replication where state = 'streaming' and sync_state = 'quorum'"
+        async with asyncio.timeout(_SETTLES_WITHIN):
+            while (await self.rows("postgres", query))[0]["count"] < len(self.standbys):
+                await asyncio.sleep(0.1)
+
+
+def _received(node: Node) -> int:
+    return int(node.execute("select pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')"))
+
+
+def _conninfo(primary: Node, standby: Node) -> str:
+    return f"host=127.0.0.1 port={primary.port} user=postgres application_name={standby.data.name}"
+
+
+@contextmanager
+def database_cluster() -> Iterator[DatabaseCluster]:
+    """A primary and two standbys that acknowledge every commit; gone afterwards."""
+    with postgres_cluster(standbys=2) as nodes:
+        for node in nodes:  # a standby that is promoted waits for its own standbys from its first commit on
+            node.execute("alter system set synchronous_standby_names = 'ANY 1 (*)'")
+            node.execute("select pg_reload_conf()")
+        yield DatabaseCluster(nodes)

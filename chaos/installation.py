@@ -1,0 +1,153 @@
+"""The whole system as it runs in production: three brokers, three database servers, every role of every service twice,
+and a payment gateway. A supervisor starts a process again when it has ended."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from chaos.clients import PRODUCTS, product
+from chaos.database_cluster import DatabaseCluster, database_cluster
+from messaging.kafka.settings import KafkaSettings
+from messaging.kafka.topics import create_topics
+from messaging.runtime.migrations import migrate
+from oms.services import SERVICES, TOPICS
+from tests.real_parts.kafka_cluster import KafkaCluster, kafka_cluster
+from tests.real_parts.order_process import OrderProcess
+from tests.real_parts.payment_gateway import RealGateway, real_gateway
+
+INSTANCES: Mapping[str, tuple[str, ...]] = {
+    "order-api": ("serve", "order", "--roles", "api"),
+    "order-relay": ("serve", "order", "--roles", "relay"),
+    "order-consumer": ("serve", "order", "--roles", "consumer"),
+    "inventory": ("serve", "inventory"),
+    "payment": ("serve", "payment"),
+}
+"""What runs, and how it is started. There are two of each: `order-api-1`, `order-api-2`, …"""
+
+_RESTARTS_AFTER = 0.3
+
+
+@dataclass(slots=True)
+class Exit:
+    """A process that ended by itself."""
+
+    instance: str
+    status: int
+    last_words: str
+
+
+@dataclass(slots=True)
+class Installation:
+    """`processes` by the name of the instance. `exits` are those that no fault brought about directly."""
+
+    brokers: KafkaCluster
+    kafka: KafkaSettings
+    databases: DatabaseCluster
+    gateway: RealGateway
+    processes: dict[str, OrderProcess]
+    exits: list[Exit] = field(default_factory=list)
+    _killed: set[str] = field(default_factory=set)
+
+    def instances_of(self, kind: str) -> list[str]:
+        """The names of the instances of a kind."""
+        return [name for name in self.processes if name.rsplit("-", 1)[0] == kind]
+
+    @property
+    def order_urls(self) -> list[str]:
+        """Where orders are placed."""
+        return [self.processes[name].url for name in self.instances_of("order-api")]
+
+    def kill(self, instance: str) -> None:
+        """kill -9. The supervisor starts it again."""
+        self._killed.add(instance)
+        self.processes[instance].kill()
+
+    async def put_products(self, round_: int) -> None:
+        """Put the round's products on sale."""
+        url = self.processes[self.instances_of("inventory")[0]].url
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            for name, (price, on_hand) in PRODUCTS.items():
+                body = {"price": {"amount": price, "currency": "EUR"}, "onHand": on_hand}
+                (await client.put(f"/products/{product(round_, name)}", json=body)).raise_for_status()
+
+    async def until_ready(self, within: float) -> None:
+        """Wait until every process says that it is ready. Raises TimeoutError that names the others."""
+        deadline = time.monotonic() + within
+        async with httpx.AsyncClient(timeout=5) as client:
+            while missing := [name for name in self.processes if not await self._is_ready(client, name)]:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"not ready after {within:.0f} s: {', '.join(missing)}")
+                await asyncio.sleep(0.2)
+
+    async def _is_ready(self, client: httpx.AsyncClient, name: str) -> bool:
+        try:
+            return (await client.get(f"{self.processes[name].url}/health/ready")).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    async def supervise(self) -> None:
+        """Start what has ended again, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for name in self.processes:
+                group.create_task(self._supervise_one(name))
+
+    async def _supervise_one(self, name: str) -> None:
+        process = self.processes[name]
+        while True:
+            status = process.process.poll() if process.process else None
+            if status is None:
+                await asyncio.sleep(0.05)
+                continue
+            if name in self._killed:
+                self._killed.discard(name)
+            else:
+                self.exits.append(Exit(name, status, process.log[-1000:]))
+            await asyncio.sleep(_RESTARTS_AFTER)
+            try:
+                await asyncio.to_thread(process.start)
+            except AssertionError:
+                continue  # it ended again, as the exits say
+
+
+@asynccontextmanager
+async def installation(folder: Path) -> AsyncIterator[Installation]:
+    """Everything, started and ready; killed and gone afterwards."""
+    async with AsyncExitStack() as stack:
+        databases = stack.enter_context(database_cluster())
+        brokers = stack.enter_context(kafka_cluster())
+        gateway = stack.enter_context(real_gateway())
+        kafka = KafkaSettings(bootstrap_servers=brokers.bootstrap_servers, prefix=f"{uuid.uuid4().hex[:8]}.")
+        await create_topics(kafka, TOPICS, replication=3)
+        await databases.until_in_sync()
+        for name, service in SERVICES.items():
+            await asyncio.to_thread(databases.primary.execute, f"create database {name}_service")
+            await migrate(databases.url(f"{name}_service"), service.migrations)
+        environment = {f"{name.upper()}_DATABASE_URL": databases.url(f"{name}_service") for name in SERVICES} | {
+            "EVENT_PUBLISHER": "kafka",
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "KAFKA_PREFIX": kafka.prefix,
+            "KAFKA_SESSION_TIMEOUT_SECONDS": "6",
+            "PAYMENT_GATEWAY": gateway.url,
+            "RELAY_IDLE_TIMEOUT_SECONDS": "2",
+        }
+        processes = {
+            f"{kind}-{number}": OrderProcess(
+                folder, environment | {"KAFKA_GROUP_INSTANCE_ID": f"{kind}-{number}"}, *command
+            )
+            for kind, command in INSTANCES.items()
+            for number in (1, 2)
+        }
+        started = Installation(brokers, kafka, databases, gateway, processes)
+        for process in processes.values():
+            stack.callback(process.kill)
+        await asyncio.gather(*(asyncio.to_thread(process.start) for process in processes.values()))
+        supervisor = asyncio.create_task(started.supervise())
+        stack.callback(supervisor.cancel)
+        await started.until_ready(60)
+        yield started
