@@ -3,6 +3,7 @@ it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -10,9 +11,11 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from messaging.ports.changes import Created, Creation, Duplicate, IdempotencyKey, StoreUnavailable
+from messaging.ports.message import Message
 from messaging.postgres.failures import PostgresFailures
 from messaging.postgres.outbox import PostgresOutbox
 from messaging.postgres.pool import open_pool
+from messaging.postgres.session import connect
 from messaging.runtime.migrations import migrate
 from order_service.application.ports import OrderCreation
 from order_service.domain.fulfilment import StockRejected
@@ -24,11 +27,13 @@ from tests.messaging.messages import messages_in
 from tests.messaging.records import failure, record
 from tests.order_store.conftest import handling, postgres_orders
 from tests.real_parts.postgres_cluster import Node, postgres_cluster
+from tests.real_parts.waiting import until
 
 HASH = b"#" * 32
 _WAITING = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'"
 # A sequence writes to the log with the first of 32 numbers, and such a commit would wait for the standby by chance.
 _LOG_NUMBERS = "begin; select nextval('parked_id_seq'), nextval('dead_letters_id_seq'); rollback"
+_WANTING_A_SHARD = "select count(*) from pg_stat_activity where query like 'select pg_try_advisory_lock%'"
 _CANCEL = "select count(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep'"
 
 
@@ -125,3 +130,53 @@ async def test_a_wait_for_the_standby_that_somebody_cancels_is_no_success(pair: 
 
     assert [str(outcome) for outcome in outcomes] == ["the commit is on the primary, but a standby may lack it"] * 4
     assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+
+
+async def test_what_is_given_up_while_the_standby_is_away_leaves_no_session_that_waits(
+    monkeypatch: pytest.MonkeyPatch, pair: tuple[Node, Node]
+) -> None:
+    """Otherwise every request would leave one behind, until the server has no connection left."""
+    primary, standby = pair
+    rejected = placed_order()
+    async with postgres_orders(primary.dsn()) as orders, open_pool(primary.dsn()) as pool:
+        assert await orders.create(Creation(rejected, ())) == Created()
+        await asyncio.to_thread(standby.pause)
+        monkeypatch.setitem(connect.__kwdefaults__, "command_timeout", 1.0)
+        for _ in range(2):
+            outcomes = await asyncio.gather(
+                orders.create(_creation()),
+                orders.write(handling(rejected.id, StockRejected("none left"))),
+                PostgresFailures(pool).park([failure(record("a key"))]),
+                return_exceptions=True,
+            )
+            assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+            await until(partial(_counts, primary, _WAITING, "0"), "the given-up waits are over")
+
+
+async def test_a_relay_that_gives_up_while_the_standby_is_away_leaves_one_session_that_waits_for_each_shard(
+    pair: tuple[Node, Node],
+) -> None:
+    """The session keeps the shard's lock, so the next ones do not come as far. They go on when the standby is back."""
+    primary, standby = pair
+    messages = messages_in(0, 1)
+    outbox = PostgresOutbox(primary.dsn())
+    await commit_messages(primary.dsn(), messages)
+    await asyncio.to_thread(standby.pause)
+
+    async def oldest() -> Sequence[Message]:
+        async with outbox.own(0) as shard:
+            return (await shard.oldest(100)).messages
+
+    waiting = asyncio.create_task(oldest())
+    await _all_wait(primary, [waiting])
+    for _ in range(2):
+        waiting.cancel()
+        waiting = asyncio.create_task(oldest())
+        await until(partial(_counts, primary, _WANTING_A_SHARD, "1"), "the relay wants the shard again")
+    assert await _counts(primary, _WAITING, "1")
+    await asyncio.to_thread(standby.resume)
+    assert await waiting == messages
+
+
+async def _counts(primary: Node, question: str, answer: str) -> bool:
+    return await asyncio.to_thread(primary.execute, question) == answer
