@@ -54,7 +54,17 @@ create table dead_letters (
 """
 DEAD_ONCE = 'create unique index dead_letters_record on dead_letters (topic, "partition", "offset", sha256(value))'
 
+# Where the service has run, in the order in which it saw the servers and their timelines.
+TIMELINES = """
+create table timelines (
+    system_identifier bigint not null,
+    timeline          integer not null check (timeline > 0),
+    first_seen        timestamptz not null default clock_timestamp(),
+    primary key (system_identifier, timeline)
+)
+"""
+
 CONSUMING = (INBOX, INBOX_DEFAULT, PARKED, PARKED_BY_KEY, PARKED_ONCE, DEAD_LETTERS, DEAD_ONCE)
 
-EVERY_SERVICES = ("outbox", "inbox", "parked", "dead_letters")
+EVERY_SERVICES = ("outbox", "inbox", "parked", "dead_letters", "timelines")
 """The tables that a service needs which sends and consumes."""

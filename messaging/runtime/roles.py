@@ -14,6 +14,7 @@ from messaging.runtime.transport import Transport
 
 _SWEEP_PARKED_EVERY = 1.0
 _KEEP_HOUSE_EVERY = 3600.0
+_NOTICE_TIMELINE_EVERY = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ async def run_roles(
             consumer = Consumer(service, subscriptions, storage.failures)
             own = (
                 Sweep("inbox partitions", _KEEP_HOUSE_EVERY, storage.keep_house),
+                Sweep("the database's timeline", _NOTICE_TIMELINE_EVERY, storage.notice_timeline),
                 Sweep("parked records", _SWEEP_PARKED_EVERY, consumer.sweep),
             )
             caught_up = await stack.enter_async_context(

@@ -4,6 +4,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
@@ -19,6 +20,7 @@ from messaging.postgres.inbox import keep_inbox, today_in
 from messaging.postgres.outbox import PostgresOutbox, depth_and_age
 from messaging.postgres.pool import Pools, open_pools
 from messaging.postgres.probe import DatabaseProbe
+from messaging.postgres.timeline import notice_timeline
 from messaging.runtime.database import resolve, revisions_in
 from messaging.runtime.service import Service
 from messaging.runtime.settings import ServiceSettings
@@ -28,13 +30,15 @@ log = structlog.get_logger("storage")
 
 @dataclass(frozen=True, slots=True)
 class ServiceStorage:
-    """The storage in PostgreSQL or in memory. `keep_house` must run at the start and regularly after that."""
+    """The storage in PostgreSQL or in memory. `keep_house` and `notice_timeline` must run at the start and regularly
+    after that."""
 
     outbox: Outbox
     failures: PostgresFailures | MemoryFailures
     health: Callable[[], Awaitable[StoreHealth]]
     refresh_metrics: Callable[[], Awaitable[None]]
     keep_house: Callable[[], Awaitable[None]]
+    notice_timeline: Callable[[], Awaitable[None]]
 
 
 @asynccontextmanager
@@ -56,7 +60,9 @@ async def postgres_storage(
             await keep_inbox(session, await today_in(session))
 
     try:
-        yield ServiceStorage(outbox, failures, probe, refresh, keep_house)
+        yield ServiceStorage(
+            outbox, failures, probe, refresh, keep_house, partial(notice_timeline, service.name, pools.engine)
+        )
     finally:
         probe.close()
         await outbox.close()
@@ -126,7 +132,7 @@ def memory_storage(service: str, outbox: MemoryOutbox) -> ServiceStorage:
     async def refresh() -> None:
         _set_metrics(service, *outbox.depth_and_age(), *await failures.counts())
 
-    return ServiceStorage(outbox, failures, health, refresh, nothing)
+    return ServiceStorage(outbox, failures, health, refresh, nothing, nothing)
 
 
 def _set_metrics(service: str, depth: float, age: float, parked: float, parked_age: float, dead: float) -> None:

@@ -141,7 +141,7 @@ async def test_what_is_given_up_while_the_standby_is_away_leaves_no_session_that
     async with postgres_orders(primary.dsn()) as orders, open_pool(primary.dsn()) as pool:
         assert await orders.create(Creation(rejected, ())) == Created()
         await asyncio.to_thread(standby.pause)
-        monkeypatch.setitem(connect.__kwdefaults__, "command_timeout", 1.0)
+        monkeypatch.setattr(connect, "__kwdefaults__", {**(connect.__kwdefaults__ or {}), "command_timeout": 1.0})
         for _ in range(2):
             outcomes = await asyncio.gather(
                 orders.create(_creation()),
