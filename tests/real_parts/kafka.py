@@ -15,7 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.real_parts.kafka_node import KAFKA_VERSION, KafkaNode, NoBroker, free_port, java_there, new_cluster_id
+from tests.real_parts.kafka_node import (
+    FEW_THREADS,
+    KAFKA_VERSION,
+    KafkaNode,
+    NoBroker,
+    free_port,
+    java_there,
+    new_cluster_id,
+)
 
 __all__ = ["KAFKA_VERSION", "Broker", "NoBroker", "free_port", "kafka_broker"]
 
@@ -72,7 +80,7 @@ def _redpanda() -> Iterator[Broker]:
 @contextmanager
 def _apache_kafka() -> Iterator[Broker]:
     folder = Path(tempfile.mkdtemp(prefix="oms-test-kafka-"))
-    node = KafkaNode(1, folder / "n1", java_options=("-Xmx512m",))
+    node = KafkaNode(1, folder / "n1", java_options=("-Xmx512m", *FEW_THREADS))
     node.configure(node.voter, _ALONE)
     try:
         node.format(new_cluster_id())

@@ -17,6 +17,8 @@ from pathlib import Path
 # consumers see nothing behind it.
 KAFKA_VERSION = "4.2.1"
 STARTS_WITHIN = 90.0
+# The second compiler and the collector with threads cost more CPU than they save in a broker of a few minutes.
+FEW_THREADS = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _STOPS_WITHIN = 20.0
 
 
