@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from tests.real_parts.order_process import RETRY_AFTER
+
 BASKETS = (
     [{"productId": "p1", "quantity": 2}],
     [{"productId": "p1", "quantity": 1}, {"productId": "p2", "quantity": 3}],
@@ -31,15 +33,15 @@ class Customers:
         cancelled at once or later, some are completed if that is possible then."""
         left = iter(range(orders))
 
-        async def customer() -> None:
-            async with httpx.AsyncClient(timeout=10) as client:
-                for _ in left:
-                    order_id = await self._place_one(client)
-                    if self.rng.random() < 0.2:
-                        await asyncio.sleep(self.rng.random())
-                        await self._change(client, order_id, self.rng.choice(["cancel", "complete"]))
+        async def customer(client: httpx.AsyncClient) -> None:
+            for _ in left:
+                order_id = await self._place_one(client)
+                if self.rng.random() < 0.2:
+                    await asyncio.sleep(self.rng.random())
+                    await self._change(client, order_id, self.rng.choice(["cancel", "complete"]))
 
-        await asyncio.gather(*(customer() for _ in range(at_a_time)))
+        async with httpx.AsyncClient(timeout=10) as client:
+            await asyncio.gather(*(customer(client) for _ in range(at_a_time)))
 
     async def _place_one(self, client: httpx.AsyncClient) -> str:
         # The key makes asking again safe: a request that was cut off may have been taken.
@@ -49,14 +51,14 @@ class Customers:
             try:
                 response = await client.post(f"{self.url()}/orders", json=body, headers={"Idempotency-Key": key})
             except httpx.HTTPError:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(RETRY_AFTER)
                 continue
             if response.status_code == 201:
                 order_id = str(response.json()["orderId"])
                 self.accepted.append(order_id)
                 return order_id
             assert response.status_code == 503, response.text
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(RETRY_AFTER)
 
     async def _change(self, client: httpx.AsyncClient, order_id: str, what: str) -> None:
         """Ask once; what became of it the audit will tell."""

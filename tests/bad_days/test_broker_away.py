@@ -27,7 +27,7 @@ async def test_orders_are_taken_while_the_broker_is_away_and_their_events_follow
     }
     load, stop = Load.nothing(), asyncio.Event()
     with OrderProcess(tmp_path, environment) as service:
-        clients = asyncio.create_task(load.run(service.url, stop, clients=4))
+        clients = asyncio.create_task(load.run(service.url, stop, clients=4, pause=0.05))
         async with topic_reader(broker.bootstrap_servers) as topic:
             await load.until_accepted(100)
             await topic.read_until(lambda: len(topic.records) > 0, "a first event while the broker is there")
