@@ -1,10 +1,14 @@
 """`python -m chaos`: inject one fault after another into the whole system, and prove after each round what it kept."""
 
 import asyncio
+import logging
 import secrets
+import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -36,6 +40,7 @@ def main(
     chosen = [name.strip() for name in faults.split(",") if name.strip()]
     if unknown := [name for name in chosen if name not in FAULTS]:
         raise typer.BadParameter(f"the faults are {', '.join(FAULTS)}, and not {', '.join(unknown)}")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers that are away are what this is about
     records.mkdir(parents=True, exist_ok=True)
     record = Record(
         seed=secrets.randbelow(10**6) if seed is None else seed,
@@ -43,7 +48,7 @@ def main(
         commit=_commit(),
     )
     try:
-        asyncio.run(_run(record, chosen, minutes, records))
+        asyncio.run(_until_stopped(_run(record, chosen, minutes, records)))
     except NoBroker as missing:
         typer.echo(str(missing), err=True)
         raise typer.Exit(2) from None
@@ -52,6 +57,15 @@ def main(
         f"{len(record.violations)} violations; {record.write(records)}"
     )
     raise typer.Exit(1 if record.violations else 0)
+
+
+async def _until_stopped(campaign: Coroutine[None, None, None]) -> None:
+    """SIGINT and SIGTERM end the campaign, and everything that it started ends with it."""
+    task = asyncio.ensure_future(campaign)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def _run(record: Record, chosen: list[str], minutes: float, records: Path) -> None:

@@ -47,7 +47,7 @@ class Campaign:
     async def _round(self, number: int, rng: Random, order: Iterator[str], witness: Witness, began: float) -> Round:
         await self.installation.put_products(number)
         clients, stop = Clients(number, self.installation.order_urls, Random(rng.random())), asyncio.Event()
-        injections = []
+        injections: list[Injection] = []
         async with asyncio.TaskGroup() as group:
             group.create_task(clients.run(stop, CLIENTS, PAUSE))
             try:
@@ -67,19 +67,22 @@ class Campaign:
             unknown=sum(not call.is_known for call in clients.history.calls),
             orders=dict(Counter(order.status.value for order in evidence.orders.values())) if evidence else {},
             recovered_in=None if wrong else round(seconds, 1),
-            violations=clients.unexpected[:5] + wrong,
+            violations=[each.what for each in injections if not each.healed] + clients.unexpected[:5] + wrong,
         )
         self.report(_sentence(round_, seconds))
-        witness.forget_round()
+        if evidence:
+            witness.forget_round(evidence)
         return round_
 
     async def _inject(self, name: str, rng: Random, began: float) -> Injection:
-        at = time.monotonic()
-        async with asyncio.timeout(_FAULT_WITHIN):
-            what = await self.faults[name](self.installation, rng)
-        injection = Injection(name, round(at - began, 1), round(time.monotonic() - at, 1), what)
-        self.report(f"{injection.at:7.1f} s  {name}: {what}")
-        return injection
+        at, healed = time.monotonic(), True
+        try:
+            async with asyncio.timeout(_FAULT_WITHIN):
+                what = await self.faults[name](self.installation, rng)
+        except (TimeoutError, AssertionError) as error:
+            what, healed = f"{name} did not heal: {error!r}", False
+        self.report(f"{at - began:7.1f} s  {name}: {what}")
+        return Injection(name, round(at - began, 1), round(time.monotonic() - at, 1), what, healed)
 
     async def _come_to_rest(self, number: int, clients: Clients, witness: Witness) -> tuple[Evidence | None, list[str]]:
         """Look until nothing is wrong any more, or until it has taken too long."""

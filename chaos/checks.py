@@ -43,6 +43,8 @@ def everything_settles(evidence: Evidence) -> Iterator[str]:
         yield f"{evidence.waiting} messages are still in an outbox or parked"
     if evidence.dead:
         yield f"there are {evidence.dead} dead letters"
+    if evidence.unknown:
+        yield f"{evidence.unknown} orders are unknown to the order service and were compensated"
 
 
 def no_promise_is_lost(evidence: Evidence) -> Iterator[str]:
@@ -170,7 +172,7 @@ def money_agrees(evidence: Evidence) -> Iterator[str]:
         for order_id, payment in evidence.payments.items()
         if payment["status"] == "CAPTURED"
     }
-    for order_id in owed.keys() | kept.keys() | evidence.orders.keys():
+    for order_id in sorted(owed.keys() | kept.keys() | {str(order_id) for order_id in evidence.balances}):
         booked = int(evidence.balances.get(UUID(order_id), Decimal()) * 100)
         sums = owed.get(order_id, 0), kept.get(order_id, 0), booked
         if len(set(sums)) > 1:

@@ -34,9 +34,11 @@ class Published:
 class Evidence:
     """`calls` are the history. Rows are those of the round; `keys` are the orders' Idempotency-Keys.
 
-    `waiting` counts the rows of all outboxes and parked
-    messages, `dead` all dead letters. `published` is everything on the topics since the last round ended; `repeated`
-    are the event ids that a reader found again, in this or an earlier round. `balances` is what the gateway charged."""
+    `waiting` counts the rows of all outboxes and the parked messages, `dead` all dead letters, and `unknown` the orders
+    that partners know and the order service does not. `published` is everything on the topics since the last round
+    ended, `repeated` what of it had been there before. `balances` is what the gateway has charged for the orders that
+    no earlier round knows.
+    """
 
     calls: Sequence[Call]
     orders: Mapping[str, Order]
@@ -46,6 +48,7 @@ class Evidence:
     payments: Mapping[str, Any]
     waiting: int
     dead: int
+    unknown: int
     published: Sequence[Published]
     repeated: Sequence[Published]
     balances: Mapping[UUID, Decimal]
@@ -53,13 +56,14 @@ class Evidence:
 
 @dataclass(slots=True)
 class Witness:
-    """A plain read_committed reader of all topics, which goes on where it stopped."""
+    """A plain read_committed reader of all topics, which goes on where it stopped, and of the gateway's books."""
 
     installation: Installation
     _positions: dict[TopicPartition, int] = field(default_factory=dict)
     _seen: set[tuple[str, str]] = field(default_factory=set)
     _new: list[Published] = field(default_factory=list)
     _repeated: list[Published] = field(default_factory=list)
+    _earlier: set[str] = field(default_factory=set)
 
     async def read_on(self) -> tuple[list[Published], list[Published]]:
         """What was published in this round so far, and what of it is there twice. Raises TimeoutError."""
@@ -75,9 +79,15 @@ class Witness:
             await consumer.stop()
         return self._new, self._repeated
 
-    def forget_round(self) -> None:
-        """The next round begins. Event ids are remembered."""
+    def forget_round(self, evidence: Evidence) -> None:
+        """The next round begins. Event ids are remembered, and which orders are known."""
         self._new, self._repeated = [], []
+        self._earlier.update(evidence.orders)
+
+    def balances(self) -> dict[UUID, Decimal]:
+        """What the gateway has charged for orders of this round, or of none."""
+        charged = self.installation.gateway.ledger.balance()
+        return {order_id: amount for order_id, amount in charged.items() if str(order_id) not in self._earlier}
 
     async def _read(self, consumer: Any) -> None:
         prefix = self.installation.kafka.prefix
@@ -134,9 +144,10 @@ async def gather(installation: Installation, witness: Witness, calls: Sequence[C
         payments={str(row["order_id"]): row for row in payments},
         waiting=waiting,
         dead=dead,
+        unknown=(await databases.rows("order_service", "select count(*) from unknown_orders"))[0]["count"],
         published=published,
         repeated=repeated,
-        balances=installation.gateway.ledger.balance(),
+        balances=witness.balances(),
     )
 
 

@@ -10,12 +10,14 @@ from chaos.installation import Exit
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """One fault. `at` and `seconds` are its begin, from the begin of the campaign, and how long it took."""
+    """One fault. `at` and `seconds` are its begin, from the begin of the campaign, and how long it took. It is not
+    healed when a server that was to come back did not."""
 
     fault: str
     at: float
     seconds: float
     what: str
+    healed: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -30,15 +30,11 @@ class Ledger:
     charges: dict[str, tuple[UUID, Decimal]] = field(default_factory=dict)
     refunds: dict[str, tuple[UUID, Decimal]] = field(default_factory=dict)
     answers: dict[str, tuple[int, dict[str, str]]] = field(default_factory=dict)
+    _sums: defaultdict[UUID, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
 
     def balance(self) -> dict[UUID, Decimal]:
         """What each order is charged with after all, without those that are charged nothing."""
-        sums: Counter[UUID] = Counter()
-        for order, amount in self.charges.values():
-            sums[order] += amount  # type: ignore[assignment]  # a Counter of Decimals
-        for order, amount in self.refunds.values():
-            sums[order] -= amount  # type: ignore[assignment]
-        return {order: Decimal(amount) for order, amount in sums.items() if amount}
+        return {order: amount for order, amount in list(self._sums.items()) if amount}
 
     def handle(self, path: str, key: str, body: dict[str, Any]) -> tuple[int, dict[str, str]]:
         """Do what a key asks for, once, and say the same each time."""
@@ -51,10 +47,12 @@ class Ledger:
             if amount > LIMIT:
                 return 402, {"reason": f"{amount} is more than this card can pay"}
             self.charges[key] = order, amount
+            self._sums[order] += amount
             return 201, {"reference": f"ch_{len(self.charges)}"}
-        if self.balance().get(order, Decimal()) < amount:
+        if self._sums[order] < amount:
             return 409, {"reason": "that much was not charged"}
         self.refunds[key] = order, amount
+        self._sums[order] -= amount
         return 201, {"reference": f"re_{len(self.refunds)}"}
 
 
