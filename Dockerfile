@@ -14,8 +14,9 @@ FROM python:3.13-slim
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin oms
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 LOG_FORMAT=json
-# Empty: the process writes no file, so the file system may be read-only.
+# Nothing but lock files is written, to /app/data. Without a volume there, the file system may be read-only all the same.
 WORKDIR /app
+RUN install --directory --owner=10001 data
 USER 10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

@@ -16,6 +16,7 @@ from benchmarks import (
     machine,
     memory,
     profiling,
+    recovery,
     relay_rate,
     table,
     write_path,
@@ -40,6 +41,7 @@ class Measurement(StrEnum):
     FULFILMENT = "fulfilment"
     FULFILMENT_LATENCY = "fulfilment-latency"
     EMBEDDED = "embedded"
+    RECOVERY = "recovery"
 
 
 _MEASURE = {
@@ -53,6 +55,7 @@ _MEASURE = {
     Measurement.FULFILMENT: fulfilment.measure,
     Measurement.FULFILMENT_LATENCY: fulfilment.measure_latency,
     Measurement.EMBEDDED: fulfilment.measure_embedded,
+    Measurement.RECOVERY: recovery.measure,
 }
 
 

@@ -1,5 +1,6 @@
 """The whole system under load: three services over Kafka, each in a process of its own, or all in one process."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -9,12 +10,13 @@ import httpx
 
 from benchmarks.database import connected
 from benchmarks.environment import Environment
-from benchmarks.processes import Service, all_in_one, running, service
+from benchmarks.processes import Service, Start, all_in_one, running, service
 from benchmarks.waiting import until
 from oms.services import SERVICES
 
 ALL_ROLES = "api,relay,consumer"
 TOGETHER: Mapping[str, str] = {"order service": ALL_ROLES}
+NOTHING: Mapping[str, str] = {}
 APART: Mapping[str, str] = {"order api": "api", "order relay": "relay", "order consumer": "consumer"}
 
 # Every order wants two pieces of it. It never runs out, and it costs less than the simulated gateway's limit.
@@ -26,8 +28,8 @@ _CONFIRMED = "select count(*) from orders where status = 'CONFIRMED'"
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """A system that has confirmed its first order. `processes` are the services' by what the table calls them; orders
-    are posted to the first of them. `part` is what its topics are told apart by."""
+    """A system that runs. `processes` are the services' by what the table calls them; orders are posted to the first of
+    them. `part` is what its topics are told apart by."""
 
     processes: Mapping[str, Service]
     order_dsn: str
@@ -45,30 +47,61 @@ async def three_services(
 ) -> AsyncIterator[Installation]:
     """The order service as one process or more, each with its roles, the inventory and the payment service; fresh
     databases, fresh topics."""
-    part = f"{uuid4().hex[:8]}."
-    await environment.create_topics(part)
-    databases = await _databases(environment)
-    settings = {**environment.kafka_settings(part), **_urls(databases)}
-    starts = {
-        **{name: service("order", roles, settings) for name, roles in order_processes.items()},
-        "inventory service": service("inventory", ALL_ROLES, settings),
-        "payment service": service("payment", ALL_ROLES, settings),
-    }
-    async with AsyncExitStack() as stack:
-        processes = {name: await stack.enter_async_context(running(start)) for name, start in starts.items()}
-        installation = Installation(processes, databases["order"], part)
-        await _confirm_one_order(installation, processes["inventory service"])
+    async with started(await plan_three_services(environment, order_processes)) as installation:
+        await confirm_one_order(installation)
         yield installation
 
 
 @asynccontextmanager
 async def one_process(environment: Environment) -> AsyncIterator[Installation]:
     """`oms up` on fresh databases: messages travel within the process."""
-    databases = await _databases(environment)
-    async with running(all_in_one(_urls(databases))) as process:
-        installation = Installation({"oms up": process}, databases["order"], part="")
-        await _confirm_one_order(installation, process)
+    async with started(await plan_one_process(environment)) as installation:
+        await confirm_one_order(installation)
         yield installation
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A system with its databases and topics, which can be started more than once."""
+
+    starts: Mapping[str, Start]
+    order_dsn: str
+    part: str
+
+
+async def plan_three_services(
+    environment: Environment, order_processes: Mapping[str, str] = TOGETHER, more: Mapping[str, str] = NOTHING
+) -> Planned:
+    """See `three_services`. `more` are further settings of every service."""
+    part = f"{uuid4().hex[:8]}."
+    await environment.create_topics(part)
+    databases = await _databases(environment)
+    settings = {**environment.kafka_settings(part), **_urls(databases), **more}
+    starts = {
+        **{name: service("order", roles, settings) for name, roles in order_processes.items()},
+        "inventory service": service("inventory", ALL_ROLES, settings),
+        "payment service": service("payment", ALL_ROLES, settings),
+    }
+    return Planned(starts, databases["order"], part)
+
+
+async def plan_one_process(environment: Environment, more: Mapping[str, str] = NOTHING) -> Planned:
+    """See `one_process`. `more` are further settings."""
+    databases = await _databases(environment)
+    return Planned({"oms up": all_in_one({**_urls(databases), **more})}, databases["order"], part="")
+
+
+@asynccontextmanager
+async def started(planned: Planned) -> AsyncIterator[Installation]:
+    """Start all processes at once, and stop them on leaving."""
+    async with AsyncExitStack() as stack:
+        async with asyncio.TaskGroup() as group:
+            tasks = {
+                name: group.create_task(stack.enter_async_context(running(start)))
+                for name, start in planned.starts.items()
+            }
+        processes = {name: task.result() for name, task in tasks.items()}
+        yield Installation(processes, planned.order_dsn, planned.part)
 
 
 async def _databases(environment: Environment) -> dict[str, str]:
@@ -79,8 +112,10 @@ def _urls(databases: Mapping[str, str]) -> dict[str, str]:
     return {f"{name.upper()}_DATABASE_URL": dsn for name, dsn in databases.items()}
 
 
-async def _confirm_one_order(installation: Installation, inventory: Service) -> None:
-    """Relays own their shards and consumers their partitions once this returns."""
+async def confirm_one_order(installation: Installation) -> None:
+    """Put the product on sale, and confirm one order. Relays own their shards and consumers their partitions once this
+    returns."""
+    inventory = installation.processes.get("inventory service", installation.api)
     async with httpx.AsyncClient(timeout=30) as http, connected(installation.order_dsn) as connection:
         (await http.put(f"{inventory.base_url}/products/p1", json=_PRODUCT)).raise_for_status()
         (await http.post(installation.api.url, json=_ORDER)).raise_for_status()

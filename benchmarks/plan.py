@@ -11,7 +11,7 @@ class Plan:
     measurement, which is short and therefore takes `backlog_rounds`. Memory is compared at two counts of orders.
 
     `sustained_seconds` is a turn of the whole system, with `on_their_way` orders between POST and CONFIRMED; `consumed`
-    is how many records a consumer finds on its topic.
+    is how many records a consumer finds on its topic. `recoveries` is how often each system is killed.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Plan:
     sustained_seconds: int
     on_their_way: int
     consumed: int
+    recoveries: int
 
 
 FULL = Plan(
@@ -41,6 +42,7 @@ FULL = Plan(
     sustained_seconds=30,
     on_their_way=2000,
     consumed=50_000,
+    recoveries=10,
 )
 QUICK = Plan(
     name="quick",
@@ -55,4 +57,5 @@ QUICK = Plan(
     sustained_seconds=10,
     on_their_way=2000,
     consumed=20_000,
+    recoveries=3,
 )

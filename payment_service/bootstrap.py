@@ -1,8 +1,9 @@
 """The wiring of the whole payment service. Only this module constructs its adapters."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from datetime import timedelta
+from uuid import uuid4
 
 import structlog
 from uuid_utils.compat import uuid7
@@ -11,6 +12,7 @@ from http_api.running_service import RunningService, health_of
 from messaging.kafka.topics import Topic
 from messaging.postgres.tables import EVERY_SERVICES
 from messaging.runtime.clock import now
+from messaging.runtime.place import place_in
 from messaging.runtime.roles import Sweep, run_roles
 from messaging.runtime.service import Service
 from messaging.runtime.settings import Role
@@ -22,6 +24,7 @@ from payment_service.application.find_payment import FindPayment
 from payment_service.application.ports import PaymentGateway
 from payment_service.application.steps import Steps
 from payment_service.application.take_commands import TakeCommands
+from payment_service.domain import Holder, Lease
 from payment_service.infrastructure import database, event_encoding
 from payment_service.infrastructure.command_handling import payment_commands
 from payment_service.infrastructure.gateway_metrics import WatchedGateway, refresh_metrics
@@ -48,7 +51,9 @@ async def payment_service(
         )
         gateway = WatchedGateway(await stack.enter_async_context(_open_gateway(settings)))
         steps = Steps(payments, now, uuid7)
-        lease = timedelta(seconds=settings.payment_recovery_seconds)
+        lease = Lease(
+            timedelta(seconds=settings.payment_recovery_seconds), stack.enter_context(_holder(settings, roles))
+        )
         cashier = Cashier(steps, gateway, at_once=settings.payment_calls_at_once, lease=lease)
         stack.push_async_callback(cashier.close)
         relay = await stack.enter_async_context(
@@ -70,6 +75,15 @@ async def payment_service(
         http = payments_http(checks, FindPayment(payments) if Role.API in roles else None)
         yield RunningService(http, on_stop=cashier.finish_soon)
         log.info("stopping")
+
+
+@contextmanager
+def _holder(settings: PaymentSettings, roles: frozenset[Role]) -> Iterator[Holder]:
+    """A process that makes calls has a place, unless nothing of it survives."""
+    makes_calls = Role.CONSUMER in roles and settings.payment_database_url != "memory"
+    place = place_in(settings.data_dir, SERVICE.name) if makes_calls else nullcontext(uuid4().hex)
+    with place as name:
+        yield Holder(name, uuid4().hex)
 
 
 @asynccontextmanager

@@ -100,16 +100,31 @@ _CALLS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """A process. Of all processes with the same `place` at most one lives, so the earlier ones are dead."""
+
+    place: str
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The time for which only the holder makes a call. It is over early when the holder is known to be dead."""
+
+    length: timedelta
+    holder: Holder
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """The time of a decision, the id of its event, and the lease of the call that it may lead to.
 
-    During the lease only the process that decides makes that call. A `lease` of None means that this process has no
-    room for a call, so any process with room makes it.
+    A `lease` of None means that this process has no room for a call, so any process with room makes it.
     """
 
     now: datetime
     event_id: UUID
-    lease: timedelta | None
+    lease: Lease | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +141,9 @@ class Payment:
     """A payment as it was last committed.
 
     `attempts` counts the calls that were begun for the charge, or later for the refund. 0 in CHARGING means that
-    nothing can have been charged. `call_after` is how long after the commit any process may make the next call. None
-    leaves that time as it is. A REFUNDED payment without an amount never was charged. Raises InvalidPayment.
+    nothing can have been charged. `call_after` is what passes after the commit before any process may make the next
+    call: a pause, or the lease of the process that makes it now. None leaves that time as it is. A REFUNDED payment
+    without an amount never was charged. Raises InvalidPayment.
     """
 
     order_id: UUID
@@ -139,7 +155,7 @@ class Payment:
     attempts: int
     created_at: datetime
     updated_at: datetime
-    call_after: timedelta | None = None
+    call_after: timedelta | Lease | None = None
 
     def __post_init__(self) -> None:
         status = self.status
@@ -244,8 +260,8 @@ class Payment:
         pause = max(pause, min(wished, _LONGEST_WISH))
         return Step(self._to(self.status, moment, call_after=pause))
 
-    def claimed(self, now: datetime, lease: timedelta) -> Self:
-        """The payment with one more call begun. No other process makes the call during the `lease`."""
+    def claimed(self, now: datetime, lease: Lease) -> Self:
+        """The payment with one more call begun."""
         at = max(now, self.updated_at)
         return replace(self, version=self.version + 1, attempts=self.attempts + 1, call_after=lease, updated_at=at)
 

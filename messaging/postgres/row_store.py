@@ -61,8 +61,9 @@ def due(
     name: str, after: Callable[[Aggregate], timedelta | None], *, while_status_in: Sequence[str]
 ) -> Column[Aggregate]:
     """A column with a time that is `after` the commit by PostgreSQL's clock, which all instances share. An `after` of
-    None leaves the time as it is. In a status that is not in `while_status_in` the column is null."""
-    at = f"clock_timestamp() + w.{name}"
+    None leaves the time as it is. In a status that is not in `while_status_in` the column is null. Columns with the
+    same `after` get the same time."""
+    at = f"statement_timestamp() + w.{name}"
     statuses = ", ".join(f"'{status}'" for status in while_status_in)
     still = f"case when w.status in ({statuses}) then coalesce({at}, r.{name}) end"
     return Column(name, "interval", after, new=at, changed=still)

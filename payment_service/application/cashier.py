@@ -1,21 +1,20 @@
 """Call the gateway and record its answer: intent, call and outcome, in this order and never in one transaction.
 
 A process may end after each of the three. Then the payment's call becomes due, and a sweep of any process makes the
-call again with the same key.
+call again with the same key. A process that follows a dead one at its place makes them at once.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TypeAlias
 
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable
 from payment_service.application.ports import Captured, Declined, GatewayUnavailable, PaymentGateway
 from payment_service.application.steps import Steps
-from payment_service.domain import Call, Moment, Payment, Step
+from payment_service.domain import Call, Lease, Moment, Payment, Step
 
 # More calls than these would wait here for longer than their lease. The others wait in the database.
 _WAITING_FOR_EACH_CALL = 15
@@ -28,18 +27,18 @@ log = logging.getLogger("cashier")
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
-    """The time for which only this process makes a call. It is measured here from before it is stored, so it ends here
-    before it ends in the store, for any difference of the clocks."""
+class RunningLease:
+    """A lease of this process. It is measured here from before it is stored, so it ends here before it ends in the
+    store, for any difference of the clocks."""
 
-    length: timedelta
+    lease: Lease
     seconds: Callable[[], float]
     began: float
 
     @property
     def is_over(self) -> bool:
         """True when another process may already make the call."""
-        return self.seconds() - self.began >= self.length.total_seconds()
+        return self.seconds() - self.began >= self.lease.length.total_seconds()
 
 
 class Cashier:
@@ -48,6 +47,9 @@ class Cashier:
     At most `at_once` calls are under way, and fifteen times as many wait for their turn. Further calls stay in the
     store until a sweep has room for them. During the `lease` only this process makes a call that it began. After the
     lease any process makes the call again.
+
+    For the length of one lease after its start, the cashier also claims what earlier processes of its place have left.
+    By then their leases are over.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class Cashier:
         gateway: PaymentGateway,
         *,
         at_once: int,
-        lease: timedelta,
+        lease: Lease,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._steps = steps
@@ -68,8 +70,9 @@ class Cashier:
         self._at_hand: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._finish_by: float | None = None
+        self._inheritance = self._new_lease()
 
-    def reserve(self) -> Lease | None:
+    def reserve(self) -> RunningLease | None:
         """Reserve room for one call, and return the lease of that call. None means that there is no room.
 
         The caller uses the room by `call`, or gives it back by `release`."""
@@ -82,7 +85,7 @@ class Cashier:
         """Give back what was reserved."""
         self._room += 1
 
-    def call(self, payment: Payment, lease: Lease) -> None:
+    def call(self, payment: Payment, lease: RunningLease) -> None:
         """Make the payment's next call in the background, in the room that was reserved for it."""
         task = asyncio.create_task(self._call_until_done(payment, lease))
         self._at_hand.add(task)
@@ -93,10 +96,9 @@ class Cashier:
         if self._stopping or self._room <= 0:
             return
         # Commands may reserve room during this await. Then there are more calls than room for a moment.
-        lease = self._new_lease()
-        for payment in await self._steps.payments.claim_due(self._room, lease.length):
-            self._room -= 1
-            self.call(payment, lease)
+        if not self._inheritance.is_over:
+            await self._claim(self._steps.payments.claim_inherited)
+        await self._claim(self._steps.payments.claim_due)
 
     def finish_soon(self) -> None:
         """Start the time that the current calls have left. The process calls this when it is told to end, so that the
@@ -116,8 +118,14 @@ class Cashier:
             if hanging:
                 await asyncio.wait(hanging, timeout=_FINISH_WITHIN)
 
-    def _new_lease(self) -> Lease:
-        return Lease(self._lease, self._seconds, self._seconds())
+    async def _claim(self, claim: Callable[[int, Lease], Awaitable[Sequence[Payment]]]) -> None:
+        lease = self._new_lease()
+        for payment in await claim(max(self._room, 0), lease.lease):
+            self._room -= 1
+            self.call(payment, lease)
+
+    def _new_lease(self) -> RunningLease:
+        return RunningLease(self._lease, self._seconds, self._seconds())
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._at_hand.discard(task)
@@ -125,7 +133,7 @@ class Cashier:
         if task.cancelled() and not self._stopping:
             log.warning("a call was cut off, and will be made again")
 
-    async def _call_until_done(self, payment: Payment, lease: Lease) -> None:
+    async def _call_until_done(self, payment: Payment, lease: RunningLease) -> None:
         step: Step | None = Step(payment, call=True)
         try:
             while step is not None and step.call and not self._stopping:
@@ -137,7 +145,7 @@ class Cashier:
         except Exception:
             log.exception("a call for %s failed, and will be made again", payment.order_id)
 
-    async def _call(self, payment: Payment, lease: Lease) -> tuple[Step | None, Lease]:
+    async def _call(self, payment: Payment, lease: RunningLease) -> tuple[Step | None, RunningLease]:
         """Return the step that the call led to, and the lease of the next call."""
         async with self._turn:
             if self._stopping or lease.is_over:
@@ -147,7 +155,7 @@ class Cashier:
         step = await self._steps.take(
             payment.order_id,
             lambda current, moment: record_answer(current, moment) if current else None,
-            lease=next_lease.length,
+            lease=next_lease.lease,
         )
         return step, next_lease
 

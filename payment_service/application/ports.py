@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from messaging.ports.changes import Write, Written
-from payment_service.domain import Payment, Step
+from payment_service.domain import Lease, Payment, Step
 from shared_kernel.money import Money
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -31,9 +31,13 @@ class PaymentStore(Protocol):
         """The payment as last committed."""
         ...
 
-    async def claim_due(self, limit: int, lease: timedelta) -> Sequence[Payment]:
+    async def claim_due(self, limit: int, lease: Lease) -> Sequence[Payment]:
         """Payments whose call is due, the longest due first, each with that call begun (`Payment.claimed`). No two
         callers get the same one."""
+        ...
+
+    async def claim_inherited(self, limit: int, lease: Lease) -> Sequence[Payment]:
+        """The same of payments whose call is leased to an earlier process of the same place, which is dead."""
         ...
 
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID
 
 from messaging.ports.changes import InboxClaim, Write
 from payment_service.application.ports import Clock, NewId, PaymentStore
-from payment_service.domain import Moment, Payment, Step
+from payment_service.domain import Lease, Moment, Payment, Step
 
 Decide: TypeAlias = Callable[[Payment | None, Moment], Step | None]
 """A decision of the domain on the stored payment, which is None when there is none yet."""
@@ -23,7 +22,7 @@ class Steps:
     new_id: NewId
 
     async def take(
-        self, order_id: UUID, decide: Decide, *, lease: timedelta | None, claim: InboxClaim | None = None
+        self, order_id: UUID, decide: Decide, *, lease: Lease | None, claim: InboxClaim | None = None
     ) -> Step | None:
         """Return the step that was stored. None means that nothing was to be done, or that it was done before."""
         moment = Moment(self.clock(), self.new_id(), lease)

@@ -35,12 +35,12 @@ class TakeCommands:
         await self._take(order_id, decide, claim)
 
     async def _take(self, order_id: UUID, decide: Decide, claim: InboxClaim) -> None:
-        lease = self.cashier.reserve()
+        running = self.cashier.reserve()
         step = None
         try:
-            step = await self.steps.take(order_id, decide, lease=lease.length if lease else None, claim=claim)
+            step = await self.steps.take(order_id, decide, lease=running.lease if running else None, claim=claim)
         finally:
-            if lease is not None and step is not None and step.call:
-                self.cashier.call(step.payment, lease)
-            elif lease is not None:
+            if running is not None and step is not None and step.call:
+                self.cashier.call(step.payment, running)
+            elif running is not None:
                 self.cashier.release()

@@ -4,7 +4,6 @@ survives the process."""
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from uuid import UUID
 
 from messaging.memory.outbox import MemoryOutbox
@@ -12,7 +11,7 @@ from messaging.memory.row_store import MemoryRows
 from messaging.ports.changes import Written
 from messaging.ports.message import Message
 from payment_service.application.ports import PaymentWrite
-from payment_service.domain import Payment, Step
+from payment_service.domain import Holder, Lease, Payment, Step
 from payment_service.infrastructure.event_encoding import effect_of
 
 
@@ -24,6 +23,7 @@ class MemoryPayments:
     def __init__(self, outbox: MemoryOutbox, seconds: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._due: dict[UUID, float] = {}
+        self._holders: dict[UUID, Holder] = {}
         self._rows = MemoryRows[Payment, Step](outbox, _effect_of)
 
     async def write(self, write: PaymentWrite) -> Written[Payment, Step]:
@@ -37,11 +37,16 @@ class MemoryPayments:
         """See PaymentStore."""
         return self._rows.rows.get(order_id)
 
-    async def claim_due(self, limit: int, lease: timedelta) -> Sequence[Payment]:
+    async def claim_due(self, limit: int, lease: Lease) -> Sequence[Payment]:
         """See PaymentStore."""
         now = self._seconds()
-        due = sorted((at, order_id) for order_id, at in self._due.items() if at <= now)
-        return [self._claimed(self._rows.rows[order_id], lease) for _, order_id in due[:limit]]
+        return self._claim([order_id for order_id, at in self._due.items() if at <= now], limit, lease)
+
+    async def claim_inherited(self, limit: int, lease: Lease) -> Sequence[Payment]:
+        """See PaymentStore."""
+        me = lease.holder
+        left = [order_id for order_id, it in self._holders.items() if it.place == me.place and it != me]
+        return self._claim(left, limit, lease)
 
     async def in_doubt(self) -> tuple[int, float]:
         """See PostgresPayments."""
@@ -50,17 +55,26 @@ class MemoryPayments:
     async def close(self) -> None:
         """Nothing to close."""
 
-    def _claimed(self, payment: Payment, lease: timedelta) -> Payment:
+    def _claim(self, orders: Sequence[UUID], limit: int, lease: Lease) -> Sequence[Payment]:
+        oldest = sorted(orders, key=lambda order_id: (self._due[order_id], order_id))[:limit]
+        return [self._claimed(self._rows.rows[order_id], lease) for order_id in oldest]
+
+    def _claimed(self, payment: Payment, lease: Lease) -> Payment:
         claimed = payment.claimed(payment.updated_at, lease)
         self._keep_due(claimed)
         self._rows.rows[payment.order_id] = _stored(claimed)
         return self._rows.rows[payment.order_id]
 
     def _keep_due(self, payment: Payment) -> None:
-        if payment.next_call is None:
-            self._due.pop(payment.order_id, None)
-        elif payment.call_after is not None:
-            self._due[payment.order_id] = self._seconds() + payment.call_after.total_seconds()
+        order_id, after = payment.order_id, payment.call_after
+        if after is not None or payment.next_call is None:
+            self._due.pop(order_id, None)
+            self._holders.pop(order_id, None)
+        if isinstance(after, Lease):
+            self._holders[order_id] = after.holder
+            after = after.length
+        if after is not None:
+            self._due[order_id] = self._seconds() + after.total_seconds()
 
 
 def _stored(payment: Payment) -> Payment:

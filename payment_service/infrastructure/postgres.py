@@ -10,7 +10,7 @@ from messaging.postgres.doorbell import Wake
 from messaging.postgres.pool import Pools
 from messaging.postgres.row_store import Column, RowStore, Table, due
 from payment_service.application.ports import PaymentWrite
-from payment_service.domain import Payment, PaymentStatus, Step
+from payment_service.domain import Holder, Lease, Payment, PaymentStatus, Step
 from payment_service.infrastructure.event_encoding import effect_of
 from shared_kernel.money import Money
 
@@ -30,6 +30,21 @@ def _payment_of(row: Any) -> Payment:
     )
 
 
+def _name(holder: Holder) -> str:
+    return f"{holder.place}/{holder.process}"
+
+
+def _pause(payment: Payment) -> timedelta | None:
+    after = payment.call_after
+    return after.length if isinstance(after, Lease) else after
+
+
+def _lease(payment: Payment) -> Lease | None:
+    return payment.call_after if isinstance(payment.call_after, Lease) else None
+
+
+_UNSETTLED = ("CHARGING", "VOIDING", "REFUNDING")
+
 _COLUMNS: Sequence[Column[Payment]] = (
     Column("order_id", "uuid", lambda payment: payment.order_id),
     Column("amount_minor", "bigint", lambda payment: payment.amount.minor if payment.amount else None),
@@ -39,7 +54,15 @@ _COLUMNS: Sequence[Column[Payment]] = (
     Column("reference", "text", lambda payment: payment.reference),
     Column("version", "integer", lambda payment: payment.version),
     Column("attempts", "integer", lambda payment: payment.attempts),
-    due("next_attempt_at", lambda payment: payment.call_after, while_status_in=("CHARGING", "VOIDING", "REFUNDING")),
+    due("next_attempt_at", _pause, while_status_in=_UNSETTLED),
+    due("held_until", lambda payment: lease.length if (lease := _lease(payment)) else None, while_status_in=_UNSETTLED),
+    Column(
+        "held_by",
+        "text",
+        lambda payment: _name(lease.holder) if (lease := _lease(payment)) else None,
+        changed=f"""case when w.status in {_UNSETTLED} then
+                         case when w.next_attempt_at is null then r.held_by else w.held_by end end""",
+    ),
     Column("created_at", "timestamptz", lambda payment: payment.created_at),
     Column("updated_at", "timestamptz", lambda payment: payment.updated_at),
 )
@@ -47,17 +70,27 @@ _COLUMNS: Sequence[Column[Payment]] = (
 _PAYMENTS = Table("payments", _COLUMNS, _payment_of)
 
 _FIND = f"select {_PAYMENTS.names} from payments where order_id = $1"
-_CLAIM_DUE = f"""
+
+
+def _claim(which: str) -> str:
+    return f"""
     with due as (
-        select order_id as id from payments where next_attempt_at <= clock_timestamp()
+        select order_id as id from payments where {which}
         order by next_attempt_at limit $1 for update skip locked
     )
     update payments
-    set version = version + 1, attempts = attempts + 1, next_attempt_at = clock_timestamp() + $2::interval,
-        updated_at = greatest(updated_at, clock_timestamp())
+    set version = version + 1, attempts = attempts + 1, updated_at = greatest(updated_at, clock_timestamp()),
+        next_attempt_at = statement_timestamp() + $2::interval, held_until = statement_timestamp() + $2::interval,
+        held_by = $3
     from due where order_id = due.id
     returning {_PAYMENTS.names}
 """
+
+
+_CLAIM_DUE = _claim("next_attempt_at <= clock_timestamp()")
+# A release without these columns leaves `held_until` as it is when it begins a call. So a lease has the holder that is
+# stored with it exactly while both times are the same.
+_CLAIM_INHERITED = _claim("next_attempt_at = held_until and starts_with(held_by, $4) and held_by <> $3")
 _IN_DOUBT = """
     select count(*)::bigint, coalesce(extract(epoch from clock_timestamp() - min(next_attempt_at)), 0)::float8
     from payments where next_attempt_at is not null
@@ -89,9 +122,15 @@ class PostgresPayments:
         row = await self._pools.clients.fetchrow(_FIND, order_id)
         return _payment_of(row) if row else None
 
-    async def claim_due(self, limit: int, lease: timedelta) -> Sequence[Payment]:
+    async def claim_due(self, limit: int, lease: Lease) -> Sequence[Payment]:
         """See PaymentStore. Payments that are locked by another transaction are left out: they will be due again."""
-        rows = await self._pools.engine.fetch(_CLAIM_DUE, limit, lease)
+        rows = await self._pools.engine.fetch(_CLAIM_DUE, limit, lease.length, _name(lease.holder))
+        return [_payment_of(row) for row in rows]
+
+    async def claim_inherited(self, limit: int, lease: Lease) -> Sequence[Payment]:
+        """See PaymentStore. Payments that are locked by another transaction are left out."""
+        arguments = (limit, lease.length, _name(lease.holder), f"{lease.holder.place}/")
+        rows = await self._pools.engine.fetch(_CLAIM_INHERITED, *arguments)
         return [_payment_of(row) for row in rows]
 
     async def in_doubt(self) -> tuple[int, float]:

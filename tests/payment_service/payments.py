@@ -9,11 +9,13 @@ from uuid_utils.compat import uuid7
 
 from messaging.ports.changes import InboxClaim, Write
 from payment_service.application.ports import PaymentWrite
-from payment_service.domain import Moment, Payment, PaymentStatus, Step
+from payment_service.domain import Holder, Lease, Moment, Payment, PaymentStatus, Step
 from shared_kernel.money import Money
 
 NOW = datetime(2026, 11, 23, 18, 43, 16, tzinfo=UTC)
-LEASE = timedelta(seconds=15)
+LEASE = Lease(timedelta(seconds=15), Holder("place-0", "first"))
+SUCCESSOR = Lease(LEASE.length, Holder("place-0", "second"))
+NEIGHBOUR = Lease(LEASE.length, Holder("place-01", "another"))
 AMOUNT = Money.of("29.90", "EUR")
 
 
@@ -35,7 +37,7 @@ class ManualClock:
         self.now += timedelta(**by)
 
 
-def moment(now: datetime = NOW, *, lease: timedelta | None = LEASE) -> Moment:
+def moment(now: datetime = NOW, *, lease: Lease | None = LEASE) -> Moment:
     """A moment in which something is decided."""
     return Moment(now, uuid7(), lease)
 
@@ -62,7 +64,7 @@ def a_payment(status: PaymentStatus, order_id: UUID | None = None, **changes: An
     return Payment(**fields | changes)
 
 
-def intent(order_id: UUID | None = None, amount: Money = AMOUNT, *, lease: timedelta | None = LEASE) -> Step:
+def intent(order_id: UUID | None = None, amount: Money = AMOUNT, *, lease: Lease | None = LEASE) -> Step:
     """The first step of a payment: it is to be charged."""
     return Payment.intent(order_id or uuid7(), amount, moment(lease=lease))
 

@@ -7,10 +7,20 @@ from datetime import timedelta
 from uuid_utils.compat import uuid7
 
 from messaging.ports.changes import Write, Written
-from payment_service.domain import Payment, PaymentStatus, Step
+from payment_service.domain import Call, Payment, PaymentStatus, Step
 from shared_kernel.money import Money
 from tests.payment_service.conftest import DEADLINE, StoreUnderTest
-from tests.payment_service.payments import LEASE, claim, intent, moment, stored, taking, taking_back
+from tests.payment_service.payments import (
+    LEASE,
+    NEIGHBOUR,
+    SUCCESSOR,
+    claim,
+    intent,
+    moment,
+    stored,
+    taking,
+    taking_back,
+)
 
 
 def _charged(payment: Payment) -> Step:
@@ -148,7 +158,7 @@ async def test_two_steps_of_one_payment_at_the_same_time_are_decided_one_after_t
 
 async def test_a_payment_that_is_begun_and_taken_back_at_once_is_stored_as_it_is_then(store: StoreUnderTest) -> None:
     """Also its call, which was begun and may have moved money."""
-    step = intent(lease=timedelta(0))
+    step = intent(lease=replace(LEASE, length=timedelta(0)))
     order_id = step.payment.order_id
 
     writes = [taking(step, claim()), taking_back(order_id, claim())]
@@ -178,7 +188,7 @@ async def test_only_calls_that_are_due_are_claimed_the_longest_due_first(store: 
 async def test_a_claimed_payment_is_due_again_when_its_time_is_over_and_never_before(store: StoreUnderTest) -> None:
     step = intent(lease=None)
     await store.take(step)
-    over = timedelta(0)
+    over = replace(LEASE, length=timedelta(0))
 
     (claimed,) = await store.payments.claim_due(10, over)
 
@@ -200,6 +210,56 @@ async def test_a_step_that_does_not_concern_the_call_leaves_it_when_it_was_due(s
     due_now = intent(lease=None)
     await store.take(due_now)
     assert [payment.order_id for payment in await store.payments.claim_due(10, LEASE)] == [due_now.payment.order_id]
+
+
+async def test_whoever_follows_a_dead_process_at_its_place_claims_its_calls_before_their_lease_is_over(
+    store: StoreUnderTest,
+) -> None:
+    begun, swept, refunding = intent(), intent(lease=None), intent()
+    for step in (
+        begun,
+        swept,
+        refunding,
+        _charged(refunding.payment),
+        _taken_back(_charged(refunding.payment).payment),
+    ):
+        await store.take(step)
+    await store.payments.claim_due(10, LEASE)
+    await store.write(taking_back(begun.payment.order_id))
+
+    claimed = await store.another.claim_inherited(10, SUCCESSOR)
+
+    assert {payment.order_id: payment.attempts for payment in claimed} == {
+        begun.payment.order_id: 2,
+        swept.payment.order_id: 2,
+        refunding.payment.order_id: 2,
+    }
+    assert await store.payments.find(claimed[0].order_id) == claimed[0]
+    assert await store.another.claim_inherited(10, SUCCESSOR) == [], "these calls are its own now"
+    assert await store.another.claim_due(10, NEIGHBOUR) == [], "they are leased again"
+
+
+async def test_nobody_else_claims_a_leased_call_and_nobody_inherits_what_is_not_leased(store: StoreUnderTest) -> None:
+    leased, paused, settled = intent(), intent(), intent()
+    unanswered = paused.payment.unanswered(Call.CHARGE, moment(), timedelta(minutes=5))
+    assert unanswered is not None
+    for step in (leased, paused, unanswered, settled, _charged(settled.payment)):
+        await store.take(step)
+
+    assert await store.payments.claim_inherited(10, LEASE) == [], "whoever holds it does not inherit it"
+    assert await store.another.claim_inherited(10, NEIGHBOUR) == [], "of another place nobody knows that it is dead"
+    claimed = await store.another.claim_inherited(10, SUCCESSOR)
+    assert [payment.order_id for payment in claimed] == [leased.payment.order_id]
+
+
+async def test_no_more_calls_are_inherited_than_asked_for_the_longest_due_first(store: StoreUnderTest) -> None:
+    steps = [intent(lease=replace(LEASE, length=timedelta(seconds=left))) for left in (30, 10, 20)]
+    for step in steps:
+        await store.take(step)
+
+    claimed = await store.payments.claim_inherited(2, SUCCESSOR)
+
+    assert {payment.order_id for payment in claimed} == {steps[1].payment.order_id, steps[2].payment.order_id}
 
 
 async def test_no_payment_is_claimed_by_two(store: StoreUnderTest) -> None:

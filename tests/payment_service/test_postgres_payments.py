@@ -15,7 +15,17 @@ from payment_service.domain import Payment, PaymentStatus
 from payment_service.infrastructure.postgres import PostgresPayments
 from shared_kernel.money import Money
 from tests.payment_service.conftest import DEADLINE, postgres_payments
-from tests.payment_service.payments import LEASE, charging, claim, intent, moment, stored, taking, taking_back
+from tests.payment_service.payments import (
+    LEASE,
+    SUCCESSOR,
+    charging,
+    claim,
+    intent,
+    moment,
+    stored,
+    taking,
+    taking_back,
+)
 from tests.real_parts.kafka import free_port
 
 _WAITING = """
@@ -99,6 +109,31 @@ async def test_the_same_event_at_two_instances_at_the_same_time_has_one_effect(
     for one, other in zip(here, reversed(there), strict=True):
         assert (one.decision is None) is not (other.decision is None)
     assert await sql.fetchval("select count(*) from outbox") == 100
+
+
+async def test_a_call_that_an_earlier_release_has_begun_is_not_inherited_from_whoever_began_it_before(
+    payments: PostgresPayments, sql: asyncpg.Connection
+) -> None:
+    """Two releases run side by side during an upgrade, and the earlier one does not write who holds a lease."""
+    steps = [intent(), intent()]
+    for step in steps:
+        await payments.write(taking(step))
+    begun = "update payments set next_attempt_at = clock_timestamp() + interval '15 seconds' where order_id = $1"
+    await sql.execute(begun, steps[0].payment.order_id)
+
+    inherited = await payments.claim_inherited(10, SUCCESSOR)
+
+    assert [payment.order_id for payment in inherited] == [steps[1].payment.order_id]
+
+
+async def test_a_settled_payment_has_no_holder(payments: PostgresPayments, sql: asyncpg.Connection) -> None:
+    step = intent()
+    await payments.write(taking(step))
+    assert await sql.fetchval("select held_by from payments") == "place-0/first"
+
+    await payments.write(taking(step.payment.charged("ch_1", moment()) or step))
+
+    assert await sql.fetchrow("select held_by, held_until, next_attempt_at from payments") == (None, None, None)
 
 
 async def test_batches_of_two_instances_that_want_the_same_payments_do_not_deadlock(

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
@@ -61,7 +63,8 @@ async def service_with_all_around(**settings: Any) -> AsyncIterator[Around]:
 
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(broker.deliver("test", ["payment-events"], hear))
-        service = await stack.enter_async_context(payment_service(PaymentSettings(**settings), broker))
+        folder = {"data_dir": Path(stack.enter_context(TemporaryDirectory()))}
+        service = await stack.enter_async_context(payment_service(PaymentSettings(**folder | settings), broker))
         await stack.enter_async_context(broker.delivering())
         transport = httpx.ASGITransport(service.app, raise_app_exceptions=False)
         http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://payments"))

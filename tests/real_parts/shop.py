@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 from uuid import UUID
@@ -79,8 +81,9 @@ async def shop_on(
     broker = InProcessBroker()
     orders = OrderSettings(order_database_url=databases["order"], step_timeout_seconds=step_timeout)
     stock = InventorySettings(inventory_database_url=databases["inventory"])
-    money = PaymentSettings(payment_database_url=databases["payment"], simulated_limit=1000)
     async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        money = PaymentSettings(payment_database_url=databases["payment"], simulated_limit=1000, data_dir=folder)
         _on_a_machine(monkeypatch, order, consumer_clock)
         await stack.enter_async_context(order.order_service(orders, broker, frozenset({Role.RELAY, Role.CONSUMER})))
         _on_a_machine(monkeypatch, inventory, inventory_clock)

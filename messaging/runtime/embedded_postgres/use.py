@@ -16,6 +16,7 @@ from messaging.postgres.session import connect
 from messaging.runtime.embedded_postgres import server
 from messaging.runtime.embedded_postgres.data_folder import is_unfinished, prepare
 from messaging.runtime.embedded_postgres.programs import EmbeddedPostgresUnavailable, find_programs
+from messaging.runtime.file_lock import lock
 
 _ANSWERS_WITHIN = 5.0
 _TURN_COMES_WITHIN = 10.0
@@ -42,7 +43,7 @@ async def open_database(data_dir: Path, name: str, *, create: bool = True) -> st
             running = await server.find_or_start(data, programs)
             if folder not in _used:
                 _used[folder] = _users(folder)
-                _lock(_used[folder], shared=True)
+                lock(_used[folder], shared=True)
             if not await _is_there(running.dsn("postgres"), name, create=create):
                 raise _no_database(data)
     except (OSError, RuntimeError) as error:  # RuntimeError: an unknown home, or a link to itself
@@ -78,9 +79,9 @@ def _no_database(data: Path) -> EmbeddedPostgresUnavailable:
 @asynccontextmanager
 async def _turn(folder: Path) -> AsyncIterator[None]:
     """Be the only process that starts or stops the server."""
-    with (folder / "postgres.lock").open("ab") as lock:
+    with (folder / "postgres.lock").open("ab") as turn:
         give_up = time.monotonic() + _TURN_COMES_WITHIN
-        while not _lock(lock):
+        while not lock(turn):
             if time.monotonic() > give_up:
                 raise EmbeddedPostgresUnavailable(
                     f"another process has been starting the embedded PostgreSQL in {folder} for "
@@ -89,17 +90,6 @@ async def _turn(folder: Path) -> AsyncIterator[None]:
                 )
             await asyncio.sleep(0.05)
         yield
-
-
-def _lock(file: IO[bytes], *, shared: bool = False) -> bool:
-    """Lock the file until it is closed. True when that succeeded."""
-    import fcntl  # not there on Windows
-
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _users(folder: Path) -> IO[bytes]:
@@ -112,9 +102,9 @@ def _leave() -> None:
     for folder, held in _used.items():
         with suppress(OSError), (folder / "postgres.lock").open("ab") as turn:
             give_up = time.monotonic() + 1
-            while not _lock(turn) and time.monotonic() < give_up:
+            while not lock(turn) and time.monotonic() < give_up:
                 time.sleep(0.02)
             held.close()
             with _users(folder) as users:
-                if _lock(users):
+                if lock(users):
                     server.stop(folder / "postgres")
