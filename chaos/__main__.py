@@ -18,8 +18,9 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from chaos import network
 from chaos.campaign import Campaign
-from chaos.faults import FAULTS
+from chaos.faults import FAULTS, not_possible_here
 from chaos.installation import installation
 from chaos.record import Record
 from tests.real_parts.kafka_node import NoBroker
@@ -40,6 +41,15 @@ def main(
     chosen = [name.strip() for name in faults.split(",") if name.strip()]
     if unknown := [name for name in chosen if name not in FAULTS]:
         raise typer.BadParameter(f"the faults are {', '.join(FAULTS)}, and not {', '.join(unknown)}")
+    impossible = not_possible_here()
+    for name in [name for name in chosen if name in impossible]:
+        if not network.is_ours():
+            typer.echo(f"without {name}: {impossible[name]}", err=True)
+        chosen.remove(name)
+    if not chosen:
+        raise typer.Exit(2)
+    if network.missing() is None:
+        network.enter()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers that are away are what this is about
     records.mkdir(parents=True, exist_ok=True)
     record = Record(

@@ -1,6 +1,7 @@
 """A PostgreSQL primary with two synchronous standbys, and what a failover manager does with them."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,11 @@ class DatabaseCluster:
     def standbys(self) -> list[Node]:
         """The servers that follow it."""
         return self.nodes[1:]
+
+    @property
+    def group(self) -> int:
+        """The group as which the servers run."""
+        return self.primary.programs.user[1] if self.primary.programs.user else os.getegid()
 
     def url(self, database: str) -> str:
         """The address of a database with all hosts, as a service gets it."""

@@ -4,13 +4,14 @@ and a payment gateway. A supervisor starts a process again when it has ended."""
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
+from chaos import network
 from chaos.clients import PRODUCTS, product
 from chaos.database_cluster import DatabaseCluster, database_cluster
 from messaging.kafka.settings import KafkaSettings
@@ -136,12 +137,11 @@ async def installation(folder: Path) -> AsyncIterator[Installation]:
             "PAYMENT_GATEWAY": gateway.url,
             "RELAY_IDLE_TIMEOUT_SECONDS": "2",
         }
+        names = [(f"{kind}-{number}", command) for kind, command in INSTANCES.items() for number in (1, 2)]
+        groups = _groups(databases, len(names))
         processes = {
-            f"{kind}-{number}": OrderProcess(
-                folder, environment | {"KAFKA_GROUP_INSTANCE_ID": f"{kind}-{number}"}, *command
-            )
-            for kind, command in INSTANCES.items()
-            for number in (1, 2)
+            name: OrderProcess(folder, environment | {"KAFKA_GROUP_INSTANCE_ID": name}, *command, group=group)
+            for (name, command), group in zip(names, groups, strict=True)
         }
         started = Installation(brokers, kafka, databases, gateway, processes)
         for process in processes.values():
@@ -151,3 +151,13 @@ async def installation(folder: Path) -> AsyncIterator[Installation]:
         stack.callback(supervisor.cancel)
         await started.until_ready(60)
         yield started
+
+
+def _groups(databases: DatabaseCluster, instances: int) -> Sequence[int | None]:
+    """In a network of our own each instance belongs to a group of its own; otherwise all belong to ours."""
+    if not network.is_ours():
+        return [None] * instances
+    groups = range(network.FIRST_GROUP, network.FIRST_GROUP + instances)
+    for group in (*groups, databases.group):
+        network.mark(group)
+    return groups

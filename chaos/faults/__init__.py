@@ -3,10 +3,20 @@ what does not heal by itself, and answers what it did."""
 
 from collections.abc import Mapping
 
-from chaos.faults import brokers, clocks, databases, gateway, processes
+from chaos import network as own_network
+from chaos.faults import brokers, clocks, databases, gateway, network, processes
 from chaos.faults.fault import Fault
 from chaos.installation import INSTANCES
 
+_CUTS: Mapping[str, Fault] = {
+    "cut-from-a-broker": network.from_a_broker,
+    "cut-from-all-brokers": network.from_all_brokers,
+    "cut-from-the-database": network.from_the_database,
+    "cut-from-the-gateway": network.from_the_gateway,
+    "cut-between-brokers": network.between_brokers,
+    "cut-between-controllers": network.between_controllers,
+    "cut-between-databases": network.from_the_standbys,
+}
 FAULTS: Mapping[str, Fault] = {
     **{f"{kind}-killed": processes.killed(kind) for kind in INSTANCES},
     **{f"{kind}-frozen": processes.frozen(kind) for kind in INSTANCES},
@@ -27,4 +37,15 @@ FAULTS: Mapping[str, Fault] = {
     "gateway-away": gateway.away,
     "gateway-silent": gateway.silent,
     "gateway-nonsense": gateway.nonsense,
+    **_CUTS,
 }
+
+
+def not_possible_here() -> dict[str, str]:
+    """The faults that this machine cannot bring about, and why."""
+    impossible = {}
+    if reason := own_network.missing():
+        impossible = dict.fromkeys(_CUTS, reason)
+    if clocks.library() is None:
+        impossible["clock-off"] = "a wrong clock needs libfaketime"
+    return impossible

@@ -36,14 +36,16 @@ OURS = (
 
 
 class OrderProcess:
-    """`oms serve order` (or another command) in its own process; killed, if need be, on leaving."""
+    """`oms serve order` (or another command) in its own process; killed, if need be, on leaving. As root it can run as
+    another group, so that a firewall knows its packets."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], *command: str) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], *command: str, group: int | None = None) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = [sys.executable, "-m", "oms", *(command or ("serve", "order")), "--port", str(self.port)]
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
         self.environment = inherited | {"LOG_FORMAT": "json", "DATA_DIR": str(folder / "data")} | dict(environment)
+        self.group = group
         self._folder = folder
         self._log = folder / f"process-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -52,7 +54,13 @@ class OrderProcess:
         """Start it and return when it answers; raises AssertionError with its log when it does not."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command, env=self.environment, stdout=log, stderr=log, cwd=self._folder, start_new_session=True
+                self._command,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                start_new_session=True,
+                group=self.group,
             )
         deadline = time.monotonic() + STARTS_WITHIN
         while time.monotonic() < deadline:

@@ -71,6 +71,11 @@ class RealGateway:
         self._port = 0
 
     @property
+    def port(self) -> int:
+        """The port at which it answers, or did."""
+        return self._port
+
+    @property
     def url(self) -> str:
         """Its address, the same for as long as it lives."""
         return f"http://127.0.0.1:{self._port}"
