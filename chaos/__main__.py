@@ -22,6 +22,7 @@ from chaos import network
 from chaos.campaign import Campaign
 from chaos.faults import FAULTS, not_possible_here
 from chaos.installation import installation
+from chaos.linearizable import NotChecked, build_checker
 from chaos.record import Record
 from tests.real_parts.kafka_node import NoBroker
 
@@ -86,6 +87,7 @@ async def _run(record: Record, chosen: list[str], minutes: float, records: Path)
         tempfile.TemporaryDirectory(prefix="oms-chaos-") as folder,
     ):
         task = progress.add_task("starting brokers, databases and services")
+        checker = await asyncio.to_thread(_checker, Path(folder), console)
         async with installation(Path(folder)) as running:
             progress.update(task, description=f"seed {record.seed}, {minutes:g} minutes")
             campaign = Campaign(
@@ -94,8 +96,17 @@ async def _run(record: Record, chosen: list[str], minutes: float, records: Path)
                 record,
                 records,
                 partial(console.print, soft_wrap=True),
+                checker,
             )
             await campaign.run(time.monotonic() + minutes * 60)
+
+
+def _checker(folder: Path, console: Console) -> Path | None:
+    try:
+        return build_checker(folder)
+    except NotChecked as reason:
+        console.print(str(reason), soft_wrap=True, markup=False)
+        return None
 
 
 def _commit() -> str:

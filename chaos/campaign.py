@@ -13,6 +13,7 @@ from chaos.clients import Clients
 from chaos.evidence import Evidence, Witness, gather
 from chaos.faults.fault import Fault
 from chaos.installation import Installation
+from chaos.linearizable import PORCUPINE, NotChecked, not_linearizable
 from chaos.record import Injection, Record, Round
 
 CLIENTS = 6
@@ -24,13 +25,14 @@ _FAULT_WITHIN = 150.0
 
 @dataclass(slots=True)
 class Campaign:
-    """`report` gets a line for each fault and each round."""
+    """`report` gets a line for each fault and each round. `checker` is the program that judges histories as well."""
 
     installation: Installation
     faults: Mapping[str, Fault]
     record: Record
     folder: Path
     report: Callable[[str], None]
+    checker: Path | None = None
 
     async def run(self, until: float) -> None:
         """Begin rounds until that time of the monotonic clock, or until one is not kept."""
@@ -56,10 +58,12 @@ class Campaign:
                     injections.append(await self._inject(next(order), rng, began))
             finally:
                 stop.set()
-        clients.history.write(self.folder / f"chaos-{self.record.seed}-round-{number}.jsonl")
+        history = self.folder / f"chaos-{self.record.seed}-round-{number}.jsonl"
+        clients.history.write(history)
         rest = time.monotonic()
         evidence, wrong = await self._come_to_rest(number, clients, witness)
         seconds = time.monotonic() - rest
+        checked_by, contradictions = await self._second_opinion(history)
         round_ = Round(
             number=number,
             injections=injections,
@@ -67,7 +71,11 @@ class Campaign:
             unknown=sum(not call.is_known for call in clients.history.calls),
             orders=dict(Counter(order.status.value for order in evidence.orders.values())) if evidence else {},
             recovered_in=None if wrong else round(seconds, 1),
-            violations=[each.what for each in injections if not each.healed] + clients.unexpected[:5] + wrong,
+            checked_by=checked_by,
+            violations=[each.what for each in injections if not each.healed]
+            + clients.unexpected[:5]
+            + wrong
+            + contradictions,
         )
         self.report(_sentence(round_, seconds))
         if evidence:
@@ -98,6 +106,16 @@ class Campaign:
             if not wrong or time.monotonic() > deadline:
                 return evidence, wrong
             await asyncio.sleep(0.5)
+
+    async def _second_opinion(self, history: Path) -> tuple[list[str], list[str]]:
+        """Who has checked the history, and the orders whose calls contradict one another."""
+        if self.checker is None:
+            return [__package__], []
+        try:
+            return [__package__, PORCUPINE], await asyncio.to_thread(not_linearizable, self.checker, history)
+        except NotChecked as reason:
+            self.report(str(reason))
+            return [__package__], []
 
 
 def _in_turns(names: Sequence[str], rng: Random) -> Iterator[str]:

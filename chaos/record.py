@@ -23,7 +23,8 @@ class Injection:
 @dataclass(frozen=True, slots=True)
 class Round:
     """Some faults under load, the rest after them, and what was wrong then. `recovered_in` are the seconds from the
-    end of the last fault and of the load until everything agreed; None when it never did."""
+    end of the last fault and of the load until everything agreed; None when it never did. `checked_by` are the checkers
+    that have judged its history."""
 
     number: int
     injections: list[Injection]
@@ -31,6 +32,7 @@ class Round:
     unknown: int
     orders: dict[str, int]
     recovered_in: float | None
+    checked_by: list[str]
     violations: list[str]
 
 
