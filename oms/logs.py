@@ -1,7 +1,9 @@
 """Structured logs: one line for each event, as JSON or for a console. The libraries' logs have the same form."""
 
 import logging
+import math
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +14,8 @@ from shared_kernel.choice import Choice
 
 # Without the values of local variables, which may be passwords or customers' data.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
+_SELDOM = 5.0
 
 
 class LogFormat(Choice):
@@ -35,6 +39,25 @@ class _StandardError:
         """See io.TextIOBase."""
         with suppress(OSError, ValueError, AttributeError):
             sys.stderr.flush()
+
+
+class _Seldom(logging.Filter):
+    """Lets each kind of line of aiokafka through once in some seconds. While a broker is away, aiokafka tries to
+    connect many times a second, and logs each attempt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        if not record.name.startswith("aiokafka"):
+            return True
+        kind, now = (record.pathname, record.lineno), time.monotonic()
+        if now < self._next.get(kind, -math.inf):
+            return False
+        self._next[kind] = now + _SELDOM
+        return True
 
 
 def configure_logs(form: LogFormat, level: str) -> None:
@@ -65,6 +88,7 @@ def configure_logs(form: LogFormat, level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
+    handler.addFilter(_Seldom())
     logging.basicConfig(level=max(minimum, logging.WARNING), handlers=[handler], force=True)
     logging.getLogger("aiokafka.cluster").setLevel(
         logging.CRITICAL
