@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -31,17 +31,23 @@ class Customers:
     async def place(self, orders: int, *, at_a_time: int = 16) -> None:
         """Place orders until this many were accepted; a request that fails is not counted, and made anew. Some are
         cancelled at once or later, some are completed if that is possible then."""
-        left = iter(range(orders))
+        await self._come([iter(range(orders))] * at_a_time, pause=0)
 
-        async def customer(client: httpx.AsyncClient) -> None:
-            for _ in left:
-                order_id = await self._place_one(client)
-                if self.rng.random() < 0.2:
-                    await asyncio.sleep(self.rng.random())
-                    await self._change(client, order_id, self.rng.choice(["cancel", "complete"]))
+    async def place_until(self, stop: asyncio.Event, *, at_a_time: int, pause: float) -> None:
+        """The same until `stop` is set. Each customer pauses after each order."""
+        await self._come([iter(stop.is_set, True)] * at_a_time, pause)
 
+    async def _come(self, customers: Sequence[Iterator[object]], pause: float) -> None:
         async with httpx.AsyncClient(timeout=10) as client:
-            await asyncio.gather(*(customer(client) for _ in range(at_a_time)))
+            await asyncio.gather(*(self._customer(client, left, pause) for left in customers))
+
+    async def _customer(self, client: httpx.AsyncClient, left: Iterator[object], pause: float) -> None:
+        for _ in left:
+            order_id = await self._place_one(client)
+            if self.rng.random() < 0.2:
+                await asyncio.sleep(self.rng.random())
+                await self._change(client, order_id, self.rng.choice(["cancel", "complete"]))
+            await asyncio.sleep(pause)
 
     async def _place_one(self, client: httpx.AsyncClient) -> str:
         # The key makes asking again safe: a request that was cut off may have been taken.

@@ -6,6 +6,7 @@ Usable outside of pytest, too. Who leads what is asked over the wire, from which
 import asyncio
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -17,13 +18,12 @@ from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
-from tests.real_parts.kafka_node import KafkaNode, NoBroker, java_there, new_cluster_id
+from tests.real_parts.kafka_node import FEW_THREADS, KafkaNode, NoBroker, java_there, new_cluster_id
 from tests.real_parts.kafka_quorum import DescribeQuorum
 
 TRANSACTIONS = "__transaction_state"
 OFFSETS = "__consumer_offsets"
-# A node of these tests lives for a minute or two: a quick start is worth more than fast code.
-_JAVA_OPTIONS = ("-Xmx384m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+_JAVA_OPTIONS = ("-Xmx384m", *FEW_THREADS)
 _ANSWERS_WITHIN = 60.0
 _REQUEST_TIMEOUT_MS = 2_000
 _LOOK_AGAIN = 0.1
@@ -31,7 +31,7 @@ _GROUP, _TRANSACTION = 0, 1
 # A broker that is gone is known to be after three seconds, not nine; a follower that is behind, and a controller that
 # does not answer, after three, not thirty. Shorter times would call a busy machine's node dead.
 _SETTINGS = {
-    "request.timeout.ms": "3000",
+    "controller.socket.timeout.ms": "3000",
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
     "replica.lag.time.max.ms": "3000",
@@ -97,6 +97,10 @@ class KafkaCluster:
             return len(metadata.brokers) == len(self.nodes) and all(found.whole for found in partitions.values())
 
         await self._ask(whole, "all copies in sync")
+
+    async def standing(self) -> str:
+        """What each node that runs says of the others, for a test that fails."""
+        return "; ".join([await _says(node) for node in self.nodes.values() if node.pid is not None])
 
     async def _coordinator(self, key: str, kind: int) -> KafkaNode:
         async def ask(client: Any) -> int:
@@ -178,6 +182,20 @@ def _make_storage(nodes: list[KafkaNode], settings: Mapping[str, str]) -> None:
 class _Partition:
     leader: int
     whole: bool
+
+
+async def _says(node: KafkaNode) -> str:
+    try:
+        async with _client(f"{node.host}:{node.port}") as client:
+            metadata = await client.send(node.number, MetadataRequest(None, allow_auto_topic_creation=False))
+    except (KafkaError, OSError) as error:
+        return f"node {node.number} answers {error!r}"
+    brokers = sorted(number for number, *_ in metadata.brokers)
+    led: dict[str, Counter[int]] = {
+        topic: Counter(leader for _, _, leader, *_ in partitions) for _, topic, _, partitions in metadata.topics
+    }
+    leaders = ", ".join(f"{topic}: {dict(count)}" for topic, count in led.items())
+    return f"node {node.number} sees brokers {brokers} and leaders {leaders}"
 
 
 async def _metadata(client: Any, topics: list[str]) -> Any:

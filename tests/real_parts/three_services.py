@@ -160,12 +160,12 @@ class Audit:
 
 @asynccontextmanager
 async def three_services(
-    broker: Broker, postgres: PostgresServer, folder: Path, **environment: str
+    broker: Broker, postgres: PostgresServer, folder: Path, *, replication: int = 1, **environment: str
 ) -> AsyncIterator[ThreeServices]:
     """A process each, started, over the broker, with PRODUCTS on sale; killed and gone afterwards."""
     prefix = f"{uuid.uuid4().hex[:8]}."
     kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, prefix=prefix)
-    await create_topics(kafka, TOPICS)
+    await create_topics(kafka, TOPICS, replication=replication)
     async with service_databases(postgres) as databases:
         whole = _environment(databases) | {
             "EVENT_PUBLISHER": "kafka",
