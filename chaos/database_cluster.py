@@ -3,13 +3,16 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 
+from chaos import disks
+from chaos.disks import Disk
 from tests.real_parts.postgres_cluster import Node, postgres_cluster
 
 _SETTLES_WITHIN = 60.0
@@ -20,6 +23,7 @@ class DatabaseCluster:
     """`nodes[0]` is the primary. A commit is answered when one of the standbys has it, too."""
 
     nodes: list[Node]
+    disks: Sequence[Disk]
 
     @property
     def primary(self) -> Node:
@@ -48,6 +52,11 @@ class DatabaseCluster:
             return list(await connection.fetch(query, *arguments, timeout=60))
         finally:
             await connection.close()
+
+    @property
+    def disk(self) -> Disk:
+        """What the primary has its data on. Raises StopIteration where no disks can be made."""
+        return next(disk for disk in self.disks if disk.path == self.primary.data.parent)
 
     def fail_over(self) -> None:
         """The primary is gone: promote the standby that has received the most, let the other follow it, and bring the
@@ -82,10 +91,16 @@ def _conninfo(primary: Node, standby: Node) -> str:
 
 
 @contextmanager
-def database_cluster() -> Iterator[DatabaseCluster]:
-    """A primary and two standbys that acknowledge every commit; gone afterwards."""
-    with postgres_cluster(standbys=2) as nodes:
+def database_cluster(folder: Path) -> Iterator[DatabaseCluster]:
+    """A primary and two standbys that acknowledge every commit; gone afterwards. Where disks can be made, each has one
+    of its own in this folder."""
+    folder.chmod(0o755)  # PostgreSQL runs as a user who is not root
+    with ExitStack() as stack:
+        names = [] if disks.missing() else ["disk0", "disk1", "disk2"]
+        made = [stack.enter_context(disks.disk(folder / name)) for name in names]
+        nodes = stack.enter_context(postgres_cluster(standbys=2, disks=[disk.path for disk in made]))
         for node in nodes:  # a standby that is promoted waits for its own standbys from its first commit on
             node.execute("alter system set synchronous_standby_names = 'ANY 1 (*)'")
+            node.execute("alter system set wal_recycle = off")  # the log needs new room, so a full disk is noticed
             node.execute("select pg_reload_conf()")
-        yield DatabaseCluster(nodes)
+        yield DatabaseCluster(nodes, made)

@@ -120,7 +120,7 @@ class Installation:
 async def installation(folder: Path) -> AsyncIterator[Installation]:
     """Everything, started and ready; killed and gone afterwards."""
     async with AsyncExitStack() as stack:
-        databases = stack.enter_context(database_cluster())
+        databases = stack.enter_context(database_cluster(folder))
         brokers = stack.enter_context(kafka_cluster())
         gateway = stack.enter_context(real_gateway())
         kafka = KafkaSettings(bootstrap_servers=brokers.bootstrap_servers, prefix=f"{uuid.uuid4().hex[:8]}.")

@@ -30,10 +30,11 @@ def missing() -> str | None:
 
 
 def enter() -> None:
-    """Run this very command again in a network of its own; return when this is it."""
+    """Run this very command again in a network of its own; return when this is it. Its mounts are its own, too, so that
+    disks go with it."""
     if os.environ.get(_INSIDE) != "yes":
         os.environ[_INSIDE] = "yes"
-        os.execvp("unshare", ["unshare", "--net", sys.executable, "-m", "chaos", *sys.argv[1:]])
+        os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, "-m", "chaos", *sys.argv[1:]])
     _run("ip", "link", "set", "lo", "up")
     _run(
         "nft", "-f", "-",

@@ -3,6 +3,7 @@ what does not heal by itself, and answers what it did."""
 
 from collections.abc import Mapping
 
+from chaos import disks
 from chaos import network as own_network
 from chaos.faults import brokers, clocks, databases, gateway, network, processes
 from chaos.faults.fault import Fault
@@ -32,6 +33,7 @@ FAULTS: Mapping[str, Fault] = {
     "standby-away": databases.standby_away,
     "standbys-away": databases.standbys_away,
     "read-only": databases.read_only,
+    "disk-full": databases.disk_full,
     "clock-off": clocks.off,
     "gateway-slow": gateway.slow,
     "gateway-away": gateway.away,
@@ -46,6 +48,8 @@ def not_possible_here() -> dict[str, str]:
     impossible = {}
     if reason := own_network.missing():
         impossible = dict.fromkeys(_CUTS, reason)
+    if reason := disks.missing():
+        impossible["disk-full"] = reason
     if clocks.library() is None:
         impossible["clock-off"] = "a wrong clock needs libfaketime"
     return impossible

@@ -1,6 +1,7 @@
 """The database servers: the primary lost, restarted or read-only, and standbys that are away."""
 
 import asyncio
+from contextlib import suppress
 from random import Random
 
 from chaos.installation import Installation
@@ -68,3 +69,23 @@ async def read_only(installation: Installation, rng: Random) -> str:
         await asyncio.to_thread(primary.execute, "alter system reset default_transaction_read_only")
         await asyncio.to_thread(primary.execute, "select pg_reload_conf()")
     return f"the primary was read-only for {seconds:.1f} s"
+
+
+async def disk_full(installation: Installation, rng: Random) -> str:
+    """The primary's disk has no room for a while. When the write-ahead log needs some, the server ends, and is started
+    again when there is room."""
+    databases, seconds = installation.databases, rng.uniform(2, 8)
+    disk, primary = databases.disk, databases.primary
+    await asyncio.to_thread(disk.fill)
+    try:
+        if rng.random() < 0.5:
+            with suppress(AssertionError):  # the server may end instead of an answer
+                await asyncio.to_thread(primary.execute, "select pg_switch_wal()")
+        await asyncio.sleep(seconds)
+    finally:
+        await asyncio.to_thread(disk.clear)
+    ended = not primary.is_running
+    if ended:
+        await asyncio.to_thread(primary.start)
+    await databases.until_in_sync()
+    return f"the primary's disk was full for {seconds:.1f} s" + (", and it ended" if ended else "")

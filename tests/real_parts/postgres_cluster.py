@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,11 @@ class Node:
     def dsn(self, database: str = "postgres") -> str:
         """The address of one of its databases."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}?sslmode=disable"
+
+    @property
+    def is_running(self) -> bool:
+        """True while there is a server."""
+        return self._postmaster() is not None
 
     def start(self) -> None:
         """Return when it takes connections."""
@@ -137,13 +142,16 @@ def run(programs: Programs, program: str, *arguments: str) -> str:
 
 
 @contextmanager
-def postgres_cluster(standbys: int = 1) -> Iterator[list[Node]]:
-    """A primary, and after it its standbys, which follow it asynchronously; gone afterwards."""
+def postgres_cluster(standbys: int = 1, disks: Sequence[Path] = ()) -> Iterator[list[Node]]:
+    """A primary, and after it its standbys, which follow it asynchronously; gone afterwards. With `disks`, each has its
+    data in one of these folders."""
     folder = Path(tempfile.mkdtemp(prefix="oms-test-cluster-"))
     programs = find_programs(folder, folder / "n0")
-    if programs.user:
-        shutil.chown(folder, *programs.user)
-    nodes = [Node(programs, folder / f"n{number}", free_port()) for number in range(1 + standbys)]
+    for path in (folder, *disks):
+        if programs.user:
+            shutil.chown(path, *programs.user)
+    places = disks or [folder] * (1 + standbys)
+    nodes = [Node(programs, place / f"n{number}", free_port()) for number, place in enumerate(places)]
     primary, *others = nodes
     try:
         run(programs, "initdb", "-D", str(primary.data), "-U", "postgres", "-A", "trust", "-N")
