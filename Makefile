@@ -21,7 +21,7 @@ check: .venv/dev  ## lint, types, import contracts
 bench: .venv/dev  ## the table of benchmarks/README.md; needs wrk
 	$(RUN) benchmarks $(BENCH)
 
-chaos: .venv/dev  ## faults against the whole system, and what it kept; needs a JDK with Maven
+chaos: .venv/dev  ## faults against the whole system, and what it kept; needs a JDK with Maven, and Go for the second checker
 	$(RUN) chaos $(CHAOS)
 
 schemas: .venv/dev  ## write docs/schemas and the diagram of docs/fulfilment.md from the code

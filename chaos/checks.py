@@ -48,10 +48,11 @@ def everything_settles(evidence: Evidence) -> Iterator[str]:
 
 
 def no_promise_is_lost(evidence: Evidence) -> Iterator[str]:
-    """An order of a 201 exists. A cancel that was accepted, and a completion, are in the order's timeline."""
+    """An order of a 201 exists. A cancel that was accepted, and a completion, are in the order's timeline. A cancel is
+    accepted as well when the order is on its way back already, and after a declined payment that way ends REJECTED."""
     wanted = {
         Operation.PLACE: {OrderStatus.PENDING},
-        Operation.CANCEL: {OrderStatus.CANCELLING, OrderStatus.CANCELLED},
+        Operation.CANCEL: {OrderStatus.CANCELLING, OrderStatus.CANCELLED, OrderStatus.REJECTED},
         Operation.COMPLETE: {OrderStatus.COMPLETED},
     }
     for call in evidence.calls:

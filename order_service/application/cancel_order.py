@@ -14,5 +14,5 @@ class CancelOrder:
     fulfil: FulfilOrder
 
     async def __call__(self, order_id: OrderId) -> Order:
-        """Return the order, CANCELLING or already CANCELLED. Raises OrderNotFound, IllegalTransition."""
+        """Return the order, on its way back or already CANCELLED. Raises OrderNotFound, IllegalTransition."""
         return await self.fulfil(order_id, Cancel())

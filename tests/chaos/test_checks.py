@@ -9,15 +9,21 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from chaos.checks import violations
+from chaos.checks import no_promise_is_lost, violations
 from chaos.evidence import Evidence, Published
 from chaos.history import Call, Operation
-from order_service.domain.fulfilment import Complete, PaymentCaptured, StockReserved
+from order_service.domain.fulfilment import (
+    Complete,
+    PaymentCaptured,
+    PaymentDeclined,
+    StockReleased,
+    StockReserved,
+)
 from order_service.domain.order import Order
 from order_service.domain.order_status import OrderStatus
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
-from tests.domain.orders import line, placed_order, reaction
+from tests.domain.orders import led, line, placed_order, reaction
 
 PRICED = StockReserved({ProductId("r1-p1"): Money.of("12.50", "EUR")})
 KEY = "r1-1-abc"
@@ -69,6 +75,15 @@ def kept() -> Evidence:
 
 def test_nothing_is_wrong_when_everything_agrees(kept: Evidence) -> None:
     assert violations(kept) == []
+
+
+def test_a_cancel_on_the_way_back_from_a_declined_payment_is_kept_by_a_rejection(kept: Evidence) -> None:
+    declined = led(placed_order(line("r1-p1")), PRICED, PaymentDeclined("no cover"))
+    rejected = led(declined, StockReleased())
+    order_id, told = str(declined.id), (declined.version, declined.status.value)
+    cancel = Call(0, Operation.CANCEL, KEY, 1.0, 1.5, 202, order_id, *told)
+
+    assert list(no_promise_is_lost(replace(kept, calls=[cancel], orders={order_id: rejected}))) == []
 
 
 def _only(kept: Evidence) -> Order:

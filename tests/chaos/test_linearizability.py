@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any, cast
 
 import pytest
 
+from chaos.campaign import Campaign
 from chaos.history import Call, History, Operation
 from chaos.linearizable import NotChecked, build_checker, not_linearizable
+from chaos.record import Record
 from order_service.domain.fulfilment import Cancel, Complete, react
 from order_service.domain.order import Order
 from order_service.domain.order_status import IllegalTransition, OrderStatus
@@ -71,6 +74,27 @@ def test_a_history_that_cannot_be_read_is_not_taken_for_a_good_one(checker: Path
     history.write_text('{"order": "r1-1-abc", "operation": "pay"}\n')
     with pytest.raises(NotChecked, match='line 1: "pay" is not place'):
         not_linearizable(checker, history)
+
+
+async def test_a_campaign_counts_what_the_second_checker_finds(checker: Path, tmp_path: Path, placed: Order) -> None:
+    said: list[str] = []
+    campaign = Campaign(cast("Any", None), {}, Record(1, "", ""), tmp_path, said.append, checker)
+    gone = _answered(Operation.READ, 3, 404, None)
+    history = _written(tmp_path, _answered(Operation.PLACE, 1, 201, placed), gone)
+
+    checked_by, violations = await campaign._second_opinion(history)
+
+    assert (checked_by, len(violations), said) == (["chaos", "porcupine"], 1, [])
+
+
+async def test_a_campaign_says_when_the_second_checker_could_not_decide(checker: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    campaign = Campaign(cast("Any", None), {}, Record(1, "", ""), tmp_path, said.append, checker)
+
+    checked_by, violations = await campaign._second_opinion(tmp_path / "nowhere.jsonl")
+
+    assert (checked_by, violations) == (["chaos"], [])
+    assert "Porcupine has not checked nowhere.jsonl" in said[0]
 
 
 def test_a_machine_without_go_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
