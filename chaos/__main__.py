@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -22,9 +22,9 @@ from chaos import network
 from chaos.campaign import Campaign
 from chaos.faults import FAULTS, not_possible_here
 from chaos.installation import installation
-from chaos.linearizable import NotChecked, build_checker
+from chaos.linearizable import NotChecked, build_checker, fetch_modules
 from chaos.record import Record
-from tests.real_parts.kafka_node import NoBroker
+from tests.real_parts.kafka_node import NoBroker, classpath, java_there
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -39,17 +39,13 @@ def main(
     ),
 ) -> None:
     """Exit status 0: every promise was kept. 1: one was not, and the record says which. 2: it could not run."""
-    chosen = [name.strip() for name in faults.split(",") if name.strip()]
-    if unknown := [name for name in chosen if name not in FAULTS]:
-        raise typer.BadParameter(f"the faults are {', '.join(FAULTS)}, and not {', '.join(unknown)}")
-    impossible = not_possible_here()
-    for name in [name for name in chosen if name in impossible]:
-        if not network.is_ours():
-            typer.echo(f"without {name}: {impossible[name]}", err=True)
-        chosen.remove(name)
-    if not chosen:
-        raise typer.Exit(2)
+    chosen = _possible([name.strip() for name in faults.split(",") if name.strip()])
+    if not java_there():
+        _end("brokers are needed: install a JDK and Maven")
     if network.missing() is None:
+        if not network.is_ours():
+            classpath()
+            fetch_modules()
         network.enter()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers that are away are what this is about
     records.mkdir(parents=True, exist_ok=True)
@@ -61,13 +57,28 @@ def main(
     try:
         asyncio.run(_until_stopped(_run(record, chosen, minutes, records)))
     except NoBroker as missing:
-        typer.echo(str(missing), err=True)
-        raise typer.Exit(2) from None
+        _end(str(missing))
     typer.echo(
         f"{sum(record.injections.values())} faults in {record.seconds / 60:.0f} min, seed {record.seed}: "
         f"{len(record.violations)} violations; {record.write(records)}"
     )
     raise typer.Exit(1 if record.violations else 0)
+
+
+def _possible(names: list[str]) -> list[str]:
+    """The faults of these that this machine can bring about. The others are named."""
+    if unknown := [name for name in names if name not in FAULTS]:
+        raise typer.BadParameter(f"the faults are {', '.join(FAULTS)}, and not {', '.join(unknown)}")
+    impossible = not_possible_here()
+    if not network.is_ours():
+        for name in [name for name in names if name in impossible]:
+            typer.echo(f"without {name}: {impossible[name]}", err=True)
+    return [name for name in names if name not in impossible] or _end("there is no fault to inject")
+
+
+def _end(why: str) -> NoReturn:
+    typer.echo(why, err=True)
+    raise typer.Exit(2)
 
 
 async def _until_stopped(campaign: Coroutine[None, None, None]) -> None:

@@ -18,9 +18,10 @@ from chaos.record import Injection, Record, Round
 
 CLIENTS = 6
 PAUSE = 0.25
-FAULTS_A_ROUND = 4
+FAULTS_A_ROUND = 8
 RECOVERS_WITHIN = 90.0
 _FAULT_WITHIN = 150.0
+_SHOWN = 5
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class Campaign:
         while time.monotonic() < until and not self.record.violations:
             number = len(self.record.rounds) + 1
             round_ = await self._round(number, rng, order, witness, began)
+            self.report(_sentence(round_))
             self.record.rounds.append(round_)
             self.record.exits = self.installation.exits
             self.record.seconds = time.monotonic() - began
@@ -48,23 +50,16 @@ class Campaign:
 
     async def _round(self, number: int, rng: Random, order: Iterator[str], witness: Witness, began: float) -> Round:
         await self.installation.put_products(number)
-        clients, stop = Clients(number, self.installation.order_urls, Random(rng.random())), asyncio.Event()
-        injections: list[Injection] = []
-        async with asyncio.TaskGroup() as group:
-            group.create_task(clients.run(stop, CLIENTS, PAUSE))
-            try:
-                for _ in range(FAULTS_A_ROUND):
-                    await asyncio.sleep(rng.uniform(0.3, 1.5))
-                    injections.append(await self._inject(next(order), rng, began))
-            finally:
-                stop.set()
+        clients = Clients(number, self.installation.order_urls, Random(rng.random()))
+        injections = await self._under_load(clients, rng, order, began)
         history = self.folder / f"chaos-{self.record.seed}-round-{number}.jsonl"
         clients.history.write(history)
-        rest = time.monotonic()
-        evidence, wrong = await self._come_to_rest(number, clients, witness)
-        seconds = time.monotonic() - rest
+        evidence, wrong, seconds = await self._come_to_rest(number, clients, witness)
         checked_by, contradictions = await self._second_opinion(history)
-        round_ = Round(
+        unhealed = [injection.what for injection in injections if not injection.healed]
+        if evidence:
+            witness.forget_round(evidence)
+        return Round(
             number=number,
             injections=injections,
             calls=len(clients.history.calls),
@@ -72,15 +67,21 @@ class Campaign:
             orders=dict(Counter(order.status.value for order in evidence.orders.values())) if evidence else {},
             recovered_in=None if wrong else round(seconds, 1),
             checked_by=checked_by,
-            violations=[each.what for each in injections if not each.healed]
-            + clients.unexpected[:5]
-            + wrong
-            + contradictions,
+            violations=unhealed + clients.unexpected[:_SHOWN] + wrong + contradictions,
         )
-        self.report(_sentence(round_, seconds))
-        if evidence:
-            witness.forget_round(evidence)
-        return round_
+
+    async def _under_load(self, clients: Clients, rng: Random, order: Iterator[str], began: float) -> list[Injection]:
+        """Inject the faults of a round while clients work."""
+        injections, stop = [], asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(clients.run(stop, CLIENTS, PAUSE))
+            try:
+                for _ in range(FAULTS_A_ROUND):
+                    await asyncio.sleep(rng.uniform(0.2, 1.0))
+                    injections.append(await self._inject(next(order), rng, began))
+            finally:
+                stop.set()
+        return injections
 
     async def _inject(self, name: str, rng: Random, began: float) -> Injection:
         at, healed = time.monotonic(), True
@@ -92,10 +93,11 @@ class Campaign:
         self.report(f"{at - began:7.1f} s  {name}: {what}")
         return Injection(name, round(at - began, 1), round(time.monotonic() - at, 1), what, healed)
 
-    async def _come_to_rest(self, number: int, clients: Clients, witness: Witness) -> tuple[Evidence | None, list[str]]:
-        """Look until nothing is wrong any more, or until it has taken too long."""
-        deadline, evidence = time.monotonic() + RECOVERS_WITHIN, None
-        wrong: list[str] = []
+    async def _come_to_rest(
+        self, number: int, clients: Clients, witness: Witness
+    ) -> tuple[Evidence | None, list[str], float]:
+        """Look until nothing is wrong any more, or until it has taken too long; and the seconds that it took."""
+        began, evidence = time.monotonic(), None
         while True:
             try:
                 await self.installation.until_ready(RECOVERS_WITHIN)
@@ -103,8 +105,8 @@ class Campaign:
                 wrong = violations(evidence)
             except TimeoutError as error:
                 wrong = [f"it did not come to rest: {error}"]
-            if not wrong or time.monotonic() > deadline:
-                return evidence, wrong
+            if not wrong or time.monotonic() > began + RECOVERS_WITHIN:
+                return evidence, wrong, time.monotonic() - began
             await asyncio.sleep(0.5)
 
     async def _second_opinion(self, history: Path) -> tuple[list[str], list[str]]:
@@ -124,14 +126,9 @@ def _in_turns(names: Sequence[str], rng: Random) -> Iterator[str]:
         yield from rng.sample(names, len(names))
 
 
-def _sentence(round_: Round, seconds: float) -> str:
+def _sentence(round_: Round) -> str:
     orders = ", ".join(f"{count} {status}" for status, count in sorted(round_.orders.items()))
-    kept = "everything agrees" if not round_.violations else "NOT KEPT"
-    lines = [
-        (
-            f"round {round_.number}: {round_.calls} calls, {round_.unknown} of unknown outcome; {orders}; "
-            f"{kept} after {seconds:.1f} s"
-        ),
-        *round_.violations,
-    ]
-    return "\n    ".join(lines)
+    seconds = round_.recovered_in
+    kept = "it did not come to rest" if seconds is None else f"everything agrees after {seconds:.1f} s"
+    first = f"round {round_.number}: {round_.calls} calls, {round_.unknown} of unknown outcome; {orders}; {kept}"
+    return "\n    ".join([first, *round_.violations])

@@ -22,6 +22,13 @@ class NotChecked(Exception):
     """There is no second opinion. The text is a sentence that says why."""
 
 
+def fetch_modules() -> None:
+    """Have what `build_checker` needs, also where there is no network later. Without it, building says what is
+    missing."""
+    if go := shutil.which("go"):
+        _run([go, "mod", "download"], _BUILT_WITHIN)
+
+
 def build_checker(folder: Path, within: float = _BUILT_WITHIN) -> Path:
     """Build the program into the folder. Raises NotChecked."""
     go = shutil.which("go")

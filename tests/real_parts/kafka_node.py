@@ -113,7 +113,7 @@ class KafkaNode:
         """Start it and return at once: a node of a cluster takes connections only when it has found the others."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["java", *self.java_options, "-cp", _classpath(), "kafka.Kafka", str(self._properties)],
+                ["java", *self.java_options, "-cp", classpath(), "kafka.Kafka", str(self._properties)],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -162,7 +162,7 @@ class KafkaNode:
 
     def _run(self, *command: str) -> None:
         done = subprocess.run(
-            ["java", *self.java_options, "-cp", _classpath(), *command], check=False, capture_output=True, text=True
+            ["java", *self.java_options, "-cp", classpath(), *command], check=False, capture_output=True, text=True
         )
         if done.returncode:
             raise NoBroker(f"{' '.join(command)}: {done.stdout}{done.stderr}")
@@ -181,7 +181,8 @@ def _jars() -> Path:
     return cache / "distributed-oms" / f"kafka-{KAFKA_VERSION}"
 
 
-def _classpath() -> str:
+def classpath() -> str:
+    """The jars of Kafka, which are fetched the first time. Raises CalledProcessError without a network then."""
     jars = _jars()
     if not jars.exists():
         _fetch_jars(jars)
