@@ -2,7 +2,7 @@
 goes on by itself."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 
 from messaging.engine.retry import retry_when_busy
 from messaging.postgres.pool import open_pool
-from tests.postgres.conftest import DEADLINE, name_of
+from tests.postgres.conftest import DEADLINE, answers_of, name_of, settled, taken
 from tests.real_parts.order_process import ORDER
 from tests.real_parts.postgres import PostgresServer
 from tests.real_parts.three_services import ThreeServices, all_in_one
@@ -75,15 +75,6 @@ async def _under(admin: Any, services: ThreeServices, condition: str) -> AsyncIt
             await admin.execute(_end_sessions(name))
 
 
-async def _settled(api: httpx.AsyncClient, location: str) -> bool:
-    answer = await api.get(location)
-    return answer.status_code == 200 and answer.json()["status"] == "CONFIRMED"
-
-
-async def _answers(action: Callable[[], Awaitable[httpx.Response]], count: int = 5) -> set[int]:
-    return {(await action()).status_code for _ in range(count)}
-
-
 async def test_what_the_database_cannot_do_now_is_503_and_is_done_when_it_can(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
@@ -94,26 +85,20 @@ async def test_what_the_database_cannot_do_now_is_503_and_is_done_when_it_can(
                 under_way = [(await api.post("/orders", json=ORDER)).headers["Location"] for _ in range(5)]
                 async with _under(admin, services, condition):
                     seen = {
-                        "POST": await _answers(lambda: api.post("/orders", json=ORDER)),
-                        "PUT": await _answers(lambda: api.put("/products/p1", json=PRODUCT)),
-                        "ready": await _answers(lambda: api.get("/health/ready"), 1),
+                        "POST": await answers_of(lambda: api.post("/orders", json=ORDER)),
+                        "PUT": await answers_of(lambda: api.put("/products/p1", json=PRODUCT)),
+                        "ready": await answers_of(lambda: api.get("/health/ready"), 1),
                     }
                 assert seen == {"POST": {503}, "PUT": {503}, "ready": {503}}, condition
-                await until(lambda: _taken(api), f"orders are taken again after: {condition}")
+                await until(lambda: taken(api), f"orders are taken again after: {condition}")
                 for location in under_way:
-                    await until(partial(_settled, api, location), f"{location} is confirmed after: {condition}")
+                    await until(partial(settled, api, location), f"{location} is confirmed after: {condition}")
         log = services.processes["order"].log
     await admin.close()
 
     assert "key parked" not in log
     assert "dead letter" not in log
     assert "request failed" not in log
-
-
-async def _taken(api: httpx.AsyncClient) -> bool:
-    answer = await api.post("/orders", json=ORDER)
-    assert answer.status_code in (201, 503), answer.text
-    return answer.status_code == 201
 
 
 @pytest.mark.parametrize("again", [True, False], ids=["done again", "503"])
@@ -132,7 +117,7 @@ async def test_what_loses_to_others_is_done_again_and_what_must_wait_is_503(
                 for answer in answers:
                     if answer.status_code == 201:
                         at = answer.headers["Location"]
-                        await until(partial(_settled, api, at), f"{at} is confirmed after {state}")
+                        await until(partial(settled, api, at), f"{at} is confirmed after {state}")
         log = services.processes["order"].log
 
     assert "key parked" not in log

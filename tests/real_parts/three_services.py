@@ -180,9 +180,11 @@ async def three_services(
 
 
 @asynccontextmanager
-async def all_in_one(postgres: PostgresServer, folder: Path, **environment: str) -> AsyncIterator[ThreeServices]:
+async def all_in_one(
+    postgres: PostgresServer, folder: Path, *, tablespace: str = "pg_default", **environment: str
+) -> AsyncIterator[ThreeServices]:
     """The same as one process without a broker, which stands for all three services."""
-    async with service_databases(postgres) as databases:
+    async with service_databases(postgres, tablespace) as databases:
         whole = _environment(databases) | environment
         services = ThreeServices(
             databases, None, lambda _: OrderProcess(folder, whole, "up", "--quiet", "--no-samples")
@@ -197,11 +199,11 @@ def _environment(databases: Mapping[str, str]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def service_databases(postgres: PostgresServer) -> AsyncIterator[dict[str, str]]:
+async def service_databases(postgres: PostgresServer, tablespace: str = "pg_default") -> AsyncIterator[dict[str, str]]:
     run = uuid.uuid4().hex[:8]
     databases: dict[str, str] = {}
     for name, service in SERVICES.items():
-        await asyncio.to_thread(postgres.execute, f"create database {name}_{run}")
+        await asyncio.to_thread(postgres.execute, f"create database {name}_{run} tablespace {tablespace}")
         databases[name] = postgres.dsn_of(f"{name}_{run}")
         await migrate(databases[name], service.migrations)
     yield databases
