@@ -39,10 +39,17 @@ class OrderProcess:
     """`oms serve order` (or another command) in its own process; killed, if need be, on leaving. As root it can run as
     another group, so that a firewall knows its packets."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], *command: str, group: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        *command: str,
+        group: int | None = None,
+        program: str = "oms",
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._command = [sys.executable, "-m", "oms", *(command or ("serve", "order")), "--port", str(self.port)]
+        self._command = [sys.executable, "-m", program, *(command or ("serve", "order")), "--port", str(self.port)]
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
         self.environment = inherited | {"LOG_FORMAT": "json", "DATA_DIR": str(folder / "data")} | dict(environment)
         self.group = group

@@ -206,9 +206,11 @@ async def service_databases(postgres: PostgresServer, tablespace: str = "pg_defa
         await asyncio.to_thread(postgres.execute, f"create database {name}_{run} tablespace {tablespace}")
         databases[name] = postgres.dsn_of(f"{name}_{run}")
         await migrate(databases[name], service.migrations)
-    yield databases
-    for name in SERVICES:
-        await asyncio.to_thread(postgres.execute, f"drop database {name}_{run} with (force)")
+    try:
+        yield databases
+    finally:
+        for name in SERVICES:
+            await asyncio.to_thread(postgres.execute, f"drop database {name}_{run} with (force)")
 
 
 @asynccontextmanager
