@@ -13,15 +13,13 @@ type model struct {
 	beyond int
 }
 
-// step returns the orders that the call may leave behind, or none when its answer is impossible.
+// step returns the orders that the call may leave behind, or none when its answer is impossible. A call of unknown
+// outcome that is never done is one that is done after all others.
 func (m model) step(before order, c call) []order {
 	if c.refused() {
 		return []order{before}
 	}
 	var after []order
-	if !c.known() {
-		after = append(after, before) // never done
-	}
 	for _, now := range m.goesOnTo(before) {
 		then, told := now.do(c.Operation)
 		if named, ok := explains(then, told, c); ok {

@@ -134,6 +134,7 @@ func TestWhatTheAPIForbidsIsFound(t *testing.T) {
 		"a refused complete of a CONFIRMED order":    {placed(1, 2), saw(3, 4, 3, "CONFIRMED"), refusedCall(complete, 5, 6, 409), saw(7, 8, 3, "CONFIRMED")},
 		"a refused complete of a COMPLETED order":    {placed(1, 2), answered(complete, 3, 4, 200, 4, "COMPLETED"), refusedCall(complete, 5, 6, 409)},
 		"COMPLETED, but nobody asked for it":         {placed(1, 2), saw(3, 4, 4, "COMPLETED")},
+		"COMPLETED without CONFIRMED":                {placed(1, 2), lost(complete, 3, 4), saw(5, 6, 3, "COMPLETED")},
 		"COMPLETED before it was asked for":          {placed(1, 2), saw(3, 4, 4, "COMPLETED"), lost(complete, 5, 6)},
 		"CONFIRMED, and taken back by nobody":        {placed(1, 2), saw(3, 4, 3, "CONFIRMED"), saw(5, 6, 4, "CANCELLING")},
 		"one lost cancel is done twice":              {placed(1, 2), lost(cancel, 3, 4), saw(5, 6, 2, "CANCELLING"), saw(7, 8, 3, "CANCELLED"), saw(9, 10, 4, "CANCELLING")},
