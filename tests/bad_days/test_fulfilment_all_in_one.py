@@ -22,7 +22,8 @@ async def test_every_order_settles_and_the_sums_agree_when_the_process_is_killed
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
     rng = random.Random(5)
-    async with all_in_one(postgres, tmp_path, STEP_TIMEOUT_SECONDS="60") as services:
+    environment = {"STEP_TIMEOUT_SECONDS": "60", "PAYMENT_RECOVERY_SECONDS": "3600"}
+    async with all_in_one(postgres, tmp_path, **environment) as services:
         customers = Customers(lambda: services.url("order"), rng)
         placing = asyncio.create_task(customers.place(ORDERS))
         for _ in range(KILLS):
