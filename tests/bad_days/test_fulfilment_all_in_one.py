@@ -3,19 +3,17 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from tests.bad_days.fulfilment_load import Customers
 from tests.real_parts.postgres import PostgresServer
-from tests.real_parts.three_services import PRODUCTS, ThreeServices, all_in_one
+from tests.real_parts.requests_at_once import post_at_once
+from tests.real_parts.three_services import PRODUCTS, all_in_one
 
 ORDERS = 300
 KILLS = 4
-CONNECTIONS = 64
 
 
 async def test_every_order_settles_and_the_sums_agree_when_the_process_is_killed_at_random(
@@ -43,7 +41,7 @@ async def test_of_a_thousand_orders_for_the_last_ten_pieces_exactly_ten_are_conf
 ) -> None:
     body = {"items": [{"productId": "scarce", "quantity": 1}]}
     async with all_in_one(postgres, tmp_path) as services:
-        answers = await _at_once(services, [("/orders", body)] * 1000)
+        answers = await post_at_once([f"{services.url('order')}/orders"] * 1000, body)
         statuses = await services.until_settled(1000)
         audit = await services.audit()
 
@@ -58,7 +56,7 @@ async def test_a_cancellation_at_any_moment_leaves_an_order_either_cancelled_or_
     rng = random.Random(6)
     async with all_in_one(postgres, tmp_path, SIMULATED_DELAY_SECONDS="0.05") as services:
         url = services.url("order")
-        placed = await _at_once(services, [("/orders", {"items": [{"productId": "p1", "quantity": 1}]})] * 200)
+        placed = await post_at_once([f"{url}/orders"] * 200, {"items": [{"productId": "p1", "quantity": 1}]})
         orders = [answer.json()["orderId"] for answer in placed]
 
         async def cancel(client: httpx.AsyncClient, order_id: str) -> int:
@@ -73,16 +71,3 @@ async def test_a_cancellation_at_any_moment_leaves_an_order_either_cancelled_or_
     assert set(answers) == {202}, f"every one of them could still be cancelled: {Counter(answers)}"
     assert statuses == {"CANCELLED": 150, "CONFIRMED": 50}
     audit.assert_sums_agree()
-
-
-async def _at_once(services: ThreeServices, requests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[httpx.Response]:
-    """Over so many connections at a time. The client's own queue for connections takes seconds for a thousand."""
-    left, answers = iter(requests), []
-
-    async def customer(client: httpx.AsyncClient) -> None:
-        for path, body in left:
-            answers.append(await client.post(path, json=body))
-
-    async with httpx.AsyncClient(base_url=services.url("order"), timeout=120) as client:
-        await asyncio.gather(*(customer(client) for _ in range(CONNECTIONS)))
-    return answers

@@ -1,14 +1,12 @@
 """Two hundred copies of one request race, over two processes of the service: there is one order and one event."""
 
-import asyncio
-import itertools
 import random
 from pathlib import Path
 
 import asyncpg
-import httpx
 
 from tests.real_parts.order_process import ORDER, OrderProcess
+from tests.real_parts.requests_at_once import post_at_once
 
 COPIES = 200
 
@@ -19,14 +17,8 @@ async def test_two_hundred_racing_copies_of_one_idempotency_key_make_one_order_a
     environment = {"ORDER_DATABASE_URL": database}
     api = ("serve", "order", "--roles", "api")
     with OrderProcess(tmp_path, environment, *api) as left, OrderProcess(tmp_path, environment, *api) as right:
-        async with httpx.AsyncClient(timeout=httpx.Timeout(120, pool=None)) as client:
-            answers = await asyncio.gather(
-                *(
-                    client.post(f"{service.url}/orders", json=ORDER, headers={"Idempotency-Key": "once"})
-                    for service in (left, right)
-                    for _ in range(COPIES // 2)
-                )
-            )
+        urls = [f"{left.url}/orders", f"{right.url}/orders"] * (COPIES // 2)
+        answers = await post_at_once(urls, ORDER, [{"Idempotency-Key": "once"}] * COPIES)
     connection = await asyncpg.connect(database)
     orders = [str(row["id"]) for row in await connection.fetch("select id from orders")]
     events = [row["key"] for row in await connection.fetch("select key from outbox where topic = 'order-events'")]
@@ -46,13 +38,8 @@ async def test_many_keys_racing_in_any_order_over_two_processes_make_one_order_e
     copies = [f"key-{number}" for number in range(40)] * 10
     random.shuffle(copies)
     with OrderProcess(tmp_path, environment, *api) as left, OrderProcess(tmp_path, environment, *api) as right:
-        async with httpx.AsyncClient(timeout=httpx.Timeout(120, pool=None)) as client:
-            answers = await asyncio.gather(
-                *(
-                    client.post(f"{service.url}/orders", json=ORDER, headers={"Idempotency-Key": key})
-                    for key, service in zip(copies, itertools.cycle((left, right)), strict=False)
-                )
-            )
+        urls = [f"{left.url}/orders", f"{right.url}/orders"] * (len(copies) // 2)
+        answers = await post_at_once(urls, ORDER, [{"Idempotency-Key": key} for key in copies])
     connection = await asyncpg.connect(database)
     orders = {row["idempotency_key"]: str(row["id"]) for row in await connection.fetch("select * from orders")}
     events = await connection.fetchval("select count(*) from outbox where topic = 'order-events'")
