@@ -22,6 +22,8 @@ FAULTS_A_ROUND = 8
 RECOVERS_WITHIN = 90.0
 _FAULT_WITHIN = 150.0
 _SHOWN = 5
+_ORDERS_A_ROUND = 20
+_READ_AGAIN = 100
 
 
 @dataclass(slots=True)
@@ -53,8 +55,9 @@ class Campaign:
         clients = Clients(number, self.installation.order_urls, Random(rng.random()))
         injections = await self._under_load(clients, rng, order, began)
         history = self.folder / f"chaos-{self.record.seed}-round-{number}.jsonl"
-        clients.history.write(history)
         evidence, wrong, seconds = await self._come_to_rest(number, clients, witness)
+        await clients.read_again(_READ_AGAIN)
+        clients.history.write(history)
         checked_by, contradictions = await self._second_opinion(history)
         unhealed = [injection.what for injection in injections if not injection.healed]
         if evidence:
@@ -78,19 +81,24 @@ class Campaign:
             try:
                 for _ in range(FAULTS_A_ROUND):
                     await asyncio.sleep(rng.uniform(0.2, 1.0))
-                    injections.append(await self._inject(next(order), rng, began))
+                    if injection := await self._inject(next(order), rng, began):
+                        injections.append(injection)
+                await clients.until_accepted(_ORDERS_A_ROUND, within=RECOVERS_WITHIN)
             finally:
                 stop.set()
         return injections
 
-    async def _inject(self, name: str, rng: Random, began: float) -> Injection:
+    async def _inject(self, name: str, rng: Random, began: float) -> Injection | None:
         at, healed = time.monotonic(), True
+        what: str | None
         try:
             async with asyncio.timeout(_FAULT_WITHIN):
                 what = await self.faults[name](self.installation, rng)
         except (TimeoutError, AssertionError) as error:
             what, healed = f"{name} did not heal: {error!r}", False
-        self.report(f"{at - began:7.1f} s  {name}: {what}")
+        self.report(f"{at - began:7.1f} s  {name}: {what or 'no damage, so it does not count'}")
+        if what is None:
+            return None
         return Injection(name, round(at - began, 1), round(time.monotonic() - at, 1), what, healed)
 
     async def _come_to_rest(

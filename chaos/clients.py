@@ -1,6 +1,7 @@
 """Clients of a shop on a bad day: they place, ask again, read, cancel and complete, and write down every call."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -54,6 +55,23 @@ class Clients:
         async with asyncio.TaskGroup() as group:
             for number in range(clients):
                 group.create_task(self._client(number, stop, pause))
+
+    async def until_accepted(self, orders: int, within: float) -> None:
+        """Wait until this many orders have been accepted, or write down that they were not: a round without orders
+        proves nothing."""
+        deadline = time.monotonic() + within
+        while len(self.history.order_ids) < orders:
+            if time.monotonic() > deadline:
+                self.unexpected.append(f"only {len(self.history.order_ids)} orders were accepted in this round")
+                return
+            await asyncio.sleep(0.2)
+
+    async def read_again(self, most: int) -> None:
+        """Read some of the orders once more, after the rest. The last call of the history sees their final states."""
+        placed = list(self.history.order_ids.items())
+        async with httpx.AsyncClient(timeout=_ANSWER_WITHIN) as http:
+            for key, order_id in self.rng.sample(placed, min(most, len(placed))):
+                await self._call(http, -1, Operation.READ, key, f"/orders/{order_id}")
 
     async def _client(self, number: int, stop: asyncio.Event, pause: float) -> None:
         async with httpx.AsyncClient(timeout=_ANSWER_WITHIN) as http:

@@ -25,13 +25,13 @@ async def away(installation: Installation, rng: Random) -> str:
     return f"the gateway was away for {seconds:.1f} s"
 
 
-async def silent(installation: Installation, rng: Random) -> str:
+async def silent(installation: Installation, rng: Random) -> str | None:
     """The next calls are done, and their connections are dropped instead of an answer."""
     calls = rng.randint(1, 20)
     installation.gateway.drop_answers(calls)
     await asyncio.sleep(rng.uniform(1, 3))
-    installation.gateway.drop_answers(0)
-    return f"the gateway dropped up to {calls} answers"
+    dropped = calls - installation.gateway.drop_answers(0)
+    return f"the gateway dropped {dropped} answers" if dropped else None
 
 
 async def nonsense(installation: Installation, rng: Random) -> str:

@@ -15,12 +15,14 @@ _Ports: TypeAlias = Callable[[Installation, Random], Sequence[int]]
 def _from_an_instance(kinds: Sequence[str], ports: _Ports, what: str) -> Fault:
     """One instance of these kinds cannot reach these ports."""
 
-    async def inject(installation: Installation, rng: Random) -> str:
+    async def inject(installation: Installation, rng: Random) -> str | None:
         victim = rng.choice([name for kind in kinds for name in installation.instances_of(kind)])
         seconds = rng.uniform(2, 12)
         with cut(ports(installation, rng), installation.processes[victim].group) as made:
             await asyncio.sleep(seconds)
-        return f"{victim} cut off from {what} for {seconds:.1f} s, {made.dropped} packets lost"
+        return (
+            f"{victim} cut off from {what} for {seconds:.1f} s, {made.dropped} packets lost" if made.dropped else None
+        )
 
     return inject
 
@@ -28,11 +30,11 @@ def _from_an_instance(kinds: Sequence[str], ports: _Ports, what: str) -> Fault:
 def _of_a_server(ports: _Ports, what: str) -> Fault:
     """Nobody reaches these ports."""
 
-    async def inject(installation: Installation, rng: Random) -> str:
+    async def inject(installation: Installation, rng: Random) -> str | None:
         seconds = rng.uniform(2, 8)
         with cut(ports(installation, rng)) as made:
             await asyncio.sleep(seconds)
-        return f"{what} cut off for {seconds:.1f} s, {made.dropped} packets lost"
+        return f"{what} cut off for {seconds:.1f} s, {made.dropped} packets lost" if made.dropped else None
 
     return inject
 
@@ -71,7 +73,7 @@ between_brokers = _of_a_server(_peer, "a broker's followers were")
 between_controllers = _of_a_server(_controller, "a controller was")
 
 
-async def from_the_standbys(installation: Installation, rng: Random) -> str:
+async def from_the_standbys(installation: Installation, rng: Random) -> str | None:
     """The primary and its standbys do not reach each other. Clients reach the primary."""
     databases, seconds = installation.databases, rng.uniform(2, 8)
     with cut(_databases(installation, rng), databases.group) as made:

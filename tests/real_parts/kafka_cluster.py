@@ -88,7 +88,7 @@ class KafkaCluster:
 
         return await self._node(ask, "a leader of the controllers")
 
-    async def until_whole(self) -> None:
+    async def until_whole(self, within: float = _ANSWERS_WITHIN) -> None:
         """Return when every node is there and every copy of every partition is in sync."""
 
         async def whole(client: Any) -> bool:
@@ -96,7 +96,7 @@ class KafkaCluster:
             partitions = await _partitions(client, [topic for _, topic, *_ in metadata.topics])
             return len(metadata.brokers) == len(self.nodes) and all(found.whole for found in partitions.values())
 
-        await self._ask(whole, "all copies in sync")
+        await self._ask(whole, "all copies in sync", within)
 
     async def standing(self) -> str:
         """What each node that runs says of the others, for a test that fails."""
@@ -119,11 +119,11 @@ class KafkaCluster:
         assert isinstance(found, KafkaNode)
         return found
 
-    async def _ask(self, question: Callable[[Any], Awaitable[Any]], what: str) -> Any:
+    async def _ask(self, question: Callable[[Any], Awaitable[Any]], what: str, within: float = _ANSWERS_WITHIN) -> Any:
         """The first answer that is true; what a node says that knows nothing yet is asked again."""
         said: Any = None
         try:
-            async with asyncio.timeout(_ANSWERS_WITHIN):
+            async with asyncio.timeout(within):
                 while True:
                     try:
                         async with _client(self.bootstrap_servers) as client:
@@ -134,7 +134,7 @@ class KafkaCluster:
                         said = error
                         await asyncio.sleep(_LOOK_AGAIN)
         except TimeoutError:
-            raise AssertionError(f"the cluster had not {what} within {_ANSWERS_WITHIN:.0f} s: {said!r}") from None
+            raise AssertionError(f"the cluster had not {what} within {within:.0f} s: {said!r}") from None
 
 
 @contextmanager

@@ -106,9 +106,11 @@ class RealGateway:
         finally:
             self._open.set()
 
-    def drop_answers(self, number: int) -> None:
-        """Do the work of the next calls, and drop their connections in place of an answer."""
-        self._drops = number
+    def drop_answers(self, number: int) -> int:
+        """Do the work of the next calls, and drop their connections in place of an answer. Returns how many of the last
+        such calls have not come."""
+        left, self._drops = self._drops, number
+        return left
 
     def answer_with(self, *answers: tuple[int, bytes]) -> None:
         """Answer the next calls like this, and do nothing."""
