@@ -38,7 +38,7 @@ def topics_create(
             created = await create_topics(kafka, TOPICS, replication=replication)
         for topic in TOPICS:
             typer.echo(f"{topic.name}: {'created' if topic.name in created else 'was there already'}")
-        await require_topics(kafka)
+        await require_topics(kafka, replication=replication)
 
     run(main())
 
@@ -59,10 +59,10 @@ def events_tail(
     run(main())
 
 
-async def require_topics(kafka: KafkaSettings) -> None:
+async def require_topics(kafka: KafkaSettings, *, replication: int = 1) -> None:
     """Check the topics. Raises CannotDo with a sentence for each problem, and KafkaRefused when no broker answers."""
     with as_kafka_refused(kafka):
-        problems = await problems_with(kafka, TOPICS, timedelta(days=KEEP_DAYS))
+        problems = await problems_with(kafka, TOPICS, timedelta(days=KEEP_DAYS), replication=replication)
     if problems:
         raise CannotDo("\n".join(problems))
 

@@ -20,13 +20,15 @@ MARGIN = timedelta(days=1)
 """A message may wait this long in an outbox, and consumers still remember it for longer than its topic keeps it."""
 
 
-async def problems_with(settings: KafkaSettings, topics: Sequence[Topic], remembered: timedelta) -> list[str]:
+async def problems_with(
+    settings: KafkaSettings, topics: Sequence[Topic], remembered: timedelta, *, replication: int = 1
+) -> list[str]:
     """The problems of the topics, a sentence each. `remembered` is how long consumers remember the messages that they
-    handled. Settings that this user may not read are not checked. Raises KafkaError, and TimeoutError when no broker
-    answers."""
+    handled, and `replication` how many copies of each partition there must be at least. Settings that this user may not
+    read are not checked. Raises KafkaError, and TimeoutError when no broker answers."""
     async with open_admin(settings) as admin:
         found = await describe(admin, [settings.prefix + topic.name for topic in topics])
-    checks = TopicChecks(settings, remembered)
+    checks = TopicChecks(settings, remembered, replication)
     return [
         sentence
         for topic in topics
@@ -38,8 +40,9 @@ async def problems_with(settings: KafkaSettings, topics: Sequence[Topic], rememb
 class TopicChecks:
     """The checks of a topic on this cluster."""
 
-    def __init__(self, settings: KafkaSettings, remembered: timedelta) -> None:
+    def __init__(self, settings: KafkaSettings, remembered: timedelta, replication: int = 1) -> None:
         self._remembered = remembered
+        self._replication = replication
         self._cluster = f"--bootstrap-server {settings.bootstrap_servers}"
         if settings.security_protocol is not SecurityProtocol.PLAINTEXT:
             self._cluster += " --command-config client.properties"
@@ -53,6 +56,7 @@ class TopicChecks:
         yield from self._cleanup_policy(topic, name, found)
         if not topic.compacted:
             yield from self._retention(name, found)
+        yield from self._copies(name, found)
         yield from self._in_sync_replicas(name, found)
         yield from self._message_size(name, found)
 
@@ -91,6 +95,14 @@ class TopicChecks:
                 f"topic {name} keeps records for retention.ms={retention} and segment.ms={segment}, which together is "
                 f"more than {(self._remembered - MARGIN).days} days, and consumers may have forgotten by then that "
                 f"they handled them: {self._set(name, mended)}"
+            )
+
+    def _copies(self, name: str, found: DescribedTopic) -> Iterator[str]:
+        if found.replicas < self._replication:
+            settings = {"min.insync.replicas": str(in_sync_replicas(self._replication))}
+            yield (
+                f"topic {name} has {found.replicas} of the {self._replication} copies that are asked for: add copies "
+                f"with kafka-reassign-partitions.sh, and then: {self._set(name, settings)}"
             )
 
     def _in_sync_replicas(self, name: str, found: DescribedTopic) -> Iterator[str]:

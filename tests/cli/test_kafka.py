@@ -81,6 +81,25 @@ async def test_more_copies_than_there_are_brokers_are_refused_in_the_words_of_th
     _assert_one_sentence(ended, "InvalidReplicationFactorError", "77")
 
 
+async def test_topics_that_are_there_with_fewer_copies_than_are_asked_for_are_named(
+    tmp_path: Path, kafka: KafkaSettings
+) -> None:
+    settings = kafka.model_copy(update={"prefix": f"test-{uuid.uuid4().hex}."})
+    await create_topics(settings, TOPICS)
+
+    ended = await oms(
+        tmp_path, "topics", "create", "--replication", "3",
+        KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers, KAFKA_PREFIX=settings.prefix,
+    )  # fmt: skip
+    async with open_admin(kafka) as admin:
+        await admin.delete_topics([settings.prefix + topic.name for topic in TOPICS])
+
+    assert ended.code == 1, ended
+    for topic, sentence in zip(TOPICS, ended.errors.splitlines(), strict=True):
+        assert f"topic {settings.prefix}{topic.name} has 1 of the 3 copies that are asked for: " in sentence
+        assert sentence.endswith("--add-config min.insync.replicas=2")
+
+
 async def test_the_tail_of_a_topic_that_is_not_there_makes_none(tmp_path: Path, kafka: KafkaSettings) -> None:
     topics = ["no-such-topic", "no such topic"]
 
@@ -160,8 +179,10 @@ async def test_without_a_broker_a_process_starts_and_its_topics_are_looked_at_wh
         ["one is wrong"],
     ]
 
-    async def problems_with(_settings: KafkaSettings, topics: Sequence[Topic], remembered: timedelta) -> list[str]:
-        assert (list(topics), remembered) == (TOPICS, timedelta(days=15))
+    async def problems_with(
+        _settings: KafkaSettings, topics: Sequence[Topic], remembered: timedelta, *, replication: int
+    ) -> list[str]:
+        assert (list(topics), remembered, replication) == (TOPICS, timedelta(days=15), 1)
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
