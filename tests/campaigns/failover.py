@@ -33,16 +33,17 @@ console = Console(highlight=False)
 @app.command()
 def main(
     rounds: Annotated[int, typer.Option(min=1, max=100, help="How often each case is tried.")] = 3,
-    restores: Annotated[bool, typer.Option(help="Also restore from a backup; needs a broker.")] = True,
+    promotions: Annotated[bool, typer.Option(help="Lose the primary, and promote its standby.")] = True,
+    restores: Annotated[bool, typer.Option(help="Restore from a backup; needs a broker.")] = True,
     write: Annotated[Path, typer.Option(help="Where the record is written.")] = Path("failover.json"),
 ) -> None:
     """Print a table of the medians, and write every round as JSON."""
-    failovers = {
-        scenario.name: [_round(scenario.name, promotion(scenario)) for _ in range(rounds)] for scenario in SCENARIOS
-    }
+    scenarios = SCENARIOS if promotions else ()
+    failovers = {one.name: [_round(one.name, promotion(one)) for _ in range(rounds)] for one in scenarios}
     restored = _restores(rounds) if restores else {}
     write.write_text(json.dumps(_record(rounds, failovers, restored), indent=2))
-    console.print(_failover_table(failovers))
+    if failovers:
+        console.print(_failover_table(failovers))
     if restored:
         console.print(_restore_table(restored))
     console.print(f"every round: {write}")
