@@ -11,11 +11,12 @@ import structlog
 from messaging.postgres.pool import Pool
 
 # The control file names the timeline of the last checkpoint, which a promoted standby makes later. The name of the
-# current file of the log has the timeline at once.
+# current file of the log has the timeline at once. The commit waits for no standby: a promoted server may have none
+# yet, and a wait that is given up would have stored the row without an answer.
 _REMEMBER = """
     with here as (
         select system_identifier, ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer as timeline
-        from pg_control_system()
+        from pg_control_system(), set_config('synchronous_commit', 'local', true)
     )
     insert into timelines (system_identifier, timeline) select system_identifier, timeline from here
     on conflict do nothing

@@ -19,6 +19,7 @@ from tests.real_parts.postgres_cluster import Node, postgres_cluster
 from tests.real_parts.waiting import until
 
 LINE = "the database is on a new timeline"
+_NO_STANDBY_YET = "alter system set synchronous_standby_names = 'ANY 1 (*)'"
 _REMEMBERED = "select count(*) from timelines"
 _STRANGER = """
     create role stranger login; grant all on all tables in schema public to stranger;
@@ -54,6 +55,8 @@ async def test_the_first_start_after_a_promotion_says_what_it_means_and_no_other
     await until_replayed(primary, standby)
     primary.kill()
     standby.promote()
+    standby.execute(_NO_STANDBY_YET)
+    standby.execute("select pg_reload_conf()")
 
     environment = {"EVENT_PUBLISHER": "logging", "ORDER_DATABASE_URL": standby.dsn()}
     with OrderProcess(tmp_path, environment) as service:
