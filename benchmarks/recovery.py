@@ -70,7 +70,7 @@ async def _recovery(planned: Planned, payments: Gateway) -> float:
         await asyncio.sleep(_BETWEEN)
         began = time.perf_counter()
         async with started(planned):
-            await until(settled, "every order is settled", within=_SETTLES_WITHIN)
+            await until(settled, "every order is settled", within=_SETTLES_WITHIN, every=0.05)
             took = time.perf_counter() - began
         if row := await connection.fetchrow(_NOT_CONFIRMED):
             raise RuntimeError(f"an order was {row['status']}: {row['reason']}")

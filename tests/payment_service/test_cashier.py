@@ -22,7 +22,7 @@ from payment_service.infrastructure.memory import MemoryPayments
 from shared_kernel.money import Money
 from tests.payment_service.conftest import DEADLINE
 from tests.payment_service.far_gateway import FarGateway, until
-from tests.payment_service.payments import AMOUNT, LEASE, ManualClock, claim, intent, moment, stored, taking
+from tests.payment_service.payments import AMOUNT, LEASE, SUCCESSOR, ManualClock, claim, intent, moment, stored, taking
 
 AT_ONCE = 2
 ROOM = AT_ONCE * 16
@@ -191,6 +191,19 @@ async def test_a_refund_without_room_for_its_call_is_left_to_the_sweep(desk: Des
 
     await desk.until_status(order, PaymentStatus.REFUNDED)
     assert desk.gateway.calls.count(f"{order}:refund") == 1
+
+
+async def test_the_calls_of_the_dead_process_are_made_by_the_next_one_also_when_a_commit_shows_up_late(
+    desk: Desk,
+) -> None:
+    steps = Steps(desk.payments, desk.clock, uuid7)
+    successor = Cashier(steps, desk.gateway, at_once=AT_ONCE, lease=SUCCESSOR, seconds=desk.clock.seconds)
+    desk.gateway.open.set()
+    for late in (intent(), intent()):
+        await desk.payments.write(taking(late))
+        await successor.sweep()
+        await desk.until_status(late.payment.order_id, PaymentStatus.CAPTURED)
+    await successor.close()
 
 
 async def test_a_call_that_waited_for_longer_than_its_lease_is_not_made(desk: Desk) -> None:

@@ -240,10 +240,10 @@ async def test_whoever_follows_a_dead_process_at_its_place_claims_its_calls_befo
 
 
 async def test_nobody_else_claims_a_leased_call_and_nobody_inherits_what_is_not_leased(store: StoreUnderTest) -> None:
-    leased, paused, settled = intent(), intent(), intent()
+    leased, elsewhere, paused, settled = intent(), intent(lease=NEIGHBOUR), intent(), intent()
     unanswered = paused.payment.unanswered(Call.CHARGE, moment(), timedelta(minutes=5))
     assert unanswered is not None
-    for step in (leased, paused, unanswered, settled, _charged(settled.payment)):
+    for step in (leased, elsewhere, paused, unanswered, settled, _charged(settled.payment)):
         await store.take(step)
 
     assert await store.payments.claim_inherited(10, LEASE) == [], "whoever holds it does not inherit it"
