@@ -34,12 +34,16 @@ def main(
     minutes: Annotated[float, typer.Option(min=0.1, max=600, help="Begin no round after this time.")] = 10,
     seed: Annotated[int | None, typer.Option(help="Choose the same faults again.")] = None,
     faults: Annotated[str, typer.Option(help="Only these, with commas.")] = ",".join(FAULTS),
+    other_release: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, resolve_path=True, help="A checkout that runs beside this one."),
+    ] = None,
     records: Annotated[Path, typer.Option(help="Where the record and the histories are written.")] = Path(
         "chaos-records"
     ),
 ) -> None:
     """Exit status 0: every promise was kept. 1: one was not, and the record says which. 2: it could not run."""
-    chosen = _possible([name.strip() for name in faults.split(",") if name.strip()])
+    chosen = _possible([name.strip() for name in faults.split(",") if name.strip()], other_release)
     if not java_there():
         _end("brokers are needed: install a JDK and Maven")
     if network.missing() is None:
@@ -55,7 +59,7 @@ def main(
         commit=_commit(),
     )
     try:
-        asyncio.run(_until_stopped(_run(record, chosen, minutes, records)))
+        asyncio.run(_until_stopped(_run(record, chosen, minutes, records, other_release)))
     except NoBroker as missing:
         _end(str(missing))
     typer.echo(
@@ -65,11 +69,11 @@ def main(
     raise typer.Exit(1 if record.violations else 0)
 
 
-def _possible(names: list[str]) -> list[str]:
+def _possible(names: list[str], other_release: Path | None) -> list[str]:
     """The faults of these that this machine can bring about. The others are named."""
     if unknown := [name for name in names if name not in FAULTS]:
         raise typer.BadParameter(f"the faults are {', '.join(FAULTS)}, and not {', '.join(unknown)}")
-    impossible = not_possible_here()
+    impossible = not_possible_here(other_release)
     if not network.is_ours():
         for name in [name for name in names if name in impossible]:
             typer.echo(f"without {name}: {impossible[name]}", err=True)
@@ -90,7 +94,7 @@ async def _until_stopped(campaign: Coroutine[None, None, None]) -> None:
         await task
 
 
-async def _run(record: Record, chosen: list[str], minutes: float, records: Path) -> None:
+async def _run(record: Record, chosen: list[str], minutes: float, records: Path, other_release: Path | None) -> None:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     console = Console(highlight=False)
     with (
@@ -99,7 +103,7 @@ async def _run(record: Record, chosen: list[str], minutes: float, records: Path)
     ):
         task = progress.add_task("starting brokers, databases and services")
         checker = await asyncio.to_thread(_checker, Path(folder), console)
-        async with installation(Path(folder)) as running:
+        async with installation(Path(folder), other_release) as running:
             progress.update(task, description=f"seed {record.seed}, {minutes:g} minutes")
             campaign = Campaign(
                 running,

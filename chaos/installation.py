@@ -45,13 +45,15 @@ class Exit:
 
 @dataclass(slots=True)
 class Installation:
-    """`processes` by the name of the instance. `exits` are those that no fault brought about directly."""
+    """`processes` by the name of the instance. `other_release` is a checkout. `exits` are those that no fault brought
+    about directly."""
 
     brokers: KafkaCluster
     kafka: KafkaSettings
     databases: DatabaseCluster
     gateway: RealGateway
     processes: dict[str, OrderProcess]
+    other_release: Path | None = None
     exits: list[Exit] = field(default_factory=list)
     _killed: set[str] = field(default_factory=set)
 
@@ -68,6 +70,18 @@ class Installation:
         """kill -9. The supervisor starts it again."""
         self._killed.add(instance)
         self.processes[instance].kill()
+
+    @asynccontextmanager
+    async def restarted_with(self, instance: str, variables: Mapping[str, str]) -> AsyncIterator[None]:
+        """Kill it, and let it start with these environment variables; afterwards again without them."""
+        process = self.processes[instance]
+        usual, process.environment = process.environment, process.environment | dict(variables)
+        try:
+            self.kill(instance)
+            yield
+        finally:
+            process.environment = usual
+            self.kill(instance)
 
     async def put_products(self, round_: int) -> None:
         """Put the round's products on sale."""
@@ -117,7 +131,7 @@ class Installation:
 
 
 @asynccontextmanager
-async def installation(folder: Path) -> AsyncIterator[Installation]:
+async def installation(folder: Path, other_release: Path | None = None) -> AsyncIterator[Installation]:
     """Everything, started and ready; killed and gone afterwards."""
     async with AsyncExitStack() as stack:
         databases = stack.enter_context(database_cluster(folder))
@@ -143,7 +157,7 @@ async def installation(folder: Path) -> AsyncIterator[Installation]:
             name: OrderProcess(folder, environment | {"KAFKA_GROUP_INSTANCE_ID": name}, *command, group=group)
             for (name, command), group in zip(names, groups, strict=True)
         }
-        started = Installation(brokers, kafka, databases, gateway, processes)
+        started = Installation(brokers, kafka, databases, gateway, processes, other_release)
         for process in processes.values():
             stack.callback(process.kill)
         await asyncio.gather(*(asyncio.to_thread(process.start) for process in processes.values()))

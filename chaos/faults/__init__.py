@@ -2,10 +2,11 @@
 what does not heal by itself, and answers what it did."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from chaos import disks
 from chaos import network as own_network
-from chaos.faults import brokers, clocks, databases, gateway, network, processes
+from chaos.faults import brokers, clocks, databases, gateway, network, processes, releases
 from chaos.faults.fault import Fault
 from chaos.installation import INSTANCES
 
@@ -35,6 +36,7 @@ FAULTS: Mapping[str, Fault] = {
     "read-only": databases.read_only,
     "disk-full": databases.disk_full,
     "clock-off": clocks.off,
+    "other-release": releases.other,
     "gateway-slow": gateway.slow,
     "gateway-away": gateway.away,
     "gateway-silent": gateway.silent,
@@ -43,13 +45,15 @@ FAULTS: Mapping[str, Fault] = {
 }
 
 
-def not_possible_here() -> dict[str, str]:
+def not_possible_here(other_release: Path | None) -> dict[str, str]:
     """The faults that this machine cannot bring about, and why."""
     impossible = {}
     if reason := own_network.missing():
         impossible = dict.fromkeys(_CUTS, reason)
     if reason := disks.missing():
         impossible["disk-full"] = reason
+    if other_release is None:
+        impossible["other-release"] = "another release needs --other-release with a checkout of it"
     if clocks.library() is None:
         impossible["clock-off"] = "a wrong clock needs libfaketime"
     return impossible

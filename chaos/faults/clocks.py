@@ -24,18 +24,7 @@ async def off(installation: Installation, rng: Random) -> str:
     """An instance is restarted with a clock that is up to five seconds ahead or behind, and later with the right
     one."""
     victim, seconds = rng.choice(list(installation.processes)), rng.choice([-1, 1]) * rng.uniform(0.5, 5)
-    process = installation.processes[victim]
-    right = process.environment
-    process.environment = right | {
-        "LD_PRELOAD": os.fspath(library() or ""),
-        "FAKETIME": f"{seconds:+.3f}s",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }
-    try:
-        installation.kill(victim)
+    wrong = {"LD_PRELOAD": os.fspath(library() or ""), "FAKETIME": f"{seconds:+.3f}s", "DONT_FAKE_MONOTONIC": "1"}
+    async with installation.restarted_with(victim, wrong):
         await asyncio.sleep(rng.uniform(4, 8))
-    finally:
-        process.environment = right
-        installation.kill(victim)
     return f"{victim} restarted with a clock off by {seconds:+.1f} s"
