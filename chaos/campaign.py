@@ -1,6 +1,7 @@
 """Rounds of faults: load, faults, rest, proof."""
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,8 @@ from chaos.record import Injection, Record, Round
 
 CLIENTS = 6
 PAUSE = 0.25
-FAULTS_A_ROUND = 8
+FAULTS_A_ROUND = 7
+"""Of each stream."""
 RECOVERS_WITHIN = 90.0
 _FAULT_WITHIN = 150.0
 _SHOWN = 5
@@ -28,10 +30,11 @@ _READ_AGAIN = 100
 
 @dataclass(slots=True)
 class Campaign:
-    """`report` gets a line for each fault and each round. `checker` is the program that judges histories as well."""
+    """`streams` are faults by name. `report` gets a line for each fault and each round. `checker` is the program that
+    judges histories as well."""
 
     installation: Installation
-    faults: Mapping[str, Fault]
+    streams: Sequence[Mapping[str, Fault]]
     record: Record
     folder: Path
     report: Callable[[str], None]
@@ -40,20 +43,23 @@ class Campaign:
     async def run(self, until: float) -> None:
         """Begin rounds until that time of the monotonic clock, or until one is not kept."""
         began, rng = time.monotonic(), Random(self.record.seed)
-        witness, order = Witness(self.installation), _in_turns(list(self.faults), rng)
+        witness = Witness(self.installation)
+        streams = [_Stream.of(faults, Random(rng.random())) for faults in self.streams if faults]
         while time.monotonic() < until and not self.record.violations:
             number = len(self.record.rounds) + 1
-            round_ = await self._round(number, rng, order, witness, began)
+            round_ = await self._round(number, rng, streams, witness, began)
             self.report(_sentence(round_))
             self.record.rounds.append(round_)
             self.record.exits = self.installation.exits
             self.record.seconds = time.monotonic() - began
             self.record.write(self.folder)
 
-    async def _round(self, number: int, rng: Random, order: Iterator[str], witness: Witness, began: float) -> Round:
+    async def _round(
+        self, number: int, rng: Random, streams: Sequence["_Stream"], witness: Witness, began: float
+    ) -> Round:
         await self.installation.put_products(number)
         clients = Clients(number, self.installation.order_urls, Random(rng.random()))
-        injections = await self._under_load(clients, rng, order, began)
+        injections = await self._under_load(clients, streams, began)
         history = self.folder / f"chaos-{self.record.seed}-round-{number}.jsonl"
         evidence, wrong, seconds = await self._come_to_rest(number, clients, witness)
         await clients.read_again(_READ_AGAIN)
@@ -73,33 +79,35 @@ class Campaign:
             violations=unhealed + clients.unexpected[:_SHOWN] + wrong + contradictions,
         )
 
-    async def _under_load(self, clients: Clients, rng: Random, order: Iterator[str], began: float) -> list[Injection]:
+    async def _under_load(self, clients: Clients, streams: Sequence["_Stream"], began: float) -> list[Injection]:
         """Inject the faults of a round while clients work."""
-        injections, stop = [], asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(clients.run(stop, CLIENTS, PAUSE))
-            try:
-                for _ in range(FAULTS_A_ROUND):
-                    await asyncio.sleep(rng.uniform(0.2, 1.0))
-                    if injection := await self._inject(next(order), rng, began):
-                        injections.append(injection)
-                await clients.until_accepted(_ORDERS_A_ROUND, within=RECOVERS_WITHIN)
-            finally:
-                stop.set()
-        return injections
-
-    async def _inject(self, name: str, rng: Random, began: float) -> Injection | None:
-        at, healed = time.monotonic(), True
-        what: str | None
+        stop = asyncio.Event()
+        working = asyncio.create_task(clients.run(stop, CLIENTS, PAUSE))
         try:
-            async with asyncio.timeout(_FAULT_WITHIN):
-                what = await self.faults[name](self.installation, rng)
-        except (TimeoutError, AssertionError) as error:
-            what, healed = f"{name} did not heal: {error!r}", False
-        self.report(f"{at - began:7.1f} s  {name}: {what or 'no damage, so it does not count'}")
-        if what is None:
-            return None
-        return Injection(name, round(at - began, 1), round(time.monotonic() - at, 1), what, healed)
+            injections = await asyncio.gather(*(self._inject(stream, began) for stream in streams))
+            await clients.until_accepted(_ORDERS_A_ROUND, within=RECOVERS_WITHIN)
+        finally:
+            stop.set()
+            await working
+        return sorted(itertools.chain(*injections), key=lambda injection: injection.at)
+
+    async def _inject(self, stream: "_Stream", began: float) -> list[Injection]:
+        """The faults of a stream in this round, one after another, without those that did no damage."""
+        injections = []
+        for _ in range(FAULTS_A_ROUND):
+            await asyncio.sleep(stream.rng.uniform(0.2, 1.0))
+            name, at, healed = next(stream.order), time.monotonic(), True
+            what: str | None
+            try:
+                async with asyncio.timeout(_FAULT_WITHIN):
+                    what = await stream.faults[name](self.installation, stream.rng)
+            except (TimeoutError, AssertionError) as error:
+                what, healed = f"{name} did not heal: {error!r}", False
+            self.report(f"{at - began:7.1f} s  {name}: {what or 'no damage, so it does not count'}")
+            if what is not None:
+                seconds = round(time.monotonic() - at, 1)
+                injections.append(Injection(name, round(at - began, 1), seconds, what, healed))
+        return injections
 
     async def _come_to_rest(
         self, number: int, clients: Clients, witness: Witness
@@ -126,6 +134,19 @@ class Campaign:
         except NotChecked as reason:
             self.report(str(reason))
             return [__package__], []
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """Faults that are injected one after another, in an order and with details that a seed decides."""
+
+    faults: Mapping[str, Fault]
+    rng: Random
+    order: Iterator[str]
+
+    @classmethod
+    def of(cls, faults: Mapping[str, Fault], rng: Random) -> "_Stream":
+        return cls(faults, rng, _in_turns(list(faults), rng))
 
 
 def _in_turns(names: Sequence[str], rng: Random) -> Iterator[str]:

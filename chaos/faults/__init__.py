@@ -1,7 +1,7 @@
 """The faults that a campaign injects, by name. A fault is a coroutine that does the damage, keeps it for a while, heals
 what does not heal by itself, and answers what it did."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from chaos import disks
@@ -9,6 +9,18 @@ from chaos import network as own_network
 from chaos.faults import brokers, clocks, databases, gateway, network, processes, releases
 from chaos.faults.fault import Fault
 from chaos.installation import INSTANCES
+
+OF_PROCESSES: Mapping[str, Fault] = {
+    **{f"{kind}-killed": processes.killed(kind) for kind in INSTANCES},
+    **{f"{kind}-frozen": processes.frozen(kind) for kind in INSTANCES},
+    "everybody-killed": processes.everybody_killed,
+    "clock-off": clocks.off,
+    "other-release": releases.other,
+    "gateway-slow": gateway.slow,
+    "gateway-away": gateway.away,
+    "gateway-silent": gateway.silent,
+    "gateway-nonsense": gateway.nonsense,
+}
 
 _CUTS: Mapping[str, Fault] = {
     "cut-from-a-broker": network.from_a_broker,
@@ -19,10 +31,7 @@ _CUTS: Mapping[str, Fault] = {
     "cut-between-controllers": network.between_controllers,
     "cut-between-databases": network.from_the_standbys,
 }
-FAULTS: Mapping[str, Fault] = {
-    **{f"{kind}-killed": processes.killed(kind) for kind in INSTANCES},
-    **{f"{kind}-frozen": processes.frozen(kind) for kind in INSTANCES},
-    "everybody-killed": processes.everybody_killed,
+OF_SERVERS: Mapping[str, Fault] = {
     "leader-killed": brokers.leader_killed,
     "transaction-coordinator-killed": brokers.transaction_coordinator_killed,
     "group-coordinator-killed": brokers.group_coordinator_killed,
@@ -35,14 +44,13 @@ FAULTS: Mapping[str, Fault] = {
     "standbys-away": databases.standbys_away,
     "read-only": databases.read_only,
     "disk-full": databases.disk_full,
-    "clock-off": clocks.off,
-    "other-release": releases.other,
-    "gateway-slow": gateway.slow,
-    "gateway-away": gateway.away,
-    "gateway-silent": gateway.silent,
-    "gateway-nonsense": gateway.nonsense,
     **_CUTS,
 }
+
+STREAMS: Sequence[Mapping[str, Fault]] = (OF_PROCESSES, OF_SERVERS)
+"""The faults of a stream are injected one after another. Streams go on side by side, so a process may be killed while a
+server is away."""
+FAULTS: Mapping[str, Fault] = {name: fault for stream in STREAMS for name, fault in stream.items()}
 
 
 def not_possible_here(other_release: Path | None) -> dict[str, str]:

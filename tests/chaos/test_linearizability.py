@@ -78,7 +78,7 @@ def test_a_history_that_cannot_be_read_is_not_taken_for_a_good_one(checker: Path
 
 async def test_a_campaign_counts_what_the_second_checker_finds(checker: Path, tmp_path: Path, placed: Order) -> None:
     said: list[str] = []
-    campaign = Campaign(cast("Any", None), {}, Record(1, "", ""), tmp_path, said.append, checker)
+    campaign = Campaign(cast("Any", None), [], Record(1, "", ""), tmp_path, said.append, checker)
     gone = _answered(Operation.READ, 3, 404, None)
     history = _written(tmp_path, _answered(Operation.PLACE, 1, 201, placed), gone)
 
@@ -89,7 +89,7 @@ async def test_a_campaign_counts_what_the_second_checker_finds(checker: Path, tm
 
 async def test_a_campaign_says_when_the_second_checker_could_not_decide(checker: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    campaign = Campaign(cast("Any", None), {}, Record(1, "", ""), tmp_path, said.append, checker)
+    campaign = Campaign(cast("Any", None), [], Record(1, "", ""), tmp_path, said.append, checker)
 
     checked_by, violations = await campaign._second_opinion(tmp_path / "nowhere.jsonl")
 
