@@ -43,7 +43,8 @@ class _StandardError:
 
 class _Seldom(logging.Filter):
     """Lets each kind of line of aiokafka through once in some seconds. While a broker is away, aiokafka tries to
-    connect many times a second, and logs each attempt."""
+    connect many times a second, and logs each attempt. When a batch fails, asyncio logs a traceback for each of
+    its parts that nobody awaits. The relay says why it begins again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +52,8 @@ class _Seldom(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is written."""
-        if not record.name.startswith("aiokafka"):
+        error = record.exc_info[1] if record.exc_info else None
+        if not record.name.startswith("aiokafka") and not type(error).__module__.startswith("aiokafka"):
             return True
         kind, now = (record.pathname, record.lineno), time.monotonic()
         if now < self._next.get(kind, -math.inf):
