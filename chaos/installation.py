@@ -14,11 +14,14 @@ import httpx
 from chaos import network
 from chaos.clients import PRODUCTS, product
 from chaos.database_cluster import DatabaseCluster, database_cluster
+from chaos.requests import Requests
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
 from messaging.runtime.migrations import migrate
 from oms.services import SERVICES, TOPICS
 from tests.real_parts.kafka_cluster import KafkaCluster, kafka_cluster
+from tests.real_parts.kafka_node import free_port
+from tests.real_parts.kafka_proxy import kafka_proxy
 from tests.real_parts.order_process import OrderProcess
 from tests.real_parts.payment_gateway import RealGateway, real_gateway
 
@@ -49,6 +52,7 @@ class Installation:
     about directly."""
 
     brokers: KafkaCluster
+    requests: Requests
     kafka: KafkaSettings
     databases: DatabaseCluster
     gateway: RealGateway
@@ -135,7 +139,10 @@ async def installation(folder: Path, other_release: Path | None = None) -> Async
     """Everything, started and ready; killed and gone afterwards."""
     async with AsyncExitStack() as stack:
         databases = stack.enter_context(database_cluster(folder))
-        brokers = stack.enter_context(kafka_cluster())
+        requests, advertised = Requests(), {number: free_port() for number in (1, 2, 3)}
+        brokers = stack.enter_context(kafka_cluster(advertised_ports=advertised))
+        ports = {advertised[number]: node.port for number, node in brokers.nodes.items()}
+        await stack.enter_async_context(kafka_proxy(ports, requests.script, requests.answered))
         gateway = stack.enter_context(real_gateway())
         kafka = KafkaSettings(bootstrap_servers=brokers.bootstrap_servers, prefix=f"{uuid.uuid4().hex[:8]}.")
         await create_topics(kafka, TOPICS, replication=3)
@@ -157,7 +164,7 @@ async def installation(folder: Path, other_release: Path | None = None) -> Async
             name: OrderProcess(folder, environment | {"KAFKA_GROUP_INSTANCE_ID": name}, *command, group=group)
             for (name, command), group in zip(names, groups, strict=True)
         }
-        started = Installation(brokers, kafka, databases, gateway, processes, other_release)
+        started = Installation(brokers, requests, kafka, databases, gateway, processes, other_release)
         for process in processes.values():
             stack.callback(process.kill)
         await asyncio.gather(*(asyncio.to_thread(process.start) for process in processes.values()))

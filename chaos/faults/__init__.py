@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chaos import disks
 from chaos import network as own_network
-from chaos.faults import brokers, clocks, databases, gateway, network, processes, releases
+from chaos.faults import brokers, clocks, databases, gateway, network, processes, releases, requests
 from chaos.faults.fault import Fault
 from chaos.installation import INSTANCES
 
@@ -38,6 +38,9 @@ OF_SERVERS: Mapping[str, Fault] = {
     "controller-killed": brokers.controller_killed,
     "isr-too-small": brokers.isr_too_small,
     "brokers-away": brokers.away,
+    "requests-late": requests.late,
+    "requests-doubled": requests.doubled,
+    "requests-unanswered": requests.unanswered,
     "primary-killed": databases.primary_killed,
     "primary-restarted": databases.primary_restarted,
     "standby-away": databases.standby_away,

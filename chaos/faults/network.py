@@ -40,11 +40,11 @@ def _of_a_server(ports: _Ports, what: str) -> Fault:
 
 
 def _a_broker(installation: Installation, rng: Random) -> list[int]:
-    return [rng.choice(list(installation.brokers.nodes.values())).port]
+    return [rng.choice(list(installation.brokers.nodes.values())).advertised_port]
 
 
 def _brokers(installation: Installation, _: Random) -> list[int]:
-    return [node.port for node in installation.brokers.nodes.values()]
+    return [node.advertised_port for node in installation.brokers.nodes.values()]
 
 
 def _peer(installation: Installation, rng: Random) -> list[int]:
