@@ -19,8 +19,8 @@ from chaos.record import Injection, Record, Round
 
 CLIENTS = 6
 PAUSE = 0.25
-FAULTS_A_ROUND = 7
-"""Of each stream."""
+FAULTS_FOR = 45.0
+"""Seconds of a round in which faults begin."""
 RECOVERS_WITHIN = 90.0
 _FAULT_WITHIN = 150.0
 _SHOWN = 5
@@ -93,8 +93,8 @@ class Campaign:
 
     async def _inject(self, stream: "_Stream", began: float) -> list[Injection]:
         """The faults of a stream in this round, one after another, without those that did no damage."""
-        injections = []
-        for _ in range(FAULTS_A_ROUND):
+        injections, until = [], time.monotonic() + FAULTS_FOR
+        while time.monotonic() < until:
             await asyncio.sleep(stream.rng.uniform(0.2, 1.0))
             name, at, healed = next(stream.order), time.monotonic(), True
             what: str | None
