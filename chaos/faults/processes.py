@@ -23,14 +23,16 @@ def killed(kind: str) -> Fault:
 def frozen(kind: str) -> Fault:
     """SIGSTOP to one instance of a kind, and SIGCONT when its work has been taken over, or just before."""
 
-    async def inject(installation: Installation, rng: Random) -> str:
+    async def inject(installation: Installation, rng: Random) -> str | None:
         victim, seconds = rng.choice(installation.instances_of(kind)), rng.uniform(1, 9)
-        process = installation.processes[victim]
-        process.send(signal.SIGSTOP)
+        process = installation.processes[victim].process
+        if process is None or process.poll() is not None:
+            return None  # it is about to be started again
+        process.send_signal(signal.SIGSTOP)
         try:
             await asyncio.sleep(seconds)
         finally:
-            process.send(signal.SIGCONT)
+            process.send_signal(signal.SIGCONT)
         return f"{victim} stopped for {seconds:.1f} s"
 
     return inject
