@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import asyncpg
+from aiokafka.errors import KafkaError
+
 from chaos.checks import violations
 from chaos.clients import Clients
 from chaos.evidence import Evidence, Witness, gather
@@ -24,6 +27,7 @@ FAULTS_FOR = 45.0
 RECOVERS_WITHIN = 90.0
 _FAULT_WITHIN = 150.0
 _SHOWN = 5
+_NOT_READY = (TimeoutError, OSError, asyncpg.PostgresError, KafkaError)
 _ORDERS_A_ROUND = 20
 _READ_AGAIN = 100
 
@@ -101,7 +105,7 @@ class Campaign:
             try:
                 async with asyncio.timeout(_FAULT_WITHIN):
                     what = await stream.faults[name](self.installation, stream.rng)
-            except (TimeoutError, AssertionError) as error:
+            except (*_NOT_READY, AssertionError) as error:
                 what, healed = f"{name} did not heal: {error!r}", False
             self.report(f"{at - began:7.1f} s  {name}: {what or 'no damage, so it does not count'}")
             if what is not None:
@@ -119,8 +123,8 @@ class Campaign:
                 await self.installation.until_ready(RECOVERS_WITHIN)
                 evidence = await gather(self.installation, witness, clients.history.calls, number)
                 wrong = violations(evidence)
-            except TimeoutError as error:
-                wrong = [f"it did not come to rest: {error}"]
+            except _NOT_READY as error:
+                wrong = [f"it did not come to rest: {error!r}"]
             if not wrong or time.monotonic() > began + RECOVERS_WITHIN:
                 return evidence, wrong, time.monotonic() - began
             await asyncio.sleep(0.5)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,11 +75,14 @@ class DatabaseCluster:
         self.nodes.append(lost)
 
     async def until_in_sync(self) -> None:
-        """Wait until both standbys stream. Raises TimeoutError."""
+        """Wait until both standbys stream. A server that is not ready yet is asked again. Raises TimeoutError."""
         query = "select count(*) from pg_stat_replication where state = 'streaming' and sync_state = 'quorum'"
         async with asyncio.timeout(_SETTLES_WITHIN):
-            while (await self.rows("postgres", query))[0]["count"] < len(self.standbys):
+            in_sync = 0
+            while in_sync < len(self.standbys):
                 await asyncio.sleep(0.1)
+                with suppress(asyncpg.PostgresError, OSError):
+                    in_sync = (await self.rows("postgres", query))[0]["count"]
 
 
 def _received(node: Node) -> int:
