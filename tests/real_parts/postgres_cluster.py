@@ -5,7 +5,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,19 +63,22 @@ class Node:
         postmaster.suspend()  # it starts no session while they are counted
         processes = self._processes()
         for process in processes:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         _, alive = psutil.wait_procs(processes, timeout=ENDS_WITHIN)
         assert not alive, f"killed, and still there: {alive}"
 
     def pause(self) -> None:
         """SIGSTOP to the server and all its sessions."""
         for process in self._processes():
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # a session that has ended meanwhile
+                process.suspend()
 
     def resume(self) -> None:
         """SIGCONT to them."""
         for process in self._processes():
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
     def stream_to(self, standby: "Node") -> None:
         """Make `standby` a copy of this one which follows it, and start it."""
