@@ -31,7 +31,7 @@ async def test_every_order_answered_with_201_survives_kill_9_of_the_service_and_
         for _ in range(ROUNDS):
             service.start()
             stop, before = asyncio.Event(), len(load.accepted)
-            clients = asyncio.create_task(load.run(service.url, stop))
+            clients = asyncio.create_task(load.run(service.url, stop, clients=6))
             await load.until_accepted(before + 300)
             service.kill()
             kill_postgres(tmp_path / "data")
@@ -56,7 +56,7 @@ async def test_without_a_broker_too_the_embedded_service_delivers_after_kill_9_w
     up, load = OrderProcess(tmp_path, {}, "up"), Load.nothing()
     up.start()
     stop = asyncio.Event()
-    clients = asyncio.create_task(load.run(up.url, stop))
+    clients = asyncio.create_task(load.run(up.url, stop, clients=6))
     await load.until_accepted(300)
     up.kill()
     kill_postgres(tmp_path / "data")

@@ -33,7 +33,10 @@ HASH = b"#" * 32
 _WAITING = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'"
 # A sequence writes to the log with the first of 32 numbers, and such a commit would wait for the standby by chance.
 _LOG_NUMBERS = "begin; select nextval('parked_id_seq'), nextval('dead_letters_id_seq'); rollback"
-_WANTING_A_SHARD = "select count(*) from pg_stat_activity where query like 'select pg_try_advisory_lock%'"
+_WANTING_A_SHARD = """
+    select count(*) from pg_stat_activity where pid <> pg_backend_pid()
+    and (query like '%pg_try_advisory_lock%' or query like '%pg_terminate_backend%')
+"""  # in turn, until it has the shard
 _CANCEL = "select count(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep'"
 
 
