@@ -30,7 +30,7 @@ _EXPECTED = {
 }
 _ANSWER_WITHIN = 8.0
 _ATTEMPTS = 8
-_REMEMBERED = 40
+_REMEMBERED = 120
 
 
 def product(round_: int, name: str) -> str:
@@ -103,8 +103,9 @@ class Clients:
         """Read, cancel or complete an order, most likely another client's."""
         if not self._recent:
             return
-        key, order_id = self.rng.choice(self._recent)
         chance = self.rng.random()
+        older = self._recent[: (1 + len(self._recent)) // 2]  # confirmed by now, so that there is something to complete
+        key, order_id = self.rng.choice(self._recent if chance < 0.9 else older)
         if chance < 0.8:
             headers = {"Prefer": "wait=1"} if chance < 0.2 else {}
             await self._call(http, number, Operation.READ, key, f"/orders/{order_id}", headers=headers)
