@@ -5,7 +5,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +60,7 @@ class Installation:
     other_release: Path | None = None
     exits: list[Exit] = field(default_factory=list)
     _killed: set[str] = field(default_factory=set)
+    _starts: set[asyncio.Future[None]] = field(default_factory=set)
 
     def instances_of(self, kind: str) -> list[str]:
         """The names of the instances of a kind."""
@@ -128,10 +129,22 @@ class Installation:
             else:
                 self.exits.append(Exit(name, status, process.log[-1000:]))
             await asyncio.sleep(_RESTARTS_AFTER)
-            try:
-                await asyncio.to_thread(process.start)
-            except AssertionError:
-                continue  # it ended again, as the exits say
+            start = asyncio.ensure_future(asyncio.to_thread(process.start))
+            self._starts.add(start)
+            start.add_done_callback(self._starts.discard)
+            with suppress(AssertionError):  # it ended again, as the exits say
+                await asyncio.shield(start)
+
+    async def stop(self, supervisor: asyncio.Task[None]) -> None:
+        """Kill everything, also what is just being started: a thread that starts a process cannot be cancelled."""
+        supervisor.cancel()
+        await asyncio.wait([supervisor])
+        while True:
+            for process in self.processes.values():
+                process.kill()
+            if not self._starts:
+                return
+            await asyncio.wait(self._starts, timeout=1)
 
 
 @asynccontextmanager
@@ -169,7 +182,7 @@ async def installation(folder: Path, other_release: Path | None = None) -> Async
             stack.callback(process.kill)
         await asyncio.gather(*(asyncio.to_thread(process.start) for process in processes.values()))
         supervisor = asyncio.create_task(started.supervise())
-        stack.callback(supervisor.cancel)
+        stack.push_async_callback(started.stop, supervisor)
         await started.until_ready(60)
         yield started
 
