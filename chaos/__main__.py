@@ -4,7 +4,6 @@ import asyncio
 import logging
 import secrets
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Coroutine
@@ -23,7 +22,7 @@ from chaos.campaign import Campaign
 from chaos.faults import FAULTS, STREAMS, not_possible_here
 from chaos.installation import installation
 from chaos.linearizable import NotChecked, build_checker, fetch_modules
-from chaos.record import Record
+from chaos.record import Record, commit
 from tests.real_parts.kafka_node import NoBroker, classpath, java_there
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -56,7 +55,7 @@ def main(
     record = Record(
         seed=secrets.randbelow(10**6) if seed is None else seed,
         began=datetime.now(UTC).isoformat(timespec="seconds"),
-        commit=_commit(),
+        commit=commit(),
     )
     try:
         asyncio.run(_until_stopped(_run(record, chosen, minutes, records, other_release)))
@@ -122,11 +121,6 @@ def _checker(folder: Path, console: Console) -> Path | None:
     except NotChecked as reason:
         console.print(str(reason), soft_wrap=True, markup=False)
         return None
-
-
-def _commit() -> str:
-    found = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

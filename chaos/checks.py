@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from uuid import UUID
 
-from chaos.clients import PRODUCTS
 from chaos.evidence import Evidence
 from chaos.history import Call, Operation
 from order_service.domain.order import Order
 from order_service.domain.order_status import TRANSITIONS, OrderStatus
+from tests.real_parts.three_services import PRODUCTS
 
 SETTLED = frozenset({OrderStatus.CONFIRMED, OrderStatus.COMPLETED, OrderStatus.REJECTED, OrderStatus.CANCELLED})
 _EVENT_OF = {

@@ -9,19 +9,8 @@ from random import Random
 import httpx
 
 from chaos.history import Call, History, Operation
+from tests.bad_days.fulfilment_load import BASKETS
 
-PRODUCTS = {"p1": ("12.50", 1_000_000), "p2": ("0.99", 1_000_000), "scarce": ("3.00", 10), "dear": ("2499.00", 1_000)}
-"""Price in EUR and stock of the products of each round. `dear` is over the limit of the gateway."""
-
-_BASKETS = (
-    (("p1", 2),),
-    (("p1", 1), ("p2", 3)),
-    (("p2", 1), ("p1", 1)),
-    (("p2", 5),),
-    (("scarce", 1), ("p1", 1)),
-    (("dear", 1),),
-    (("nowhere", 1),),
-)
 _EXPECTED = {
     Operation.PLACE: {201, 503},
     Operation.READ: {200, 503},
@@ -85,8 +74,8 @@ class Clients:
         """Place one order. An unknown outcome is asked for again with the same key, and so is one success in ten."""
         self._placed += 1
         key = f"r{self.round}-{self._placed}-{self.rng.getrandbits(32):x}"
-        basket = self.rng.choice(_BASKETS)
-        body = {"items": [{"productId": product(self.round, name), "quantity": count} for name, count in basket]}
+        basket = self.rng.choice(BASKETS)
+        body = {"items": [item | {"productId": product(self.round, str(item["productId"]))} for item in basket]}
         for _ in range(_ATTEMPTS):
             call = await self._call(
                 http, number, Operation.PLACE, key, "/orders", json=body, headers={"Idempotency-Key": key}

@@ -11,11 +11,18 @@ from typing import Any
 
 import asyncpg
 
-from chaos import disks
-from chaos.disks import Disk
-from tests.real_parts.postgres_cluster import Node, postgres_cluster
+from chaos.needs import missing
+from tests.real_parts.postgres_cluster import Node, dsn_of_all, postgres_cluster
+from tests.real_parts.query import rows
+from tests.real_parts.small_disk import Disk, disk_in_a_file
 
 _SETTLES_WITHIN = 60.0
+_DISK_MEGABYTES = 2048
+
+
+def no_disks() -> str | None:
+    """What keeps this machine from making disks, or None."""
+    return missing("a disk of a server's own", "mkfs.ext4", "mount", "umount")
 
 
 @dataclass(slots=True)
@@ -42,21 +49,16 @@ class DatabaseCluster:
 
     def url(self, database: str) -> str:
         """The address of a database with all hosts, as a service gets it."""
-        hosts = ",".join(f"127.0.0.1:{node.port}" for node in sorted(self.nodes, key=lambda node: node.port))
-        return f"postgresql://postgres@{hosts}/{database}?sslmode=disable"
+        return dsn_of_all(sorted(self.nodes, key=lambda node: node.port), database)
 
     async def rows(self, database: str, query: str, *arguments: Any) -> list[Any]:
         """Run a query on the primary."""
-        connection = await asyncpg.connect(self.primary.dsn(database), timeout=10)
-        try:
-            return list(await connection.fetch(query, *arguments, timeout=60))
-        finally:
-            await connection.close()
+        return await rows(self.primary.dsn(database), query, *arguments, connected_within=10)
 
     @property
     def disk(self) -> Disk:
         """What the primary has its data on. Raises StopIteration where no disks can be made."""
-        return next(disk for disk in self.disks if disk.path == self.primary.data.parent)
+        return next(disk for disk in self.disks if disk.folder == self.primary.data.parent)
 
     def fail_over(self) -> None:
         """The primary is gone: promote the standby that has received the most, let the other follow it, and bring the
@@ -66,7 +68,7 @@ class DatabaseCluster:
         new, *others = standbys
         new.promote()
         for other in others:
-            other.execute(f"alter system set primary_conninfo = '{_conninfo(new, other)}'")
+            other.execute(f"alter system set primary_conninfo = '{new.conninfo(other)}'")
             other.execute("select pg_reload_conf()")
         self.nodes[:] = [new, *others]
         lost.kill()
@@ -89,19 +91,15 @@ def _received(node: Node) -> int:
     return int(node.execute("select pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')"))
 
 
-def _conninfo(primary: Node, standby: Node) -> str:
-    return f"host=127.0.0.1 port={primary.port} user=postgres application_name={standby.data.name}"
-
-
 @contextmanager
 def database_cluster(folder: Path) -> Iterator[DatabaseCluster]:
     """A primary and two standbys that acknowledge every commit; gone afterwards. Where disks can be made, each has one
     of its own in this folder."""
     folder.chmod(0o755)  # PostgreSQL runs as a user who is not root
     with ExitStack() as stack:
-        names = [] if disks.missing() else ["disk0", "disk1", "disk2"]
-        made = [stack.enter_context(disks.disk(folder / name)) for name in names]
-        nodes = stack.enter_context(postgres_cluster(standbys=2, disks=[disk.path for disk in made]))
+        names = [] if no_disks() else ["disk0", "disk1", "disk2"]
+        made = [stack.enter_context(disk_in_a_file(_DISK_MEGABYTES, folder / name)) for name in names]
+        nodes = stack.enter_context(postgres_cluster(standbys=2, disks=[disk.folder for disk in made]))
         for node in nodes:  # a standby that is promoted waits for its own standbys from its first commit on
             node.execute("alter system set synchronous_standby_names = 'ANY 1 (*)'")
             node.execute("alter system set wal_recycle = off")  # the log needs new room, so a full disk is noticed

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from chaos.history import Call
 from chaos.installation import Installation
-from oms.services import TOPICS
+from oms.services import SERVICES, TOPICS
 from order_service.domain.order import Order
 from order_service.infrastructure.order_rows import order_of
 
@@ -132,7 +132,7 @@ async def gather(installation: Installation, witness: Witness, calls: Sequence[C
     )
     published, repeated = await witness.read_on()
     waiting, dead = 0, 0
-    for service in ("order", "inventory", "payment"):
+    for service in SERVICES:
         (counts,) = await databases.rows(f"{service}_service", _OPEN)
         waiting, dead = waiting + counts["waiting"], dead + counts["dead"]
     return Evidence(

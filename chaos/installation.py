@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from chaos import network
-from chaos.clients import PRODUCTS, product
+from chaos.clients import product
 from chaos.database_cluster import DatabaseCluster, database_cluster
 from chaos.requests import Requests
 from messaging.kafka.settings import KafkaSettings
@@ -24,6 +24,7 @@ from tests.real_parts.kafka_node import free_port
 from tests.real_parts.kafka_proxy import kafka_proxy
 from tests.real_parts.order_process import OrderProcess
 from tests.real_parts.payment_gateway import RealGateway, real_gateway
+from tests.real_parts.three_services import put_products
 
 INSTANCES: Mapping[str, tuple[str, ...]] = {
     "order-api": ("serve", "order", "--roles", "api"),
@@ -90,11 +91,7 @@ class Installation:
 
     async def put_products(self, round_: int) -> None:
         """Put the round's products on sale."""
-        url = self.processes[self.instances_of("inventory")[0]].url
-        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-            for name, (price, on_hand) in PRODUCTS.items():
-                body = {"price": {"amount": price, "currency": "EUR"}, "onHand": on_hand}
-                (await client.put(f"/products/{product(round_, name)}", json=body)).raise_for_status()
+        await put_products(self.processes[self.instances_of("inventory")[0]].url, product(round_, ""))
 
     async def until_ready(self, within: float) -> None:
         """Wait until every process says that it is ready. Raises TimeoutError that names the others."""

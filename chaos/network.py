@@ -7,12 +7,13 @@ of both directions. That needs root, and the programs unshare, ip and nft of Lin
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+from chaos.needs import missing as missing_here
 
 FIRST_GROUP = 61_001
 _INSIDE = "OMS_CHAOS_NETWORK"
@@ -22,11 +23,7 @@ def missing() -> str | None:
     """What keeps this machine from cutting connections, or None."""
     if is_ours():
         return None
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        return "cutting connections needs root"
-    if absent := [program for program in ("unshare", "ip", "nft") if shutil.which(program) is None]:
-        return f"cutting connections needs the programs {', '.join(absent)}"
-    return None
+    return missing_here("cutting connections", "unshare", "ip", "nft")
 
 
 def enter() -> None:

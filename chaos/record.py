@@ -1,6 +1,7 @@
 """The record of a campaign: what was injected, what became of it, and what is needed to run it again."""
 
 import json
+import subprocess
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -66,3 +67,9 @@ class Record:
 
     def _sum_of_orders(self) -> dict[str, int]:
         return dict(sum((Counter(round_.orders) for round_ in self.rounds), Counter[str]()))
+
+
+def commit() -> str:
+    """The commit that is checked out, for the record."""
+    found = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"

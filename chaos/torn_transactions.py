@@ -9,7 +9,6 @@ import asyncio
 import json
 import logging
 import secrets
-import subprocess
 import time
 from collections import Counter
 from contextlib import nullcontext
@@ -22,6 +21,7 @@ from unittest.mock import patch
 import structlog
 import typer
 
+from chaos.record import commit
 from chaos.torn_attack import draw
 from chaos.torn_stage import AT_A_TIME, TOPICS, Reader, Stage, open_reader
 from messaging.kafka.epoch import Epoch
@@ -90,7 +90,7 @@ def main(
     for name in ("aiokafka", "asyncio"):  # broken connections are what this is about
         logging.getLogger(name).setLevel(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    record = Record(records / f"torn-{datetime.now(UTC):%Y%m%d-%H%M%S}.json", guard, _commit())
+    record = Record(records / f"torn-{datetime.now(UTC):%Y%m%d-%H%M%S}.json", guard, commit())
     try:
         with nullcontext() if guard else patch.object(Epoch, "_watched", _unwatched):
             asyncio.run(_campaign(chosen, range(first, first + seeds), record))
@@ -140,11 +140,6 @@ async def _attack(name: str, seeds: range, stage: Stage, reader: Reader, ports: 
 async def _unwatched(self: Epoch, node: Any, request: Any, **options: Any) -> Any:
     """A request as before there was a guard: nobody notes that it got no answer."""
     return await self._send(node, request, **options)
-
-
-def _commit() -> str:
-    found = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

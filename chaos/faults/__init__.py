@@ -4,8 +4,8 @@ what does not heal by itself, and answers what it did."""
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from chaos import disks
 from chaos import network as own_network
+from chaos.database_cluster import no_disks
 from chaos.faults import brokers, clocks, databases, gateway, network, processes, releases, requests
 from chaos.faults.fault import Fault
 from chaos.installation import INSTANCES
@@ -61,7 +61,7 @@ def not_possible_here(other_release: Path | None) -> dict[str, str]:
     impossible = {}
     if reason := own_network.missing():
         impossible = dict.fromkeys(_CUTS, reason)
-    if reason := disks.missing():
+    if reason := no_disks():
         impossible["disk-full"] = reason
     if other_release is None:
         impossible["other-release"] = "another release needs --other-release with a checkout of it"

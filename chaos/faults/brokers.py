@@ -4,81 +4,73 @@ Each of these faults waits first until the brokers are whole again. Two brokers 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from random import Random
+from typing import TypeAlias
 
+from chaos.faults.fault import Fault, paused
 from chaos.installation import Installation
 from messaging.ports.outbox import SHARDS
-from oms.services import TOPICS
+from oms.services import SERVICES, TOPICS
 from tests.real_parts.kafka_node import KafkaNode
 
 _WHOLE_WITHIN = 120.0
+_Find: TypeAlias = Callable[[Installation, Random], Awaitable[tuple[KafkaNode, str]]]
+"""A broker, and what makes it the one."""
 
 
-async def leader_killed(installation: Installation, rng: Random) -> str:
-    """kill -9 of the leader of a partition, sometimes of its successor, too."""
-    await installation.brokers.until_whole(_WHOLE_WITHIN)
+def _killed(find: _Find) -> Fault:
+    """kill -9 of the broker that is found, and a restart."""
+
+    async def inject(installation: Installation, rng: Random) -> str:
+        await installation.brokers.until_whole(_WHOLE_WITHIN)
+        node, what = await find(installation, rng)
+        await asyncio.to_thread(node.kill)
+        await asyncio.sleep(rng.uniform(0.5, 6))
+        node.launch()
+        return f"broker {node.number}, {what}, killed"
+
+    return inject
+
+
+async def _leader(installation: Installation, rng: Random) -> tuple[KafkaNode, str]:
     topic = rng.choice(TOPICS)
-    partition, name = rng.randrange(topic.partitions), installation.kafka.prefix + topic.name
-    node = await installation.brokers.leader_of(name, partition)
-    await _kill(node, rng)
-    return f"broker {node.number}, the leader of {topic.name}-{partition}, killed"
+    partition = rng.randrange(topic.partitions)
+    node = await installation.brokers.leader_of(installation.kafka.prefix + topic.name, partition)
+    return node, f"the leader of {topic.name}-{partition}"
 
 
-async def transaction_coordinator_killed(installation: Installation, rng: Random) -> str:
-    """kill -9 of the broker that keeps a relay's transactions."""
-    await installation.brokers.until_whole(_WHOLE_WITHIN)
-    service = rng.choice(["order", "inventory", "payment"])
-    relay = f"{installation.kafka.prefix}oms-outbox-{service}-{rng.randrange(SHARDS)}"
-    node = await installation.brokers.coordinator_of(relay)
-    await _kill(node, rng)
-    return f"broker {node.number}, the coordinator of {relay}, killed"
+async def _transaction_coordinator(installation: Installation, rng: Random) -> tuple[KafkaNode, str]:
+    relay = f"{installation.kafka.prefix}oms-outbox-{rng.choice(list(SERVICES))}-{rng.randrange(SHARDS)}"
+    return await installation.brokers.coordinator_of(relay), f"the coordinator of {relay}"
 
 
-async def group_coordinator_killed(installation: Installation, rng: Random) -> str:
-    """kill -9 of the broker that keeps a group's offsets."""
-    await installation.brokers.until_whole(_WHOLE_WITHIN)
-    group = f"{installation.kafka.prefix}{rng.choice(['order', 'inventory', 'payment'])}-service"
-    node = await installation.brokers.coordinator_of_group(group)
-    await _kill(node, rng)
-    return f"broker {node.number}, the coordinator of {group}, killed"
+async def _group_coordinator(installation: Installation, rng: Random) -> tuple[KafkaNode, str]:
+    group = f"{installation.kafka.prefix}{rng.choice(list(SERVICES))}-service"
+    return await installation.brokers.coordinator_of_group(group), f"the coordinator of {group}"
 
 
-async def controller_killed(installation: Installation, rng: Random) -> str:
-    """kill -9 of the leader of the controllers."""
-    await installation.brokers.until_whole(_WHOLE_WITHIN)
-    node = await installation.brokers.controller()
-    await _kill(node, rng)
-    return f"broker {node.number}, the active controller, killed"
+async def _controller(installation: Installation, _: Random) -> tuple[KafkaNode, str]:
+    return await installation.brokers.controller(), "the active controller"
 
 
-async def isr_too_small(installation: Installation, rng: Random) -> str:
-    """Two of three brokers stop: nothing can be acknowledged."""
-    await installation.brokers.until_whole(_WHOLE_WITHIN)
-    victims, seconds = rng.sample(list(installation.brokers.nodes.values()), 2), rng.uniform(4, 10)
-    await _paused(victims, seconds)
-    return f"brokers {' and '.join(str(node.number) for node in victims)} stopped for {seconds:.1f} s"
+leader_killed = _killed(_leader)
+transaction_coordinator_killed = _killed(_transaction_coordinator)
+group_coordinator_killed = _killed(_group_coordinator)
+controller_killed = _killed(_controller)
 
 
-async def away(installation: Installation, rng: Random) -> str:
-    """All brokers stop."""
-    await installation.brokers.until_whole(_WHOLE_WITHIN)
-    seconds = rng.uniform(3, 10)
-    await _paused(list(installation.brokers.nodes.values()), seconds)
-    return f"all brokers stopped for {seconds:.1f} s"
+def _stopped(number: int, least: float) -> Fault:
+    """So many brokers stop, for this time or up to ten seconds. Without two of three, nothing can be acknowledged."""
+
+    async def inject(installation: Installation, rng: Random) -> str:
+        await installation.brokers.until_whole(_WHOLE_WITHIN)
+        victims, seconds = rng.sample(list(installation.brokers.nodes.values()), number), rng.uniform(least, 10)
+        async with paused(victims, seconds):
+            return f"brokers {' and '.join(str(node.number) for node in victims)} stopped for {seconds:.1f} s"
+
+    return inject
 
 
-async def _kill(node: KafkaNode, rng: Random) -> None:
-    await asyncio.to_thread(node.kill)
-    await asyncio.sleep(rng.uniform(0.5, 6))
-    node.launch()
-
-
-async def _paused(nodes: Sequence[KafkaNode], seconds: float) -> None:
-    for node in nodes:
-        node.pause()
-    try:
-        await asyncio.sleep(seconds)
-    finally:
-        for node in nodes:
-            node.resume()
+isr_too_small = _stopped(2, least=4)
+away = _stopped(3, least=3)

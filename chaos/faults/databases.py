@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 from random import Random
 
+from chaos.faults.fault import paused
 from chaos.installation import Installation
 
 
@@ -31,29 +32,19 @@ async def primary_restarted(installation: Installation, rng: Random) -> str:
 async def standby_away(installation: Installation, rng: Random) -> str:
     """One standby stops: the other acknowledges."""
     standby, seconds = rng.choice(installation.databases.standbys), rng.uniform(2, 6)
-    standby.pause()
-    try:
-        await asyncio.sleep(seconds)
-    finally:
-        standby.resume()
-    return f"standby {standby.data.name} stopped for {seconds:.1f} s"
+    async with paused([standby], seconds):
+        return f"standby {standby.data.name} stopped for {seconds:.1f} s"
 
 
 async def standbys_away(installation: Installation, rng: Random) -> str:
     """Both standbys stop: no commit is acknowledged. Sometimes the primary is killed and starts again before they
     come back, which makes commits visible that no standby has."""
     databases, seconds, crash = installation.databases, rng.uniform(2, 8), rng.random() < 0.5
-    for standby in databases.standbys:
-        standby.pause()
-    try:
-        await asyncio.sleep(seconds)
+    async with paused(databases.standbys, seconds):
         if crash:
             await asyncio.to_thread(databases.primary.kill)
             await asyncio.to_thread(databases.primary.start)
             await asyncio.sleep(seconds / 2)
-    finally:
-        for standby in databases.standbys:
-            standby.resume()
     await databases.until_in_sync()
     return f"both standbys stopped for {seconds:.1f} s" + (" and the primary killed meanwhile" if crash else "")
 
@@ -83,7 +74,7 @@ async def disk_full(installation: Installation, rng: Random) -> str:
                 await asyncio.to_thread(primary.execute, "select pg_switch_wal()")
         await asyncio.sleep(seconds)
     finally:
-        await asyncio.to_thread(disk.clear)
+        await asyncio.to_thread(disk.free)
     ended = not primary.is_running
     if ended:
         await asyncio.to_thread(primary.start)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from chaos.faults.fault import Fault
 from chaos.installation import Installation
-from chaos.network import cut
+from chaos.network import Cut, cut
 
 _Ports: TypeAlias = Callable[[Installation, Random], Sequence[int]]
 
@@ -20,9 +20,7 @@ def _from_an_instance(kinds: Sequence[str], ports: _Ports, what: str) -> Fault:
         seconds = rng.uniform(2, 12)
         with cut(ports(installation, rng), installation.processes[victim].group) as made:
             await asyncio.sleep(seconds)
-        return (
-            f"{victim} cut off from {what} for {seconds:.1f} s, {made.dropped} packets lost" if made.dropped else None
-        )
+        return _what(f"{victim} cut off from {what}", seconds, made)
 
     return inject
 
@@ -34,7 +32,7 @@ def _of_a_server(ports: _Ports, what: str) -> Fault:
         seconds = rng.uniform(2, 8)
         with cut(ports(installation, rng)) as made:
             await asyncio.sleep(seconds)
-        return f"{what} cut off for {seconds:.1f} s, {made.dropped} packets lost" if made.dropped else None
+        return _what(f"{what} cut off", seconds, made)
 
     return inject
 
@@ -79,4 +77,9 @@ async def from_the_standbys(installation: Installation, rng: Random) -> str | No
     with cut(_databases(installation, rng), databases.group) as made:
         await asyncio.sleep(seconds)
     await databases.until_in_sync()
-    return f"the primary was cut off from its standbys for {seconds:.1f} s, {made.dropped} packets lost"
+    return _what("the primary was cut off from its standbys", seconds, made)
+
+
+def _what(happened: str, seconds: float, made: Cut) -> str | None:
+    """A cut that dropped nothing did no damage."""
+    return f"{happened} for {seconds:.1f} s, {made.dropped} packets lost" if made.dropped else None

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from messaging.postgres.outbox import PostgresOutbox
@@ -13,7 +12,8 @@ from order_service.infrastructure.database import MIGRATIONS
 from tests.messaging.conftest import commit_messages
 from tests.messaging.messages import messages_in
 from tests.real_parts.order_process import Load, OrderProcess
-from tests.real_parts.postgres_cluster import Node, postgres_cluster
+from tests.real_parts.postgres_cluster import Node, dsn_of_all, postgres_cluster
+from tests.real_parts.query import rows
 
 # PostgreSQL writes to the log that a sequence has gone on by 33. So many numbers a standby skips.
 SKIPPED = 33
@@ -66,11 +66,7 @@ async def test_no_accepted_order_is_lost_when_a_synchronous_standby_is_promoted_
     primary, standby = pair
     await migrate(primary.dsn(), MIGRATIONS)
     primary.acknowledge_with_standby()
-    hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
-    environment = {
-        "EVENT_PUBLISHER": "logging",
-        "ORDER_DATABASE_URL": f"postgresql://postgres@{hosts}/postgres?sslmode=disable",
-    }
+    environment = {"EVENT_PUBLISHER": "logging", "ORDER_DATABASE_URL": dsn_of_all([primary, standby])}
     load, stop = Load.nothing(), asyncio.Event()
     with OrderProcess(tmp_path, environment) as service:
         clients = asyncio.create_task(load.run(service.url, stop, clients=8))
@@ -80,9 +76,7 @@ async def test_no_accepted_order_is_lost_when_a_synchronous_standby_is_promoted_
         await load.until_accepted(len(load.accepted) + 100)
         stop.set()
         await clients
-    connection = await asyncpg.connect(standby.dsn())
-    stored = {str(row["id"]) for row in await connection.fetch("select id from orders")}
-    await connection.close()
+    stored = {str(row["id"]) for row in await rows(standby.dsn(), "select id from orders")}
 
     assert (load.unexpected, load.unanswered) == ([], 0)
     assert load.refused, "no request met the failover, so it proved nothing"

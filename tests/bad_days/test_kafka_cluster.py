@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
 from aiokafka.admin.config_resource import ConfigResourceType
@@ -30,6 +29,7 @@ from tests.real_parts.kafka_cluster import KafkaCluster, kafka_cluster
 from tests.real_parts.kafka_node import KafkaNode, NoBroker
 from tests.real_parts.order_process import ORDER, Load, OrderProcess
 from tests.real_parts.postgres import PostgresServer
+from tests.real_parts.query import rows
 from tests.real_parts.three_services import SETTLED, ThreeServices, three_services
 from tests.real_parts.topic_reader import topic_reader
 
@@ -205,11 +205,7 @@ async def _assert_published_once(kafka: KafkaSettings, orders: dict[str, int]) -
 
 
 async def _versions(dsn: str) -> dict[str, int]:
-    connection = await asyncpg.connect(dsn)
-    try:
-        return {str(row["id"]): row["version"] for row in await connection.fetch("select id, version from orders")}
-    finally:
-        await connection.close()
+    return {str(row["id"]): row["version"] for row in await rows(dsn, "select id, version from orders")}
 
 
 async def _until_ready_says(client: httpx.AsyncClient, of_the_broker: str) -> None:

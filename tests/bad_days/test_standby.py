@@ -26,7 +26,7 @@ from tests.messaging.messages import messages_in
 from tests.messaging.records import failure, record
 from tests.order_store.conftest import postgres_orders
 from tests.real_parts.moving_name import moving_name
-from tests.real_parts.postgres_cluster import Node, postgres_cluster
+from tests.real_parts.postgres_cluster import Node, dsn_of_all, postgres_cluster
 
 DEADLINE = 60.0
 
@@ -83,7 +83,7 @@ async def _until(satisfied: Callable[[], bool], what: str) -> None:
 
 async def test_everybody_finds_the_primary_among_several_hosts(pair: tuple[Node, Node]) -> None:
     primary, standby = pair
-    hosts = f"postgresql://postgres@127.0.0.1:{standby.port},127.0.0.1:{primary.port}/postgres?sslmode=disable"
+    hosts = dsn_of_all([standby, primary])
     await migrate(hosts, MIGRATIONS)
     order = placed_order()
     async with postgres_orders(hosts) as orders, open_pool(hosts) as pool, PostgresOutbox(hosts).own(0):

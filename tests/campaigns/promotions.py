@@ -7,13 +7,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
-
 from messaging.runtime.migrations import migrate
 from order_service.infrastructure.database import MIGRATIONS
 from tests.campaigns.customers import Customers
 from tests.real_parts.order_process import OrderProcess
-from tests.real_parts.postgres_cluster import Node, postgres_cluster
+from tests.real_parts.postgres_cluster import Node, dsn_of_all, postgres_cluster
+from tests.real_parts.query import rows
 
 _BEFORE, _AFTER = 300, 100
 _BEHIND_SECONDS = 1.0
@@ -64,8 +63,7 @@ async def promotion(scenario: Scenario) -> Outcome:
         await migrate(primary.dsn(), MIGRATIONS)
         if scenario.synchronous:
             primary.acknowledge_with_standby()
-        hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
-        with _service(Path(folder), hosts, barrier=scenario.barrier) as service:
+        with _service(Path(folder), dsn_of_all([primary, standby]), barrier=scenario.barrier) as service:
             ordering = asyncio.create_task(customers.order(service.url, stop))
             await customers.until_accepted(_BEFORE)
             await _before_the_loss(scenario, primary, standby)
@@ -104,11 +102,8 @@ async def _before_the_loss(scenario: Scenario, primary: Node, standby: Node) -> 
         await asyncio.sleep(_ALONE_SECONDS)
 
 
-def _service(folder: Path, hosts: str, *, barrier: bool) -> OrderProcess:
-    environment = {
-        "EVENT_PUBLISHER": "logging",
-        "ORDER_DATABASE_URL": f"postgresql://postgres@{hosts}/postgres?sslmode=disable",
-    }
+def _service(folder: Path, orders: str, *, barrier: bool) -> OrderProcess:
+    environment = {"EVENT_PUBLISHER": "logging", "ORDER_DATABASE_URL": orders}
     return OrderProcess(folder, environment, program="oms" if barrier else "tests.campaigns.without_barrier")
 
 
@@ -118,8 +113,4 @@ def _created_in(log: str) -> set[str]:
 
 
 async def _stored(server: Node) -> set[str]:
-    connection = await asyncpg.connect(server.dsn())
-    try:
-        return {str(row["id"]) for row in await connection.fetch("select id from orders")}
-    finally:
-        await connection.close()
+    return {str(row["id"]) for row in await rows(server.dsn(), "select id from orders")}

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -24,7 +23,8 @@ from oms.services import SERVICES, TOPICS
 from tests.campaigns.customers import Customers
 from tests.real_parts.kafka import Broker, free_port
 from tests.real_parts.order_process import OrderProcess
-from tests.real_parts.postgres_cluster import Node, postgres_cluster, run
+from tests.real_parts.postgres_cluster import Node, postgres_cluster
+from tests.real_parts.query import rows
 
 _ANSWERS = ("inventory-events", "payment-events")
 _MARGIN = 60.0
@@ -157,8 +157,7 @@ def _archive(shop: _Installation) -> None:
 
 def _base_backup(shop: _Installation) -> Node:
     restored = Node(shop.primary.programs, shop.primary.data.parent / "restored", free_port())
-    connection = f"host=127.0.0.1 port={shop.primary.port} user=postgres"
-    run(shop.primary.programs, "pg_basebackup", "-D", str(restored.data), "-d", connection, "-c", "fast", "-N")
+    shop.primary.copy_to(restored)
     return restored
 
 
@@ -229,8 +228,4 @@ async def _left(partners: Node, lost: list[uuid.UUID]) -> tuple[int, int]:
 
 
 async def _rows(server: Node, database: str, query: str, *arguments: object) -> list[Any]:
-    connection = await asyncpg.connect(server.dsn(database))
-    try:
-        return list(await connection.fetch(query, *arguments))
-    finally:
-        await connection.close()
+    return await rows(server.dsn(database), query, *arguments)

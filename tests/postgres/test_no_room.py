@@ -16,7 +16,8 @@ from messaging.engine.background import running
 from tests.postgres.conftest import DEADLINE, name_of, settled, taken
 from tests.real_parts.order_process import ORDER
 from tests.real_parts.postgres import PostgresServer
-from tests.real_parts.small_disk import NoDisk, SmallDisk, small_disk
+from tests.real_parts.query import rows
+from tests.real_parts.small_disk import Disk, NoDisk, disk_in_memory
 from tests.real_parts.three_services import ThreeServices, all_in_one
 from tests.real_parts.waiting import until
 
@@ -36,11 +37,11 @@ _LOCK_ALL = """
 
 
 @pytest.fixture
-def disk(postgres: PostgresServer) -> Iterator[SmallDisk]:
+def disk(postgres: PostgresServer) -> Iterator[Disk]:
     """A disk that has room for the databases of the services, and not much more. It is the tablespace `small`."""
     data = asyncio.run(_data_folder(postgres.dsn))
     try:
-        with small_disk(megabytes=96, like=data) as mounted:
+        with disk_in_memory(megabytes=96, like=data) as mounted:
             postgres.execute(f"create tablespace small location '{mounted.folder}'")
             try:
                 yield mounted
@@ -52,11 +53,8 @@ def disk(postgres: PostgresServer) -> Iterator[SmallDisk]:
 
 
 async def _data_folder(dsn: str) -> Path:
-    connection = await asyncpg.connect(dsn)
-    try:
-        return Path(await connection.fetchval(_DATA))
-    finally:
-        await connection.close()
+    ((setting,),) = await rows(dsn, _DATA)
+    return Path(setting)
 
 
 @asynccontextmanager
@@ -125,7 +123,7 @@ async def test_what_has_no_connection_or_waits_for_a_lock_is_503_and_is_done_aft
 
 
 async def test_on_a_full_disk_orders_are_503_and_consumers_and_relays_wait_until_there_is_room(
-    postgres: PostgresServer, tmp_path: Path, disk: SmallDisk
+    postgres: PostgresServer, tmp_path: Path, disk: Disk
 ) -> None:
     slow = {"SIMULATED_DELAY_SECONDS": "3", **PATIENT}  # so that much is under way when the disk is full
     async with all_in_one(postgres, tmp_path, tablespace="small", **slow) as services, _client(services) as api:

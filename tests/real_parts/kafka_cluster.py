@@ -21,8 +21,6 @@ from aiokafka.protocol.metadata import MetadataRequest
 from tests.real_parts.kafka_node import FEW_THREADS, KafkaNode, NoBroker, java_there, new_cluster_id
 from tests.real_parts.kafka_quorum import DescribeQuorum
 
-TRANSACTIONS = "__transaction_state"
-OFFSETS = "__consumer_offsets"
 _JAVA_OPTIONS = ("-Xmx384m", *FEW_THREADS)
 _ANSWERS_WITHIN = 60.0
 _REQUEST_TIMEOUT_MS = 2_000

@@ -82,9 +82,17 @@ class Node:
 
     def stream_to(self, standby: "Node") -> None:
         """Make `standby` a copy of this one which follows it, and start it."""
-        connection = f"host=127.0.0.1 port={self.port} user=postgres application_name={standby.data.name}"
-        run(self.programs, "pg_basebackup", "-D", str(standby.data), "-d", connection, "-R", "-c", "fast", "-N")
+        self.copy_to(standby, "-R")
         standby.start()
+
+    def copy_to(self, other: "Node", *options: str) -> None:
+        """Make `other` a base backup of this one."""
+        address = self.conninfo(other)
+        run(self.programs, "pg_basebackup", "-D", str(other.data), "-d", address, "-c", "fast", "-N", *options)
+
+    def conninfo(self, other: "Node") -> str:
+        """The address at which `other` copies and follows this one."""
+        return f"host=127.0.0.1 port={self.port} user=postgres application_name={other.data.name}"
 
     def acknowledge_with_standby(self) -> None:
         """From now on a commit is answered only when a standby has it, too; return when one counts for that."""
@@ -120,6 +128,12 @@ class Node:
 
     def _control(self, what: str, *options: str) -> None:
         run(self.programs, "pg_ctl", what, "-D", str(self.data), "-t", f"{ENDS_WITHIN:.0f}", *options)
+
+
+def dsn_of_all(nodes: Sequence[Node], database: str = "postgres") -> str:
+    """The address of a database with all hosts, as a service gets it."""
+    hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+    return f"postgresql://postgres@{hosts}/{database}?sslmode=disable"
 
 
 def run(programs: Programs, program: str, *arguments: str) -> str:

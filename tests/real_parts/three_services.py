@@ -20,6 +20,7 @@ from oms.services import SERVICES, TOPICS
 from tests.real_parts.kafka import Broker
 from tests.real_parts.order_process import OrderProcess
 from tests.real_parts.postgres import PostgresServer
+from tests.real_parts.query import rows
 
 PRODUCTS = {"p1": ("12.50", 1_000_000), "p2": ("0.99", 1_000_000), "scarce": ("3.00", 10), "dear": ("2499.00", 1_000)}
 SETTLED = ("CONFIRMED", "COMPLETED", "REJECTED", "CANCELLED")
@@ -51,10 +52,7 @@ class ThreeServices:
 
     async def put_products(self) -> None:
         """Put PRODUCTS on sale."""
-        async with httpx.AsyncClient(base_url=self.url("inventory"), timeout=30) as client:
-            for product, (price, on_hand) in PRODUCTS.items():
-                body = {"price": {"amount": price, "currency": "EUR"}, "onHand": on_hand}
-                (await client.put(f"/products/{product}", json=body)).raise_for_status()
+        await put_products(self.url("inventory"))
 
     async def until_settled(self, orders: int, within: float = 120.0) -> Counter[str]:
         """Wait until there are this many orders and none of them waits for anything; answers how many are in each
@@ -103,11 +101,7 @@ class ThreeServices:
             raise AssertionError(f"{service} still has {waiting} messages in outbox and parked") from None
 
     async def _rows(self, service: str, query: str) -> list[Any]:
-        connection = await asyncpg.connect(self.databases[service])
-        try:
-            return list(await connection.fetch(query))
-        finally:
-            await connection.close()
+        return await rows(self.databases[service], query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +150,14 @@ class Audit:
                 for line in json.loads(row["lines"]):
                     wanted[line["p"]] += line["q"]
         return wanted
+
+
+async def put_products(url: str, prefix: str = "") -> None:
+    """Put PRODUCTS on sale at this inventory service, with a prefix before their names."""
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        for product, (price, on_hand) in PRODUCTS.items():
+            body = {"price": {"amount": price, "currency": "EUR"}, "onHand": on_hand}
+            (await client.put(f"/products/{prefix}{product}", json=body)).raise_for_status()
 
 
 @asynccontextmanager
