@@ -17,6 +17,7 @@ from tests.real_parts.query import rows
 _BEFORE, _AFTER = 300, 100
 _BEHIND_SECONDS = 1.0
 _ALONE_SECONDS = 3.0
+_CHECKOUT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,8 @@ async def _before_the_loss(scenario: Scenario, primary: Node, standby: Node) -> 
 
 
 def _service(folder: Path, orders: str, *, barrier: bool) -> OrderProcess:
-    environment = {"EVENT_PUBLISHER": "logging", "ORDER_DATABASE_URL": orders}
+    # The process runs in another folder, and the tests are not installed.
+    environment = {"EVENT_PUBLISHER": "logging", "ORDER_DATABASE_URL": orders, "PYTHONPATH": str(_CHECKOUT)}
     return OrderProcess(folder, environment, program="oms" if barrier else "tests.campaigns.without_barrier")
 
 
