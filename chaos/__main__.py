@@ -19,7 +19,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from chaos import network
 from chaos.campaign import Campaign
-from chaos.faults import FAULTS, STREAMS, not_possible_here
+from chaos.faults import FAULTS, STREAMS, chosen_of, not_possible_here
 from chaos.installation import installation
 from chaos.linearizable import NotChecked, build_checker, fetch_modules
 from chaos.record import Record, commit
@@ -106,7 +106,7 @@ async def _run(record: Record, chosen: list[str], minutes: float, records: Path,
             progress.update(task, description=f"seed {record.seed}, {minutes:g} minutes")
             campaign = Campaign(
                 running,
-                [{name: fault for name, fault in stream.items() if name in chosen} for stream in STREAMS],
+                [chosen_of(stream, chosen) for stream in STREAMS],
                 record,
                 records,
                 partial(console.print, soft_wrap=True),

@@ -22,7 +22,7 @@ from chaos.record import Injection, Record, Round
 
 CLIENTS = 6
 PAUSE = 0.25
-FAULTS_FOR = 45.0
+FAULTS_FOR = 60.0
 """Seconds of a round in which faults begin."""
 RECOVERS_WITHIN = 90.0
 _FAULT_WITHIN = 150.0
@@ -34,11 +34,11 @@ _READ_AGAIN = 100
 
 @dataclass(slots=True)
 class Campaign:
-    """`streams` are faults by name. `report` gets a line for each fault and each round. `checker` is the program that
-    judges histories as well."""
+    """`streams` are faults by type and name. `report` gets a line for each fault and each round. `checker` is the
+    program that judges histories as well."""
 
     installation: Installation
-    streams: Sequence[Mapping[str, Fault]]
+    streams: Sequence[Mapping[str, Mapping[str, Fault]]]
     record: Record
     folder: Path
     report: Callable[[str], None]
@@ -149,14 +149,16 @@ class _Stream:
     order: Iterator[str]
 
     @classmethod
-    def of(cls, faults: Mapping[str, Fault], rng: Random) -> "_Stream":
-        return cls(faults, rng, _in_turns(list(faults), rng))
+    def of(cls, types: Mapping[str, Mapping[str, Fault]], rng: Random) -> "_Stream":
+        faults = {name: fault for of_type in types.values() for name, fault in of_type.items()}
+        return cls(faults, rng, _in_turns([_in_turns([*of_type], rng) for of_type in types.values()], rng))
 
 
-def _in_turns(names: Sequence[str], rng: Random) -> Iterator[str]:
-    """Every fault once, in an order of chance, again and again."""
+def _in_turns(names: Sequence[str | Iterator[str]], rng: Random) -> Iterator[str]:
+    """Every name once, in an order of chance, again and again. So every type has its turn, and in it every fault."""
     while True:
-        yield from rng.sample(names, len(names))
+        for name in rng.sample(names, len(names)):
+            yield name if isinstance(name, str) else next(name)
 
 
 def _sentence(round_: Round) -> str:

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from chaos.faults import TYPES
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -18,7 +20,7 @@ def main(records: Annotated[list[Path], typer.Argument(exists=True, dir_okay=Fal
 
 
 def summary(records: list[dict[str, Any]]) -> str:
-    """The sums, and how often each fault was injected."""
+    """The sums, and how often each fault was injected, by type."""
     rounds = [round_ for record in records for round_ in record["rounds"]]
     faults: Counter[str] = sum((Counter(record["injections"]) for record in records), Counter())
     orders: Counter[str] = sum((Counter(record["orders"]) for record in records), Counter())
@@ -30,8 +32,15 @@ def summary(records: list[dict[str, Any]]) -> str:
         f"{sum(round_['unknown'] for round_ in rounds):,} of them of unknown outcome; "
         f"{violated} rounds were not kept; {_recovery(rounds)}"
     )
-    table = [f"| `{fault}` | {count} |" for fault, count in sorted(faults.items())]
-    return "\n".join([sums, "", "| fault | injected |", "|---|---|", *table])
+    types: Counter[str] = Counter()
+    for fault, count in faults.items():
+        types[TYPES[fault]] += count
+    by_type = [f"| {type_} | {types[type_]} | {_each(type_, faults)} |" for type_ in sorted(types)]
+    return "\n".join([sums, "", "| type | injected | each |", "|---|---|---|", *by_type])
+
+
+def _each(type_: str, faults: Counter[str]) -> str:
+    return ", ".join(f"`{fault}` {count}" for fault, count in sorted(faults.items()) if TYPES[fault] == type_)
 
 
 def _recovery(rounds: list[dict[str, Any]]) -> str:
