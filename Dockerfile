@@ -22,5 +22,5 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 # Every role answers here. Whether it may get orders is another question: /health/ready.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health/live', timeout=2)"]
+    CMD ["python", "-c", "import os, urllib.request; port = os.environ.get('METRICS_PORT') or '8000'; urllib.request.urlopen(f'http://127.0.0.1:{port}/health/live', timeout=2)"]
 ENTRYPOINT ["oms"]

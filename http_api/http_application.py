@@ -1,12 +1,12 @@
 """An HTTP application, made of the parts of one or several services in a process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fastapi import FastAPI, Response
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from http_api.errors import ErrorTable, install_error_handlers
 from http_api.health import HealthChecks, add_health_routes
@@ -39,8 +39,33 @@ async def _to_docs() -> Response:
     return RedirectResponse("/docs")
 
 
-def http_application(parts: Sequence[HttpPart]) -> ASGIApp:
-    """One application with the routes of all parts. Health, /metrics and /docs cover all of them together."""
+def http_application(parts: Sequence[HttpPart], *, metrics_port: int | None = None) -> ASGIApp:
+    """One application with the routes of all parts. Health, /metrics and /docs cover all of them together.
+
+    With `metrics_port`, health and metrics are served to connections to that port only, and nothing else is there.
+    """
+    app, whole = _public_application(parts)
+    checks = [part.checks for part in parts]
+    if metrics_port is None:
+        add_health_routes(app, checks)
+        return RequestContext(RequestLine(whole))
+    operations = FastAPI(openapi_url=None, redirect_slashes=False)
+    install_error_handlers(operations, {})
+    add_health_routes(operations, checks)
+    return RequestContext(RequestLine(_by_port({metrics_port: operations}, otherwise=whole)))
+
+
+def _by_port(apps: Mapping[int, ASGIApp], *, otherwise: ASGIApp) -> ASGIApp:
+    """Choose the application by the port to which the client has connected."""
+
+    async def chosen(scope: Scope, receive: Receive, send: Send) -> None:
+        await apps.get(scope["server"][1], otherwise)(scope, receive, send)
+
+    return chosen
+
+
+def _public_application(parts: Sequence[HttpPart]) -> tuple[FastAPI, ASGIApp]:
+    """The routes of all parts, and the same behind the middleware of the parts."""
     any_other = {"model": ErrorView, "description": "Any other error, in the same shape"}
     app = FastAPIOffline(  # /docs loads nothing from the internet
         title=", ".join(part.title for part in parts),
@@ -52,10 +77,9 @@ def http_application(parts: Sequence[HttpPart]) -> ASGIApp:
         responses={"default": any_other},
     )
     install_error_handlers(app, {kind: answer for part in parts for kind, answer in part.errors.items()})
-    add_health_routes(app, [part.checks for part in parts])
     app.add_api_route("/", _to_docs, include_in_schema=False)
     whole: ASGIApp = app
     for part in parts:
         part.add_routes(app)
         whole = part.middleware(whole)
-    return RequestContext(RequestLine(whole))
+    return app, whole

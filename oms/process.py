@@ -7,8 +7,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import structlog
@@ -41,14 +41,24 @@ class CannotListen(Exception):
     """The address is in use, or does not belong to this machine."""
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises CannotListen with a sentence that says what to do."""
+def listen(host: str, port: int, metrics_port: int | None = None) -> Sequence[socket.socket]:
+    """The listening sockets of a process: for its service, and for its metrics if they have a port of their own. Raises
+    CannotListen with a sentence that says what to do."""
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(_listen(host, port, "another with --host and --port"))]
+        if metrics_port is not None:
+            sockets.append(_listen(host, metrics_port, "another METRICS_PORT"))
+        opened.pop_all()
+    return sockets
+
+
+def _listen(host: str, port: int, choose: str) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise CannotListen(f"cannot listen on {host}:{port}: {reason}; choose another with --host and --port") from None
+        raise CannotListen(f"cannot listen on {host}:{port}: {reason}; choose {choose}") from None
 
 
 def server_config(app: ASGIApp, keep_alive_seconds: int) -> uvicorn.Config:
@@ -70,7 +80,7 @@ def server_config(app: ASGIApp, keep_alive_seconds: int) -> uvicorn.Config:
 
 async def serve_until_told(
     app: ASGIApp,
-    listening: socket.socket,
+    listening: Sequence[socket.socket],
     *,
     keep_alive_seconds: int,
     on_stop: Callable[[], None],
@@ -88,7 +98,7 @@ async def serve_until_told(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    serving = asyncio.create_task(server.serve(sockets=[listening]), name="the HTTP server")
+    serving = asyncio.create_task(server.serve(sockets=list(listening)), name="the HTTP server")
     serving.add_done_callback(lambda _: told.set())
     try:
         await _until_started(server, serving, on_started)

@@ -35,7 +35,7 @@ async def run_service(
     options: Mapping[str, bool],
 ) -> None:
     """Serve one service until told to stop. `options` are arguments of its `start`."""
-    listening = listen(host, port)
+    listening = listen(host, port, settings.metrics_port)
     transport = transport_of(settings.event_publisher, kafka, InProcessBroker())
     async with AsyncExitStack() as stack:
         stack.enter_context(stopping_within_bounds())
@@ -49,13 +49,13 @@ async def run_service(
             topics = [topic.name for topic in service.topics]
             await stack.enter_async_context(unstable_records_counted(kafka, topics))
         await serve_until_told(
-            http_application([running_service.http]),
+            http_application([running_service.http], metrics_port=settings.metrics_port),
             listening,
             keep_alive_seconds=settings.http_keep_alive_seconds,
             on_stop=running_service.stop_taking_requests,
             on_started=lambda: say(
                 f"{service.name} service ({', '.join(sorted(roles))}) on http://{host}:{port}, docs at /docs; "
-                f"publishing: {settings.event_publisher}"
+                f"publishing: {settings.event_publisher}{_metrics_at(host, settings)}"
             ),
         )
 
@@ -70,8 +70,9 @@ async def run_all(
     quiet: bool,
 ) -> None:
     """Serve all services from one process until told to stop, and print each event as it is delivered."""
-    listening = listen(host, port)
-    kind = settings["order"].event_publisher
+    process = settings["order"]  # what concerns the process is the same for every service
+    listening = listen(host, port, process.metrics_port)
+    kind = process.event_publisher
     broker = InProcessBroker()
     transport = transport_of(kind, kafka, broker)
     async with AsyncExitStack() as stack:
@@ -101,14 +102,19 @@ async def run_all(
                 service.stop_taking_requests()
 
         await serve_until_told(
-            http_application([service.http for service in services]),
+            http_application([service.http for service in services], metrics_port=process.metrics_port),
             listening,
-            keep_alive_seconds=settings["order"].http_keep_alive_seconds,
+            keep_alive_seconds=process.http_keep_alive_seconds,
             on_stop=stop,
             on_started=lambda: say(
                 f"orders, inventory and payments on http://{host}:{port}, docs at /docs; publishing: {kind}"
+                f"{_metrics_at(host, process)}"
             ),
         )
+
+
+def _metrics_at(host: str, settings: ServiceSettings) -> str:
+    return f"; health and metrics on http://{host}:{settings.metrics_port}" if settings.metrics_port else ""
 
 
 async def _shown(kafka: KafkaSettings, topic: str, screen: Screen) -> None:

@@ -55,4 +55,5 @@ class ServiceSettings(BaseSettings):
     commit_batch_max: int = Field(256, ge=1, le=5000)
     commit_queue_max: int = Field(2048, ge=1, le=1_000_000)
     http_keep_alive_seconds: int = Field(75, ge=1, le=3600)  # more than load balancers keep idle connections (60 s)
+    metrics_port: int | None = Field(None, ge=1, le=65535)  # None: health and metrics share the service's port
     relay_idle_timeout_seconds: float = Field(10.0, ge=2.0, le=300.0)

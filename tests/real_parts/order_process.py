@@ -31,6 +31,7 @@ OURS = (
     "COMMIT_",
     "HTTP_KEEP_",
     "RELAY_",
+    "METRICS_",
 )
 """What our settings' names begin with."""
 
