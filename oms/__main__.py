@@ -1,5 +1,5 @@
 """`python -m oms`: the same as `oms`."""
 
-from oms.cli import app
+from oms import main
 
-app()
+main()

@@ -96,8 +96,6 @@ def migrate(
     ] = None,
 ) -> None:
     """Bring the schemas of the databases up to date."""
-    from messaging.runtime import migrations  # slow to import, and needed here alone
-
     chosen = [service] if service else list(SERVICES.values())
     _, *settings = read_settings(KafkaSettings, *(one.settings for one in chosen))
 
@@ -109,7 +107,7 @@ def migrate(
                 continue
             with as_database_unusable(one):
                 dsn = await service_database.resolve(url, its_settings.data_dir, one.database_name)
-                await migrations.migrate(dsn, one.migrations)
+                await service_database.bring_up_to_date(dsn, one.migrations)
             typer.echo(f"{one.name}: the schema is up to date")
 
     run(main())

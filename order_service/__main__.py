@@ -2,6 +2,6 @@
 
 import sys
 
-from oms.cli import app
+from oms import main
 
-app(["serve", "order", *sys.argv[1:]])
+main(["serve", "order", *sys.argv[1:]])

@@ -43,6 +43,15 @@ class Revisions:
         return found is not None and (found == self.newest or found not in self.known)
 
 
+async def revision_of(session: Any) -> str | None:
+    """The revision of the schema, or None where there is none."""
+    try:
+        revision: str | None = await session.fetchval(_REVISION)
+    except asyncpg.UndefinedTableError:
+        return None
+    return revision
+
+
 class DatabaseProbe:
     """Asks the database at each call. The session is replaced every ten seconds, because a setting of the database,
     such as read-only, affects new sessions only."""
@@ -97,17 +106,10 @@ class DatabaseProbe:
 
     async def _has_schema(self) -> bool:
         """True where the schema is that of this release, is whole, and is ours to use."""
-        if not self._revisions.fit(await self._revision()):
+        if not self._revisions.fit(await revision_of(self._session)):
             return False
         has_tables: bool = await self._session.fetchval(_HAS_TABLES, list(self._tables))
         return has_tables
-
-    async def _revision(self) -> str | None:
-        try:
-            revision: str | None = await self._session.fetchval(_REVISION)
-        except asyncpg.UndefinedTableError:
-            return None
-        return revision
 
     def _say(self, health: StoreHealth) -> None:
         if health != self._said:

@@ -1,5 +1,4 @@
-"""Migrating the schema of a service's database. Alembic and SQLAlchemy take as long to import as all the rest, so only
-what migrates imports this module."""
+"""Migrating the schema of a service's database. This module is slow to import."""
 
 from pathlib import Path
 from typing import Any

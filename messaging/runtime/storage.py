@@ -21,7 +21,7 @@ from messaging.postgres.outbox import PostgresOutbox, depth_and_age
 from messaging.postgres.pool import Pools, open_pools
 from messaging.postgres.probe import DatabaseProbe
 from messaging.postgres.timeline import notice_timeline
-from messaging.runtime.database import resolve, revisions_in
+from messaging.runtime.database import bring_up_to_date, resolve, revisions_in
 from messaging.runtime.service import Service
 from messaging.runtime.settings import ServiceSettings
 
@@ -100,9 +100,7 @@ async def open_store(
         return
     dsn = await resolve(database_url, settings.data_dir, service.database_name)
     if database_url == "embedded":
-        from messaging.runtime.migrations import migrate  # slow to import, and needed here alone
-
-        await migrate(dsn, service.migrations)
+        await bring_up_to_date(dsn, service.migrations)
     outbox = PostgresOutbox(dsn, idle_timeout=settings.relay_idle_timeout_seconds)
     async with open_pools(dsn) as pools, postgres_storage(service, dsn, pools, outbox) as storage:
         store = in_postgres(

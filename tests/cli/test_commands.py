@@ -89,10 +89,13 @@ async def test_tail_shows_the_events_of_a_topic(tmp_path: Path, kafka: KafkaSett
 
 
 async def test_migrate_makes_the_schema_and_does_nothing_when_it_is_there(tmp_path: Path, empty: str) -> None:
-    first, again = [await oms(tmp_path, "migrate", "order", ORDER_DATABASE_URL=empty) for _ in range(2)]
+    environment = {"ORDER_DATABASE_URL": empty, "PYTHONPROFILEIMPORTTIME": "1"}
+    first, again = [await oms(tmp_path, "migrate", "order", **environment) for _ in range(2)]
 
     for ended in (first, again):
         assert (ended.code, ended.output) == (0, "order: the schema is up to date\n"), ended.errors
+    assert "sqlalchemy" in first.errors
+    assert "sqlalchemy" not in again.errors, "a start must not wait for the import of what it does not need"
     connection = await asyncpg.connect(empty)
     tables = {row[0] for row in await connection.fetch("select tablename from pg_tables where schemaname = 'public'")}
     await connection.close()
