@@ -24,8 +24,10 @@ bench: .venv/dev  ## the table of benchmarks/README.md; needs wrk
 chaos: .venv/dev  ## faults against the whole system, and what it kept; needs a JDK with Maven, and Go for the second checker
 	$(RUN) chaos $(CHAOS)
 
-schemas: .venv/dev  ## write docs/schemas and the diagram of docs/fulfilment.md from the code
+schemas: .venv/dev  ## write docs/schemas, docs/asyncapi.yaml, docs/openapi.yaml and the diagram of docs/fulfilment.md
 	$(BIN)/python docs/generate_schemas.py
+	$(RUN) docs.generate_asyncapi
+	$(RUN) docs.generate_openapi
 	$(BIN)/python docs/generate_fulfilment.py
 
 smoke:  ## the first order with every Python from 3.11 on that this machine has, each in an environment of its own

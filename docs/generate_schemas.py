@@ -10,7 +10,9 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
+from inventory_service.infrastructure import event_encoding as stock_encoding
 from inventory_service.infrastructure.event_encoding import StockRejectedV1, StockReleasedV1, StockReservedV1
+from order_service.infrastructure import command_encoding, event_encoding
 from order_service.infrastructure.command_encoding import (
     ChargePaymentV1,
     RefundPaymentV1,
@@ -25,32 +27,46 @@ from order_service.infrastructure.event_encoding import (
     OrderCreatedV1,
     OrderRejectedV1,
 )
+from payment_service.infrastructure import event_encoding as payment_encoding
 from payment_service.infrastructure.event_encoding import PaymentCapturedV1, PaymentDeclinedV1, PaymentRefundedV1
 
 FOLDER = Path(__file__).parent / "schemas"
 
-SHAPES: Mapping[tuple[str, int], type] = {
-    ("OrderCreatedEvent", 1): OrderCreatedV1,
-    ("OrderConfirmedEvent", 1): OrderConfirmedV1,
-    ("OrderRejectedEvent", 1): OrderRejectedV1,
-    ("OrderCancelledEvent", 1): OrderCancelledV1,
-    ("OrderCompletedEvent", 1): OrderCompletedV1,
-    ("ReserveStock", 1): ReserveStockV1,
-    ("ReleaseStock", 1): ReleaseStockV1,
-    ("ShipStock", 1): ShipStockV1,
-    ("StockReserved", 1): StockReservedV1,
-    ("StockRejected", 1): StockRejectedV1,
-    ("StockReleased", 1): StockReleasedV1,
-    ("ChargePayment", 1): ChargePaymentV1,
-    ("RefundPayment", 1): RefundPaymentV1,
-    ("PaymentCaptured", 1): PaymentCapturedV1,
-    ("PaymentDeclined", 1): PaymentDeclinedV1,
-    ("PaymentRefunded", 1): PaymentRefundedV1,
+TOPICS: Mapping[str, Mapping[tuple[str, int], type]] = {
+    event_encoding.TOPIC: {
+        ("OrderCreatedEvent", 1): OrderCreatedV1,
+        ("OrderConfirmedEvent", 1): OrderConfirmedV1,
+        ("OrderRejectedEvent", 1): OrderRejectedV1,
+        ("OrderCancelledEvent", 1): OrderCancelledV1,
+        ("OrderCompletedEvent", 1): OrderCompletedV1,
+    },
+    command_encoding.INVENTORY_TOPIC: {
+        ("ReserveStock", 1): ReserveStockV1,
+        ("ReleaseStock", 1): ReleaseStockV1,
+        ("ShipStock", 1): ShipStockV1,
+    },
+    stock_encoding.TOPIC: {
+        ("StockReserved", 1): StockReservedV1,
+        ("StockRejected", 1): StockRejectedV1,
+        ("StockReleased", 1): StockReleasedV1,
+    },
+    command_encoding.PAYMENT_TOPIC: {
+        ("ChargePayment", 1): ChargePaymentV1,
+        ("RefundPayment", 1): RefundPaymentV1,
+    },
+    payment_encoding.TOPIC: {
+        ("PaymentCaptured", 1): PaymentCapturedV1,
+        ("PaymentDeclined", 1): PaymentDeclinedV1,
+        ("PaymentRefunded", 1): PaymentRefundedV1,
+    },
 }
+"""The payload of each type and version that is sent, by topic. A new version stands beside the old one."""
+
+SHAPES: Mapping[tuple[str, int], type] = {name: shape for shapes in TOPICS.values() for name, shape in shapes.items()}
 """The payload of each type and version."""
 
-_UUID = {"type": "string", "format": "uuid"}
-_TIME = {"type": "string", "format": "date-time", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"}
+UUID = {"type": "string", "format": "uuid"}
+TIME = {"type": "string", "format": "date-time", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"}
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -66,11 +82,11 @@ def text_of(schema: Mapping[str, Any]) -> str:
 def _message(kind: str, version: int, shape: type) -> dict[str, Any]:
     payload = _schema(shape)
     envelope = {
-        "eventId": _UUID | {"description": "Unique, and the same however often the message is sent or replayed"},
+        "eventId": UUID | {"description": "Unique, and the same however often the message is sent or replayed"},
         "eventType": {"const": kind},
         "eventVersion": {"const": version},
-        "occurredAt": _TIME | {"description": "When it was decided, in UTC"},
-        "orderId": _UUID | {"description": "The order, and the record's key"},
+        "occurredAt": TIME | {"description": "When it was decided, in UTC"},
+        "orderId": UUID | {"description": "The order, and the record's key"},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -59,7 +59,7 @@ async def create_topics(settings: KafkaSettings, topics: Sequence[Topic], *, rep
                     settings.prefix + topic.name,
                     topic.partitions,
                     replication,
-                    topic_configs=_config(topic, replication),
+                    topic_configs=configuration(topic, replication),
                 )
                 for topic in topics
             ]
@@ -75,7 +75,8 @@ async def create_topics(settings: KafkaSettings, topics: Sequence[Topic], *, rep
     return [name.removeprefix(settings.prefix) for name in created]
 
 
-def _config(topic: Topic, replication: int) -> dict[str, str]:
+def configuration(topic: Topic, replication: int) -> dict[str, str]:
+    """The settings with which the topic is created."""
     config = {
         "cleanup.policy": topic.cleanup_policy,
         "min.insync.replicas": str(in_sync_replicas(replication)),
