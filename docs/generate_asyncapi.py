@@ -12,13 +12,13 @@ from typing import Any
 
 from docs.generate_schemas import TIME, TOPICS, UUID, schemas
 from docs.yaml_text import yaml_text
-from inventory_service.infrastructure import command_handling as inventory_commands
+from inventory_service.infrastructure import command_handling as inventory
 from messaging.kafka.topics import Topic, configuration, positions_of
 from messaging.ports.subscription import Subscription
 from messaging.runtime.service import Service
 from oms.services import SERVICES
-from order_service.infrastructure.partner_events import partner_subscriptions
-from payment_service.infrastructure.command_handling import payment_commands
+from order_service.infrastructure import partner_events as order
+from payment_service.infrastructure import command_handling as payment
 
 PAGE = Path(__file__).parent / "asyncapi.yaml"
 GOLDEN = Path(__file__).parents[1] / "tests" / "contract" / "golden"
@@ -27,11 +27,14 @@ POSITION = "OutboxPosition"
 
 _NOBODY: Any = None
 SUBSCRIPTIONS: Mapping[str, Sequence[Subscription]] = {
-    "order": partner_subscriptions(_NOBODY, _NOBODY),
-    "inventory": inventory_commands.subscriptions(_NOBODY, _NOBODY, _NOBODY),
-    "payment": [payment_commands(_NOBODY)],
+    "order": order.partner_subscriptions(_NOBODY, _NOBODY),
+    "inventory": inventory.subscriptions(_NOBODY, _NOBODY, _NOBODY),
+    "payment": [payment.payment_commands(_NOBODY)],
 }
 """What each service reads. The use cases are absent, because nothing is handled here."""
+
+READS = {**order.READS, **inventory.READS, **payment.READS}
+"""What is read of each type by its consumer."""
 
 DESCRIPTION = """\
 The messages of the order management system. Each message follows CloudEvents 1.0 in Kafka's binary mode: the
@@ -39,7 +42,7 @@ attributes are headers, and the value is the data as JSON. The key is the order 
 come in order. Read with `isolation.level=read_committed`: records of aborted transactions are no messages.
 
 With `KAFKA_PREFIX` the name of every topic and group begins with that text. docs/events.md says what a consumer may
-rely on, and how messages may change."""
+rely on, and how messages may change. `x-reads` says which fields a consumer of ours reads."""
 
 POSITION_SCHEMA: Mapping[str, Any] = {
     "description": "The rows of a shard's outbox that the last batch published, and their events. Only relays read it.",
@@ -109,7 +112,10 @@ def _operations_of(service: Service) -> Iterator[tuple[str, dict[str, Any]]]:
             f"{kind}.v{version}" for kind, version in TOPICS[subscription.topic] if kind in subscription.handlers
         ]
         group = {"groupId": {"type": "string", "const": who}, **BINDING}
-        receive = _operation("receive", who, subscription.topic, handled) | {"bindings": {"kafka": group}}
+        receive = _operation("receive", who, subscription.topic, handled) | {
+            "bindings": {"kafka": group},
+            "x-reads": {name: _read_of(name.partition(".")[0]) for name in handled},
+        }
         yield f"{who}.receives.{subscription.topic}", receive
     positions = positions_of(service.name).name
     for action in ("send", "receive"):
@@ -125,6 +131,27 @@ def _operation(action: str, who: str, topic: str, messages: Sequence[str]) -> di
         "tags": [{"name": who}],
         "messages": [{"$ref": f"{channel}/messages/{name}"} for name in messages],
     }
+
+
+def _read_of(kind: str) -> dict[str, Any]:
+    """The fields that are read of a type, in one piece and without words."""
+    schema = READS[kind].model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def whole(part: Any) -> Any:
+        if isinstance(part, list):
+            return [whole(each) for each in part]
+        if not isinstance(part, dict):
+            return part
+        if "$ref" in part:
+            return whole(definitions[part["$ref"].rsplit("/", 1)[1]])
+        return {
+            key: whole(value)
+            for key, value in part.items()
+            if not (key in ("title", "description") and isinstance(value, str))  # fields may have these names
+        }
+
+    return dict(whole(schema))
 
 
 def _messages() -> Iterator[tuple[str, dict[str, Any]]]:

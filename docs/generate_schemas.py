@@ -65,6 +65,9 @@ TOPICS: Mapping[str, Mapping[tuple[str, int], type]] = {
 SHAPES: Mapping[tuple[str, int], type] = {name: shape for shapes in TOPICS.values() for name, shape in shapes.items()}
 """The payload of each type and version."""
 
+DEPRECATED: frozenset[tuple[str, int]] = frozenset()
+"""What a newer version is sent beside. One release says so, and the next one may no longer send it."""
+
 UUID = {"type": "string", "format": "uuid"}
 TIME = {"type": "string", "format": "date-time", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"}
 
@@ -88,6 +91,7 @@ def _message(kind: str, version: int, shape: type) -> dict[str, Any]:
         "occurredAt": TIME | {"description": "When it was decided, in UTC"},
         "orderId": UUID | {"description": "The order, and the record's key"},
     }
+    leaving = {"deprecated": True} if (kind, version) in DEPRECATED else {}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"{kind}, version {version}",
@@ -95,6 +99,7 @@ def _message(kind: str, version: int, shape: type) -> dict[str, Any]:
         "type": "object",
         "properties": envelope | payload["properties"],
         "required": [*envelope, *payload["required"]],
+        **leaving,
     }
 
 

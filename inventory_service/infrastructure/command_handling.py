@@ -1,5 +1,7 @@
 """The commands of the topic `inventory-commands`, and the use cases that handle them."""
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel, Field
 
 from inventory_service.application import ReleaseStock, ReserveStock, ShipStock
@@ -23,6 +25,14 @@ class ReserveStockBody(Envelope):
     """ReserveStock. A product may be in several items."""
 
     items: list[WantedItem] = Field(min_length=1)
+
+
+READS: Mapping[str, type[Envelope]] = {
+    "ReserveStock": ReserveStockBody,
+    "ReleaseStock": Envelope,
+    "ShipStock": Envelope,
+}
+"""What is read of each type."""
 
 
 def subscriptions(reserve: ReserveStock, release: ReleaseStock, ship: ShipStock) -> tuple[Subscription, ...]:

@@ -3,7 +3,7 @@
 Each model declares only the fields that are read here. tests/contract reads the partners' golden messages with them.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel
@@ -51,6 +51,17 @@ class ReasonBody(Envelope):
     """StockRejected and PaymentDeclined. Any text is accepted as the reason."""
 
     reason: Annotated[str, AfterValidator(reason_of)]
+
+
+READS: Mapping[str, type[Envelope]] = {
+    "StockReserved": StockReservedBody,
+    "StockRejected": ReasonBody,
+    "StockReleased": Envelope,
+    "PaymentCaptured": Envelope,
+    "PaymentDeclined": ReasonBody,
+    "PaymentRefunded": Envelope,
+}
+"""What is read of each type."""
 
 
 def partner_subscriptions(fulfil: FulfilOrder, unknown: UnknownOrders) -> Sequence[Subscription]:

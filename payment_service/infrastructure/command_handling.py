@@ -1,5 +1,7 @@
 """The commands of the topic `payment-commands`, and the use cases that handle them."""
 
+from collections.abc import Mapping
+
 from messaging.engine.decoding import Envelope, MoneyBody, decoder
 from messaging.ports.record import Record, Rejected
 from messaging.ports.subscription import Subscription
@@ -15,6 +17,10 @@ class _ChargePayment(Envelope):
 
 class _RefundPayment(Envelope):
     pass
+
+
+READS: Mapping[str, type[Envelope]] = {"ChargePayment": _ChargePayment, "RefundPayment": _RefundPayment}
+"""What is read of each type."""
 
 
 def payment_commands(take: TakeCommands) -> Subscription:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from docs.generate_asyncapi import document
 from messaging.engine.consumer import Consumer
 from messaging.memory.failures import MemoryFailures
 from messaging.ports.record import Record, Rejected
@@ -191,6 +192,23 @@ def test_a_consumer_reads_what_it_declares_and_nothing_else(name: str) -> None:
             read.add(_named(path))
 
     assert read == ENVELOPE | READ[kind]
+
+
+def test_the_published_document_says_of_each_consumer_what_it_reads() -> None:
+    published = {
+        name.partition(".")[0]: set(_fields(schema))
+        for operation in document()["operations"].values()
+        for name, schema in operation.get("x-reads", {}).items()
+    }
+
+    assert published == {kind: ENVELOPE | fields for kind, fields in READ.items()}
+
+
+def _fields(schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    inner = schema.get("items", schema)
+    for name, field in inner.get("properties", {}).items():
+        yield path + name
+        yield from _fields(field, f"{path}{name}.")
 
 
 @pytest.mark.parametrize("topic", [topic for topic, subscription in SUBSCRIPTIONS.items() if subscription.source])
