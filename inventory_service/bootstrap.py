@@ -18,8 +18,9 @@ from inventory_service.application import (
     add_sample_products,
 )
 from inventory_service.infrastructure import database, event_encoding
-from inventory_service.infrastructure.command_handling import subscriptions
+from inventory_service.infrastructure.command_handling import TOPIC, subscriptions
 from inventory_service.infrastructure.memory import MemoryStock
+from inventory_service.infrastructure.order_view import view_order
 from inventory_service.infrastructure.postgres import PostgresStock
 from inventory_service.settings import InventorySettings
 from messaging.kafka.topics import Topic
@@ -66,4 +67,6 @@ SERVICE = Service(
     migrations=database.MIGRATIONS,
     start=inventory_service,
     tables=("products", "reservations", *EVERY_SERVICES),
+    consumes=(TOPIC,),
+    view_order=view_order,
 )

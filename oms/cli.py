@@ -11,8 +11,10 @@ from messaging.runtime.database_unusable import as_database_unusable
 from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role
 from oms import load as load_test
-from oms import operators, topics
+from oms import topics
 from oms.environment import read_settings, run
+from oms.kept_commands import dead_letters, parked
+from oms.order_commands import orders as orders_commands
 from oms.service_process import run_all, run_service
 from oms.services import SERVICES, service_named
 
@@ -21,9 +23,9 @@ log = structlog.get_logger("process")
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(topics.topics, name="topics")
 app.add_typer(topics.events, name="events")
-app.add_typer(operators.orders, name="orders")
-app.add_typer(operators.dead_letters, name="dead-letters")
-app.add_typer(operators.parked, name="parked")
+app.add_typer(orders_commands, name="orders")
+app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(parked, name="parked")
 
 
 ONE_OF = f"One of {', '.join(SERVICES)}."

@@ -8,6 +8,7 @@ from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import read_topic
 from messaging.ports.record import UNREADABLE, Record
 from messaging.ports.subscription import Subscriber
+from oms.output import printable
 
 
 def showing(show: Callable[[str], None]) -> Subscriber:
@@ -40,12 +41,6 @@ async def tail(
 
 def _line(where: str, record: Record) -> str:
     """The line of a record. Unprintable characters are escaped, because a terminal could obey them."""
-    event_type = _printable(record.headers.get("ce_type", ""))
-    value = _printable(record.headers.get(UNREADABLE) or record.value.decode(errors="backslashreplace"))
+    event_type = printable(record.headers.get("ce_type", ""))
+    value = printable(record.headers.get(UNREADABLE) or record.value.decode(errors="backslashreplace"))
     return f"{typer.style(where, dim=True)} {typer.style(event_type, fg='green', bold=True)} {value}"
-
-
-def _printable(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

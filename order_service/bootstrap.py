@@ -31,7 +31,8 @@ from order_service.application.unknown_orders import UnknownOrders
 from order_service.infrastructure import command_encoding, database, event_encoding
 from order_service.infrastructure.memory_orders import MemoryOrders
 from order_service.infrastructure.order_metrics import refresh_metrics
-from order_service.infrastructure.partner_events import partner_subscriptions
+from order_service.infrastructure.order_view import view_order
+from order_service.infrastructure.partner_events import INVENTORY_TOPIC, PAYMENT_TOPIC, partner_subscriptions
 from order_service.infrastructure.postgres_orders import PostgresOrders
 from order_service.settings import OrderSettings
 
@@ -99,4 +100,6 @@ SERVICE = Service(
     migrations=database.MIGRATIONS,
     start=order_service,
     tables=("orders", "unknown_orders", *EVERY_SERVICES),
+    consumes=(INVENTORY_TOPIC, PAYMENT_TOPIC),
+    view_order=view_order,
 )

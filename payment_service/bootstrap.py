@@ -26,10 +26,11 @@ from payment_service.application.steps import Steps
 from payment_service.application.take_commands import TakeCommands
 from payment_service.domain import Holder, Lease
 from payment_service.infrastructure import database, event_encoding
-from payment_service.infrastructure.command_handling import payment_commands
+from payment_service.infrastructure.command_handling import TOPIC, payment_commands
 from payment_service.infrastructure.gateway_metrics import WatchedGateway, refresh_metrics
 from payment_service.infrastructure.http_gateway import open_http_gateway
 from payment_service.infrastructure.memory import MemoryPayments
+from payment_service.infrastructure.order_view import view_order
 from payment_service.infrastructure.postgres import PostgresPayments
 from payment_service.infrastructure.simulated_gateway import SimulatedGateway
 from payment_service.settings import SIMULATED, PaymentSettings
@@ -112,4 +113,6 @@ SERVICE = Service(
     migrations=database.MIGRATIONS,
     start=payment_service,
     tables=("payments", *EVERY_SERVICES),
+    consumes=(TOPIC,),
+    view_order=view_order,
 )

@@ -40,8 +40,8 @@ _POSTPONE = """
 """
 _FORGET = "delete from parked where id = $1"
 
-_DEAD = f"select id, {_AT}, error, attempts, died_at as since from dead_letters"
-_PARKED = f"select id, {_AT}, error, attempts, parked_at as since from parked"
+_DEAD = f"select id, {_AT}, error, attempts, died_at as since, null::timestamptz as due from dead_letters"
+_PARKED = f"select id, {_AT}, error, attempts, parked_at as since, next_attempt_at as due from parked"
 _REPLAY = f"""
     with revived as (delete from dead_letters where id = any($1::bigint[]) returning *)
     insert into parked ({_AT}, error, attempts) select {_AT}, 'replayed: ' || error, 0 from revived order by id
@@ -57,13 +57,15 @@ _COUNTS = """
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A parked record or a dead letter, for an operator to look at."""
+    """A parked record or a dead letter, for an operator to look at. `due` is when a parked record may be tried again,
+    if it is the first of its key. A dead letter has none."""
 
     id: int
     record: Record
     error: str
     attempts: int
     since: datetime
+    due: datetime | None
 
 
 class PostgresFailures:
@@ -114,9 +116,11 @@ class PostgresFailures:
         found = await self._list(f"{_DEAD} where id = $1", letter_id)
         return found[0] if found else None
 
-    async def parked(self, limit: int = 100) -> Sequence[Kept]:
-        """The oldest parked records."""
-        return await self._list(f"{_PARKED} order by id limit $1", limit)
+    async def parked(self, key: str | None = None, limit: int = 100) -> Sequence[Kept]:
+        """The oldest parked records, of one key if that is given."""
+        if key is None:
+            return await self._list(f"{_PARKED} order by id limit $1", limit)
+        return await self._list(f"{_PARKED} where key = $1 order by id limit $2", key, limit)
 
     async def replay(self, letter_ids: Sequence[int]) -> None:
         """Make dead letters parked records that are due: the sweep hands them to their handler, event id and all, each
@@ -134,7 +138,7 @@ class PostgresFailures:
 
     async def _list(self, query: str, *arguments: object) -> Sequence[Kept]:
         rows = await self._pool.fetch(query, *arguments)
-        return [Kept(row["id"], _record(row), row["error"], row["attempts"], row["since"]) for row in rows]
+        return [Kept(row["id"], _record(row), row["error"], row["attempts"], row["since"], row["due"]) for row in rows]
 
 
 def _row(failure: Failure) -> tuple[Any, ...]:

@@ -44,3 +44,11 @@ MIGRATING: Final = {
     "plan_cache_mode": "auto",
     "enable_seqscan": "on",
 }
+
+# An operator's look holds nothing up, and gives up before anybody notices it.
+LOOKING: Final = {
+    "default_transaction_read_only": "on",
+    "statement_timeout": "5s",
+    "lock_timeout": "1s",
+    "idle_in_transaction_session_timeout": "5s",
+}

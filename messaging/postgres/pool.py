@@ -1,6 +1,6 @@
 """Pools of sessions for reads, rare writes and house-keeping. Commits have connections of their own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ import asyncpg
 from messaging.engine.retry import retry_when_busy
 from messaging.postgres.durability import Session
 from messaging.postgres.errors import Meaning, as_store_errors, meaning_of
-from messaging.postgres.session import connect
+from messaging.postgres.session import NO_SETTINGS, connect
 
 SIZE = 4
 WAIT = 5.0
@@ -80,11 +80,12 @@ class Pools:
 
 
 @asynccontextmanager
-async def open_pool(dsn: str) -> AsyncIterator[Pool]:
-    """A pool. It connects at its first use, so a service can start while the database is away."""
+async def open_pool(dsn: str, settings: Mapping[str, str] = NO_SETTINGS) -> AsyncIterator[Pool]:
+    """A pool. It connects at its first use, so a service can start while the database is away. `settings` override
+    those of every session."""
 
     async def session(*_: object, **__: object) -> Any:
-        return await connect(dsn)
+        return await connect(dsn, settings=settings)
 
     pool = await asyncpg.create_pool(
         min_size=0, max_size=SIZE, connect=session, connection_class=Session, reset=_leave_as_it_is

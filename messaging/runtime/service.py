@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from messaging.kafka.topics import Topic, positions_of
+from messaging.ports.order_view import ViewOrder
 from messaging.runtime.settings import ServiceSettings
 
 
@@ -17,7 +18,8 @@ class Service:
     `settings` has a field `{name}_database_url`. `produces` has the topics that belong to this service alone.
     `migrations` is a folder of Alembic revisions for the database `database_name`. Readiness checks that its `tables`
     exist and can be written to. `start` is a context manager that takes the settings, a transport and the roles, and
-    runs the service during its block.
+    runs the service during its block. `consumes` has the topics that it reads, as the group `{name}-service`.
+    `view_order` tells operators what the service's own tables say about an order.
     """
 
     name: str
@@ -28,6 +30,8 @@ class Service:
     migrations: Path
     start: Callable[..., AbstractAsyncContextManager[Any]]
     tables: Sequence[str] = ()
+    consumes: Sequence[str] = ()
+    view_order: ViewOrder | None = None
 
     @property
     def topics(self) -> Sequence[Topic]:

@@ -141,6 +141,17 @@ def react(order: Order, happening: Happening, moment: Moment) -> Reaction | None
     return _TABLE[type(happening)](order, happening, moment)
 
 
+def awaited(order: Order) -> tuple[type[Happening], ...]:
+    """The answers of partners that an order waits for. Any other answer changes nothing."""
+    if order.stock is StockStatus.REQUESTED:
+        return (StockReserved, StockRejected)
+    if order.payment is PaymentStatus.REQUESTED:
+        return (PaymentCaptured, PaymentDeclined)
+    released: tuple[type[Happening], ...] = (StockReleased,) if order.stock is StockStatus.RELEASING else ()
+    refunded: tuple[type[Happening], ...] = (PaymentRefunded,) if order.payment is PaymentStatus.REFUNDING else ()
+    return released + refunded
+
+
 def _stock_reserved(order: Order, happening: StockReserved, moment: Moment) -> Reaction | None:
     if order.status is not OrderStatus.PENDING or order.stock is not StockStatus.REQUESTED:
         return None
