@@ -6,7 +6,8 @@
 
 | answer | charge | refund |
 |---|---|---|
-| 2xx | captured; `{"reference": "…"}`, a text or a number, is the gateway's name for the charge | refunded |
+| 2xx with `{"reference": "…"}`, a text or a number: the gateway's name for what it did | captured | refunded |
+| any other 2xx, such as the page of a proxy | in doubt | in doubt |
 | 402 | declined; `{"reason": "…"}` is a sentence for the customer | in doubt |
 | 401, 403, 404, 405, 407, 408, 409, 421, 425, 429 | in doubt: they are not about the charge | in doubt |
 | any other 4xx | declined: the gateway will never take this charge | in doubt |
@@ -71,6 +72,8 @@ class HttpGateway:
         answer = await self._ask("refunds", key, order_id, amount)
         if not httpx.codes.is_success(answer.status):
             raise GatewayUnavailable(f"the gateway answered {answer.status} to a refund", answer.retry_after)
+        if answer.reference is None:
+            raise GatewayUnavailable(f"the gateway answered {answer.status} to a refund, without a reference")
 
     async def _ask(self, what: str, key: str, order_id: UUID, amount: Money) -> Answer:
         """Repeat the call until the gateway answers, within the time for all tries. The gateway's Retry-After ends the

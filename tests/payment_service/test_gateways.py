@@ -177,11 +177,15 @@ async def test_an_answer_that_is_not_about_the_charge_leaves_it_in_doubt(
             await adapter.charge(KEY, uuid7(), AMOUNT)
 
 
-@pytest.mark.parametrize("status", [302, 400, 402, 404, 409, 422])
-async def test_a_refund_is_in_doubt_until_the_gateway_has_given_the_money_back(
-    gateway: RealGateway, status: int
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(status, b"{}") for status in (302, 400, 402, 404, 409, 422)]
+    + [(200, b"{}"), (200, b"<html>sign in</html>"), (201, b"\xff\xfe"), (204, b""), (200, b'{"reference": ""}')],
+)
+async def test_a_refund_is_in_doubt_until_the_gateway_has_said_that_it_gave_the_money_back(
+    gateway: RealGateway, status: int, body: bytes
 ) -> None:
-    gateway.answer_with((status, b"{}"))
+    gateway.answer_with((status, body))
     async with http(gateway) as adapter:
         with pytest.raises(GatewayUnavailable, match=str(status)):
             await adapter.refund(KEY, uuid7(), AMOUNT)
