@@ -1,0 +1,1 @@
+"""The contract gate: what this tree sends, reads and answers, compared with every release."""
