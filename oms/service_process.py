@@ -1,14 +1,16 @@
 """The process of one service, or of all services together."""
 
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from http_api.http_application import http_application
 from http_api.running_service import RunningService
 from messaging.brokerless.in_process import InProcessBroker
 from messaging.engine.background import every, running
+from messaging.engine.loop_lag import loop_lag_measured
 from messaging.kafka.admin import as_kafka_refused
+from messaging.kafka.lag import lag_counted
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
 from messaging.kafka.unstable import unstable_records_counted
@@ -39,15 +41,15 @@ async def run_service(
     transport = transport_of(settings.event_publisher, kafka, InProcessBroker())
     async with AsyncExitStack() as stack:
         stack.enter_context(stopping_within_bounds())
+        await stack.enter_async_context(loop_lag_measured())
         if settings.event_publisher is PublisherKind.KAFKA and roles & {Role.RELAY, Role.CONSUMER}:
             await stack.enter_async_context(topics_required(kafka))
         with as_database_unusable(service):
             running_service: RunningService = await stack.enter_async_context(
                 service.start(settings, transport, roles, **options)
             )
-        if Role.RELAY in roles and settings.event_publisher is PublisherKind.KAFKA:
-            topics = [topic.name for topic in service.topics]
-            await stack.enter_async_context(unstable_records_counted(kafka, topics))
+        if settings.event_publisher is PublisherKind.KAFKA:
+            await stack.enter_async_context(_partitions_watched(kafka, service, roles))
         await serve_until_told(
             http_application([running_service.http], metrics_port=settings.metrics_port),
             listening,
@@ -58,6 +60,19 @@ async def run_service(
                 f"publishing: {settings.event_publisher}{_metrics_at(host, settings)}"
             ),
         )
+
+
+@asynccontextmanager
+async def _partitions_watched(kafka: KafkaSettings, service: Service, roles: frozenset[Role]) -> AsyncIterator[None]:
+    """Watch what a service writes and reads, in processes that speak to Kafka. The relay watches the lag, too, so that
+    it shows while no consumer runs."""
+    async with AsyncExitStack() as stack:
+        if Role.RELAY in roles:
+            topics = [topic.name for topic in service.topics]
+            await stack.enter_async_context(unstable_records_counted(kafka, topics))
+        if roles & {Role.RELAY, Role.CONSUMER}:
+            await stack.enter_async_context(lag_counted(kafka, service.name, service.consumes))
+        yield
 
 
 async def run_all(
@@ -77,11 +92,13 @@ async def run_all(
     transport = transport_of(kind, kafka, broker)
     async with AsyncExitStack() as stack:
         stack.enter_context(stopping_within_bounds())
+        await stack.enter_async_context(loop_lag_measured())
         if kind is PublisherKind.KAFKA:
             with as_kafka_refused(kafka):
                 await create_topics(kafka, TOPICS)
             await require_topics(kafka)
-            await stack.enter_async_context(unstable_records_counted(kafka, [topic.name for topic in TOPICS]))
+            for service in SERVICES.values():
+                await stack.enter_async_context(_partitions_watched(kafka, service, frozenset(Role)))
         screen = Screen()
         stack.callback(screen.close)
         if not quiet and kind is PublisherKind.KAFKA:

@@ -30,7 +30,7 @@ from order_service.application.sweep_deadlines import SweepDeadlines
 from order_service.application.unknown_orders import UnknownOrders
 from order_service.infrastructure import command_encoding, database, event_encoding
 from order_service.infrastructure.memory_orders import MemoryOrders
-from order_service.infrastructure.order_metrics import refresh_metrics
+from order_service.infrastructure.order_metrics import observe, observe_unknown, refresh_metrics
 from order_service.infrastructure.order_view import view_order
 from order_service.infrastructure.partner_events import INVENTORY_TOPIC, PAYMENT_TOPIC, partner_subscriptions
 from order_service.infrastructure.postgres_orders import PostgresOrders
@@ -55,8 +55,8 @@ async def order_service(
     async with open_store(SERVICE, settings, in_memory=MemoryOrders, in_postgres=PostgresOrders) as (orders, storage):
         step_timeout = timedelta(seconds=settings.step_timeout_seconds)
         moments = Moments(now, uuid7, step_timeout)
-        fulfil = FulfilOrder(orders, moments)
-        unknown = UnknownOrders(orders.unknown, moments)
+        fulfil = FulfilOrder(orders, moments, observe)
+        unknown = UnknownOrders(orders.unknown, moments, observe_unknown)
 
         def sweeps(caught_up: CaughtUp) -> Sequence[Sweep]:
             sweep = SweepDeadlines(orders, fulfil, step_timeout, caught_up)
@@ -75,7 +75,7 @@ async def order_service(
                 storage,
                 relay,
                 queue_is_full=lambda: orders.is_full,
-                refresh_metrics=lambda: refresh_metrics(stuck, unknown),
+                refresh_metrics=lambda: refresh_metrics(orders, orders.unknown),
             )
             use_cases = OrderUseCases(
                 PlaceOrder(orders, moments, uuid7),

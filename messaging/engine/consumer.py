@@ -8,16 +8,18 @@ away, when it lacks tables or permissions, or when every key fails alike.
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 import structlog
 
 from messaging.engine.breaker import Breaker, Suspicion
 from messaging.engine.correlation import ORDER_ID
-from messaging.engine.metrics import CONSUMED
+from messaging.engine.metrics import CONSUMED, CRITICAL_TIME
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable
 from messaging.ports.failures import Failure, Failures, Parked
 from messaging.ports.record import Record, Rejected
@@ -57,6 +59,11 @@ class Consumer:
         self._breaker = Breaker(service, pause=_STORE_PAUSE)
         self._suspicion = Suspicion()
         self._went_well = 0
+        self._critical_times = {
+            kind: CRITICAL_TIME.labels(service, kind)
+            for subscription in subscriptions
+            for kind in subscription.handlers
+        }
         self._handled = CONSUMED.labels(service, "handled")
         self._ignored = CONSUMED.labels(service, "ignored")
         self._parked = CONSUMED.labels(service, "parked")
@@ -171,6 +178,15 @@ class Consumer:
             self._went_well += 1
             self._suspicion.clear()
             self._handled.inc()
+            self._observe_critical_time(record)
+
+    def _observe_critical_time(self, record: Record) -> None:
+        """A record of somebody else's may lack its time."""
+        try:
+            decided = datetime.fromisoformat(record.headers["ce_time"]).timestamp()
+        except (KeyError, ValueError):
+            return
+        self._critical_times[record.type].observe(max(0.0, time.time() - decided))
 
     def _handler_of(self, record: Record) -> Handler | None:
         """None for a record that we ignore. Raises Rejected."""

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 import structlog
 
 from messaging.engine.background import running
-from messaging.engine.metrics import PUBLISH_FAILURES, PUBLISHED, SHARDS_OWNED
+from messaging.engine.metrics import PUBLISH_FAILURES, PUBLISHED, SHARDS_OWNED, TAKEOVERS
 from messaging.ports.event_publisher import EventPublisher, OpenPublisher, publish_oldest
 from messaging.ports.outbox import SHARDS, Outbox, OwnedShard
 
@@ -49,6 +49,7 @@ class Relay:
         self._batch_at_hand = [asyncio.Lock() for _ in range(SHARDS)]
         self._published = PUBLISHED.labels(service)
         self._failures = PUBLISH_FAILURES.labels(service)
+        self._takeovers = TAKEOVERS.labels(service)
         SHARDS_OWNED.labels(service).set_function(lambda: len(self._owned))
 
     @property
@@ -122,6 +123,7 @@ class Relay:
             self._owned.discard(shard)
 
     async def _take_over(self, owned: OwnedShard, publisher: EventPublisher) -> None:
+        self._takeovers.inc()
         position = await publisher.last_position()
         if position is not None and (deleted := await owned.delete_published(position)):
             log.info("the last batch was out already", messages=deleted)

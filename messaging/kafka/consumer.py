@@ -78,7 +78,7 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                     consumer.subscribe(self._topics, listener=self)
                     while True:
                         if polled := await _poll(consumer):
-                            await self._deliver(consumer, polled)
+                            await self._deliver(consumer, polled, await _ends_of(consumer, polled))
                         _check_parts(consumer)
                         if self._asked and self._assigned:
                             await self._look_whether_caught_up(consumer)
@@ -130,11 +130,11 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._assigned, self._ends = True, None
         log.info("partitions assigned", partitions=sorted(f"{at.topic}/{at.partition}" for at in assigned))
 
-    async def _deliver(self, consumer: Any, polled: Polled) -> None:
+    async def _deliver(self, consumer: Any, polled: Polled, ends: Mapping[TopicPartition, int]) -> None:
         prefix = self._settings.prefix
         async with self._batch_at_hand:
             await self._subscriber([record_of(record, prefix) for records in polled.values() for record in records])
-            await _commit(consumer, polled)
+            await _commit(consumer, ends)
         self._pause = _FIRST_PAUSE
 
 
@@ -182,10 +182,16 @@ async def _begin_with_the_oldest(consumer: Any, partition: TopicPartition) -> in
     return int(oldest)
 
 
-async def _commit(consumer: Any, polled: Polled) -> None:
+async def _ends_of(consumer: Any, polled: Polled) -> dict[TopicPartition, int]:
+    """Where the next records begin: behind the polled ones, and behind the marker of their transaction."""
+    mine = consumer.assignment()
+    return {partition: await consumer.position(partition) for partition in polled if partition in mine}
+
+
+async def _commit(consumer: Any, ends: Mapping[TopicPartition, int]) -> None:
     """Commit the offsets. A commit that comes after a rebalance is dropped, and the next owner gets the batch again."""
     mine = consumer.assignment()
-    offsets = {partition: records[-1].offset + 1 for partition, records in polled.items() if partition in mine}
+    offsets = {partition: end for partition, end in ends.items() if partition in mine}
     if not offsets:
         return
     try:

@@ -15,8 +15,9 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerFenced
 
+from messaging.engine.metrics import FENCED
 from messaging.kafka.client import client_options
 from messaging.kafka.epoch import Epoch
 from messaging.kafka.packing import LARGEST_BATCH, Target, find_targets, pack
@@ -162,6 +163,9 @@ async def open_kafka_publisher(
         async with _within(_START_WITHIN, "starting the producer"):
             await producer.start()
         yield KafkaPublisher(producer, epoch, settings, service, shard, {} if partitions is None else partitions)
+    except ProducerFenced:
+        FENCED.labels(service).inc()
+        raise
     finally:
         await _stop(producer)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from messaging.ports.failures import Failure, Parked
 from messaging.ports.record import Record
+from messaging.postgres.counting import counted
 from messaging.postgres.durability import AWAIT_STANDBYS
 from messaging.postgres.pool import Pool
 
@@ -48,10 +49,12 @@ _REPLAY = f"""
     on conflict do nothing
 """
 _RETRY = "update parked set next_attempt_at = now() where $1::text is null or key = $1"
-_COUNTS = """
-    select (select count(*) from parked)::bigint,
-           (select coalesce(extract(epoch from clock_timestamp() - min(parked_at)), 0) from parked)::float8,
-           (select count(*) from dead_letters)::bigint
+# Ids grow with the time, so the oldest parked record is the first one of the primary key.
+_COUNTS = f"""
+    select {counted("from parked")},
+           coalesce(extract(epoch from
+               clock_timestamp() - (select parked_at from parked order by id limit 1)), 0)::float8,
+           {counted("from dead_letters")}
 """
 
 
@@ -132,7 +135,8 @@ class PostgresFailures:
         await self._pool.execute(_RETRY, key)
 
     async def counts(self) -> tuple[int, float, int]:
-        """How many records are parked, the age of the oldest in seconds, and how many are dead."""
+        """How many records are parked, the age of the oldest in seconds, and how many are dead. Both are counted up to
+        10,000."""
         row = await self._pool.fetchrow(_COUNTS)
         return int(row[0]), float(row[1]), int(row[2])
 

@@ -18,6 +18,7 @@ from pydantic_core import from_json, to_json
 from messaging.engine.background import running
 from messaging.ports.message import Message
 from messaging.ports.outbox import SHARDS, Batch, OwnedShard, Position, shard_of
+from messaging.postgres.counting import COUNTED_TO, counted
 from messaging.postgres.doorbell import CHANNEL, Doorbell
 from messaging.postgres.durability import AWAIT_STANDBYS, SYNCHRONOUS
 from messaging.postgres.session import NotWritable, connect
@@ -71,7 +72,11 @@ _END_STUCK_OWNER = """
     and l.database = (select oid from pg_database where datname = current_database())
     and a.wait_event = 'ClientWrite' and a.query_start < clock_timestamp() - make_interval(secs => $3)
 """
-_DEPTH = "select count(*)::bigint from outbox"
+# A long queue is not counted at every scrape of every process: its length is the one that PostgreSQL's statistics know.
+_DEPTH = f"""
+    select case when few < {COUNTED_TO} then few else greatest(few, pg_stat_get_live_tuples('outbox'::regclass)) end
+    from (select {counted("from outbox")} as few) as depth
+"""
 # The oldest row of each shard is the first one of its index, so this is fast for any number of rows. `greatest` keeps
 # the age from being negative after the clock was set back.
 _AGE_OF_OLDEST = f"""
@@ -94,7 +99,8 @@ def message_columns(messages: Sequence[Message]) -> tuple[list[Any], ...]:
 
 
 async def depth_and_age(connection: Any) -> tuple[int, float]:
-    """How many messages wait, and for how many seconds the oldest one has waited."""
+    """How many messages wait, and for how many seconds the oldest one has waited. Above 10,000 the former is
+    PostgreSQL's estimate."""
     return int(await connection.fetchval(_DEPTH)), (await age_of_oldest(connection)).total_seconds()
 
 

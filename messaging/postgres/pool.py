@@ -27,6 +27,11 @@ class Pool:
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
+    @property
+    def busy(self) -> int:
+        """How many sessions are in use."""
+        return int(self._pool.get_size() - self._pool.get_idle_size())
+
     async def fetch(self, statement: str, *arguments: object) -> list[Any]:
         """The rows of one statement, which is a transaction."""
 

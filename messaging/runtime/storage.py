@@ -9,7 +9,17 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from messaging.engine.metrics import DEAD_LETTERS, OUTBOX_AGE, OUTBOX_DEPTH, PARKED, PARKED_AGE
+from messaging.engine.metrics import (
+    DEAD_LETTERS,
+    OUTBOX_AGE,
+    OUTBOX_DEPTH,
+    PARKED,
+    PARKED_AGE,
+    POOL_BUSY,
+    STANDBY_LAG,
+    STANDBY_WAITS,
+    STANDBYS,
+)
 from messaging.memory.failures import MemoryFailures
 from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.changes import StoreUnavailable
@@ -20,10 +30,13 @@ from messaging.postgres.inbox import keep_inbox, today_in
 from messaging.postgres.outbox import PostgresOutbox, depth_and_age
 from messaging.postgres.pool import Pools, open_pools
 from messaging.postgres.probe import DatabaseProbe
+from messaging.postgres.replication import replication_state
 from messaging.postgres.timeline import notice_timeline
 from messaging.runtime.database import bring_up_to_date, resolve, revisions_in
 from messaging.runtime.service import Service
 from messaging.runtime.settings import ServiceSettings
+
+_GAUGES = (OUTBOX_DEPTH, OUTBOX_AGE, PARKED, PARKED_AGE, DEAD_LETTERS, STANDBYS, STANDBY_LAG, STANDBY_WAITS)
 
 log = structlog.get_logger("storage")
 
@@ -47,13 +60,16 @@ async def postgres_storage(
 ) -> AsyncIterator[ServiceStorage]:
     """The storage of `service` in the database of `dsn`, `pools` and `outbox`."""
     failures = PostgresFailures(pools.engine)
+    for name, pool in (("clients", pools.clients), ("engine", pools.engine)):
+        POOL_BUSY.labels(service.name, name).set_function(partial(getattr, pool, "busy"))
     probe = DatabaseProbe(dsn, revisions_in(service.migrations), service.tables)
 
     async def refresh() -> None:
         try:
-            _set_metrics(service.name, *await depth_and_age(pools.engine), *await failures.counts())
+            waiting, failed = await depth_and_age(pools.engine), await failures.counts()
+            _set_metrics(service.name, *waiting, *failed, *await replication_state(pools.engine))
         except StoreUnavailable:  # the other metrics must still be served while the database is away
-            _set_metrics(service.name, math.nan, math.nan, math.nan, math.nan, math.nan)
+            _set_metrics(service.name, *[math.nan] * len(_GAUGES))
 
     async def keep_house() -> None:
         async with pools.engine.session() as session:
@@ -128,14 +144,11 @@ def memory_storage(service: str, outbox: MemoryOutbox) -> ServiceStorage:
         return HEALTHY
 
     async def refresh() -> None:
-        _set_metrics(service, *outbox.depth_and_age(), *await failures.counts())
+        _set_metrics(service, *outbox.depth_and_age(), *await failures.counts(), 0, 0, 0)
 
     return ServiceStorage(outbox, failures, health, refresh, nothing, nothing)
 
 
-def _set_metrics(service: str, depth: float, age: float, parked: float, parked_age: float, dead: float) -> None:
-    OUTBOX_DEPTH.labels(service).set(depth)
-    OUTBOX_AGE.labels(service).set(age)
-    PARKED.labels(service).set(parked)
-    PARKED_AGE.labels(service).set(parked_age)
-    DEAD_LETTERS.labels(service).set(dead)
+def _set_metrics(service: str, *values: float) -> None:
+    for gauge, value in zip(_GAUGES, values, strict=True):
+        gauge.labels(service).set(value)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from messaging.ports.changes import InboxClaim, Write
 from order_service.application.find_orders import OrderNotFound
-from order_service.application.ports import OrderStore
+from order_service.application.ports import OrderStore, Watch
 from order_service.domain.fulfilment import Happening, Moment, Reaction, react
 from order_service.domain.order import Order, OrderId
 
@@ -16,15 +16,21 @@ class FulfilOrder:
 
     orders: OrderStore
     moment: Callable[[], Moment]
+    watch: Watch = lambda *_: None
 
     async def __call__(self, order_id: OrderId, happening: Happening, claim: InboxClaim | None = None) -> Order:
         """Return the order as it is afterwards. Raises OrderNotFound, IllegalTransition."""
         moment = self.moment()
+        before: Order | None = None
 
         def decide(order: Order | None) -> Reaction | None:
+            nonlocal before
+            before = order
             return react(order, happening, moment) if order else None
 
         written = await self.orders.write(Write(order_id.value, decide, claim))
         if written.aggregate is None:
             raise OrderNotFound(order_id)
+        if written.decision is not None and before is not None:
+            self.watch(before, happening, written.decision)
         return written.aggregate

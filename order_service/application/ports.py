@@ -9,7 +9,7 @@ from uuid import UUID
 from messaging.ports.changes import Created, Creation, Duplicate, Write, Written
 from order_service.domain.commands import Command
 from order_service.domain.events import OrderEvent
-from order_service.domain.fulfilment import Reaction
+from order_service.domain.fulfilment import Happening, Reaction
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus
 from order_service.domain.unknown_order import Compensation, UnknownOrder
@@ -21,6 +21,9 @@ NewId: TypeAlias = Callable[[], UUID]
 """A fresh UUIDv7. Later ones sort after earlier ones."""
 
 NOT_LATER = timedelta(0)
+
+Watch: TypeAlias = Callable[[Order, Happening, Reaction], None]
+"""Is told of every change of an order once it is stored: the order before it, the happening, and the reaction."""
 
 OrderCreation: TypeAlias = Creation[Order, OrderEvent | Command]
 OrderWrite: TypeAlias = Write[Order, Reaction]
@@ -60,7 +63,7 @@ class OrderStore(Protocol):
         ...
 
     async def count(self, status: OrderStatus) -> int:
-        """How many orders are in this status."""
+        """How many orders are in this status, counted up to 10,000."""
         ...
 
     async def overdue(
@@ -87,5 +90,5 @@ class UnknownOrderStore(Protocol):
         ...
 
     async def count(self) -> int:
-        """How many there are."""
+        """How many there are, counted up to 10,000."""
         ...

@@ -12,19 +12,22 @@ from order_service.domain.unknown_order import UnknownOrder, compensate, ends_co
 
 @dataclass(frozen=True, slots=True)
 class UnknownOrders:
-    """The use case with its ports."""
+    """The use case with its ports. `compensated` is told of each compensation once it is stored."""
 
     unknown: UnknownOrderStore
     moment: Callable[[], Moment]
+    compensated: Callable[[], None] = lambda: None
 
     async def compensate(self, order_id: OrderId, answer: Happening, claim: InboxClaim) -> bool:
         """Undo what the answer says of the order. False when it says that nothing is left to undo."""
         if ends_compensation(answer):
             return False
         moment = self.moment()
-        await self.unknown.write(
+        written = await self.unknown.write(
             Write(order_id.value, lambda known: compensate(known, order_id.value, answer, moment), claim)
         )
+        if written.decision is not None:
+            self.compensated()
         return True
 
     async def newest(self, limit: int) -> Sequence[UnknownOrder]:

@@ -16,6 +16,7 @@ from order_service.domain.fulfilment import Reaction
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import ON_THE_WAY, OrderStatus
 from order_service.infrastructure.message_encoding import effect_of, encode
+from order_service.infrastructure.order_metrics import ACCEPTED
 from order_service.infrastructure.unknown_orders import MemoryUnknownOrders
 
 
@@ -49,6 +50,7 @@ class MemoryOrders:
         self._rows.rows[order.id.value] = _stored(order)
         self._keep_deadline(order)
         self._outbox.add(messages)
+        ACCEPTED.inc()
         return Created()
 
     async def write(self, write: OrderWrite) -> Written[Order, Reaction]:

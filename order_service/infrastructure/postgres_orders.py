@@ -14,6 +14,7 @@ from uuid import UUID
 from messaging.engine.group_commit import GroupCommitter
 from messaging.ports.changes import Created, Duplicate, IdTaken, Written
 from messaging.postgres.connection import CommitConnection
+from messaging.postgres.counting import counted
 from messaging.postgres.doorbell import Wake
 from messaging.postgres.durability import AWAIT_STANDBYS
 from messaging.postgres.outbox import INSERT_MESSAGES_OF_STORED, age_of_oldest, message_columns
@@ -24,6 +25,7 @@ from order_service.domain.fulfilment import Reaction
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus
 from order_service.infrastructure.message_encoding import effect_of, encode
+from order_service.infrastructure.order_metrics import ACCEPTED
 from order_service.infrastructure.order_rows import ORDERS, encode_lines, order_of
 from order_service.infrastructure.unknown_orders import PostgresUnknownOrders
 
@@ -53,6 +55,7 @@ _FIND = f"select {ORDERS.names} from orders where id = any($1::uuid[])"
 # Two statements, each with an index that has its order: one that served both would read all orders of any status.
 _NEWEST = f"select {ORDERS.names} from orders where id < $1 order by id desc limit $2"
 _NEWEST_IN = f"select {ORDERS.names} from orders where status = $3 and id < $1 order by id desc limit $2"
+_COUNT = f"select {counted('from orders where status = $1')}"
 _ABOVE_ALL = UUID(int=(1 << 128) - 1)
 _OVERDUE = """
     select id, version, deadline from orders
@@ -115,7 +118,7 @@ class PostgresOrders:
 
     async def count(self, status: OrderStatus) -> int:
         """See OrderStore."""
-        return int(await self._pools.engine.fetchval("select count(*) from orders where status = $1", status))
+        return int(await self._pools.engine.fetchval(_COUNT, status))
 
     async def overdue(
         self, limit: int, *, grace: timedelta = NOT_LATER, after: Overdue | None = None
@@ -168,6 +171,7 @@ class _Creations:
         )
         self._wake(columns[0])
         stored = set(row["stored"])
+        ACCEPTED.inc(len(stored))
         if len(stored) == len(batch):
             return [Created()] * len(batch)
         return await self._name_the_first(batch, stored)

@@ -7,6 +7,7 @@ from messaging.memory.outbox import MemoryOutbox
 from messaging.memory.row_store import MemoryRows
 from messaging.ports.changes import Write, Written
 from messaging.ports.message import Message
+from messaging.postgres.counting import counted
 from messaging.postgres.doorbell import Wake
 from messaging.postgres.pool import Pools
 from messaging.postgres.row_store import Column, RowStore, Table
@@ -52,7 +53,7 @@ class PostgresUnknownOrders:
 
     async def count(self) -> int:
         """See UnknownOrderStore."""
-        return int(await self._pools.engine.fetchval("select count(*) from unknown_orders"))
+        return int(await self._pools.engine.fetchval(f"select {counted('from unknown_orders')}"))
 
     async def close(self) -> None:
         """Answer every accepted write, then close the connection."""

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from messaging.ports.changes import Written
+from messaging.postgres.counting import counted
 from messaging.postgres.doorbell import Wake
 from messaging.postgres.pool import Pools
 from messaging.postgres.row_store import Column, RowStore, Table, due
@@ -91,9 +92,10 @@ _CLAIM_DUE = _claim("next_attempt_at <= clock_timestamp()")
 # A release without these columns leaves `held_until` as it is when it begins a call. So a lease has the holder that is
 # stored with it exactly while both times are the same.
 _CLAIM_INHERITED = _claim("next_attempt_at = held_until and starts_with(held_by, $4) and held_by <> $3")
-_IN_DOUBT = """
-    select count(*)::bigint, coalesce(extract(epoch from clock_timestamp() - min(next_attempt_at)), 0)::float8
-    from payments where next_attempt_at is not null
+_IN_DOUBT = f"""
+    select {counted("from payments where next_attempt_at is not null")},
+           (select coalesce(extract(epoch from clock_timestamp() - min(next_attempt_at)), 0)
+            from payments where next_attempt_at is not null)::float8
 """
 
 
@@ -134,8 +136,8 @@ class PostgresPayments:
         return [_payment_of(row) for row in rows]
 
     async def in_doubt(self) -> tuple[int, float]:
-        """How many payments wait for the gateway's answer, and for how many seconds the most overdue call has been due.
-        The seconds are negative when no call is due."""
+        """How many payments wait for the gateway's answer, counted up to 10,000, and for how many seconds the most
+        overdue call has been due. The seconds are negative when no call is due."""
         row = await self._pools.engine.fetchrow(_IN_DOUBT)
         return int(row[0]), float(row[1])
 

@@ -2,13 +2,15 @@
 place, and a key keeps its order."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from messaging.engine import consumer as consumer_module
-from messaging.engine.consumer import ATTEMPTS
+from messaging.engine.consumer import ATTEMPTS, Consumer
 from messaging.ports.changes import StoreUnavailable
 from messaging.ports.failures import Failure
+from messaging.ports.message import timestamp
 from messaging.ports.record import Record, Rejected
 from tests.messaging.conftest import FailuresUnderTest
 from tests.messaging.consumers import COMMANDS, DEADLINE, Effects, until
@@ -36,6 +38,33 @@ async def test_keys_are_handled_concurrently_and_the_records_of_one_in_order(kep
 
     assert effects.of == [other, first, second, third]
     assert await kept.parked() == await kept.dead() == []
+
+
+def _critical_times(consumer: Consumer) -> tuple[float, float]:
+    """How many messages were measured, and the sum of their seconds."""
+    (metric,) = consumer._critical_times["StockReserved"].collect()
+    samples = {sample.name: sample.value for sample in metric.samples}
+    return samples["oms_message_critical_seconds_count"], samples["oms_message_critical_seconds_sum"]
+
+
+async def test_a_message_s_critical_time_goes_from_its_decision_to_its_handling_and_is_never_negative(
+    kept: FailuresUnderTest,
+) -> None:
+    consumer = Effects().consumer(kept.failures)
+    count, seconds = _critical_times(consumer)
+    hour = timedelta(hours=1)
+    old, new = (
+        with_headers(one, dict(one.headers) | {"ce_time": timestamp(datetime.now(UTC) + ahead)})
+        for one, ahead in zip(records("a", "b"), (-hour, hour), strict=True)
+    )
+    (no_time, no_sense) = records("c", "d")
+    no_sense = with_headers(no_sense, dict(no_sense.headers) | {"ce_time": "yesterday"})
+
+    await consumer.handle([old, new, no_time, no_sense])
+
+    counted, spent = _critical_times(consumer)
+    assert counted - count == 2, "those that say when they were decided"
+    assert 3600 <= spent - seconds < 3700, "the clock that is ahead adds nothing"
 
 
 async def test_nothing_is_an_empty_batch(kept: FailuresUnderTest) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewPartitions
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.record.default_records import DefaultRecordBatch
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from messaging.kafka.admin import open_admin
@@ -70,6 +72,20 @@ async def test_the_next_publisher_of_a_shard_fences_the_one_before(far_side: Far
             await second.publish(batch_of(after, first_row=4))
 
     assert [event_id for _, event_id in await far_side.arrived(6)] == _ids(before) + _ids(after)
+
+
+async def test_a_publisher_that_is_fenced_is_counted(far_side: FarSide) -> None:
+    async with AsyncExitStack() as others:
+
+        async def publish_when_another_has_begun() -> None:
+            async with far_side.open_publisher(0) as first:
+                await others.enter_async_context(far_side.open_publisher(0))
+                await first.publish(batch_of(_messages(far_side)))
+
+        with pytest.raises(ProducerFenced):
+            await publish_when_another_has_begun()
+
+    assert REGISTRY.get_sample_value("oms_relay_fenced_total", {"service": far_side.service}) == 1
 
 
 async def test_publishers_of_different_shards_do_not_fence_each_other(far_side: FarSide) -> None:

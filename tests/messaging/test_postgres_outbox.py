@@ -1,6 +1,7 @@
 """How PostgreSQL itself holds, frees and takes away a relay's shards."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +12,7 @@ import pytest_asyncio
 
 from messaging.engine.background import WorkEnded
 from messaging.ports.outbox import SHARDS, OwnedShard
-from messaging.postgres.outbox import PostgresOutbox, _OwnedShard, depth_and_age
+from messaging.postgres.outbox import _DEPTH, PostgresOutbox, _OwnedShard, depth_and_age
 from tests.messaging.conftest import commit_messages
 from tests.messaging.messages import batch_of, key_in, message, messages_in
 
@@ -233,6 +234,31 @@ async def test_an_owner_that_does_not_take_its_rows_is_ended_by_whoever_waits_fo
         stopped._connection._transport.resume_reading()
         with pytest.raises(LOST):
             await reading
+
+
+async def test_however_long_the_outbox_is_its_depth_costs_no_more_than_counting_ten_thousand_rows(sql: Any) -> None:
+    await sql.execute(
+        """
+        insert into outbox (shard, event_id, topic, key, headers, value)
+        select n % 4, gen_random_uuid(), 't', 'k', '{}', '' from generate_series(1, 30000) as n
+        """
+    )
+    await sql.execute("vacuum analyze outbox")
+    await sql.execute("set enable_seqscan = off")
+
+    depth, _ = await depth_and_age(sql)
+    (plan,) = json.loads(await sql.fetchval(f"explain (analyze, format json) {_DEPTH}"))
+
+    assert depth == pytest.approx(30_000, rel=0.01)
+    assert max(_rows_read(plan["Plan"])) <= 10_000
+
+
+def _rows_read(plan: Any) -> list[int]:
+    """What each node of a plan has really read."""
+    return [
+        plan["Actual Rows"] * plan["Actual Loops"],
+        *(n for part in plan.get("Plans", ()) for n in _rows_read(part)),
+    ]
 
 
 async def test_depth_and_age_say_how_much_waits_and_for_how_long(database: str, sql: Any) -> None:
