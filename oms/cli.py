@@ -17,10 +17,12 @@ from oms.kept_commands import dead_letters, parked
 from oms.order_commands import orders as orders_commands
 from oms.service_process import run_all, run_service
 from oms.services import SERVICES, service_named
+from oms.status_command import status
 
 log = structlog.get_logger("process")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.command()(status)
 app.add_typer(topics.topics, name="topics")
 app.add_typer(topics.events, name="events")
 app.add_typer(orders_commands, name="orders")

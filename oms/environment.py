@@ -1,7 +1,7 @@
 """Reading the settings of a command, and running it."""
 
 import re
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Annotated, Any
 
 import structlog
@@ -15,6 +15,7 @@ from messaging.kafka.settings import KafkaSettings
 from messaging.ports.changes import StoreUnavailable
 from messaging.runtime.database_unusable import DatabaseUnusable
 from messaging.runtime.embedded_postgres import EmbeddedPostgresUnavailable
+from messaging.runtime.settings import PublisherKind
 from oms.logs import LogFormat, configure_logs, log_for_us
 from oms.process import CannotListen, run_to_the_end
 from oms.screen import forget_standard_output, have_standard_streams
@@ -65,6 +66,12 @@ def read_settings(*kinds: type[BaseSettings], log_level: LogLevel | None = None)
         raise typer.Exit(2) from None
     configure_logs(logs.log_format, log_level or logs.log_level)
     return settings
+
+
+def broker_is_set(kafka: KafkaSettings, settings: Sequence[Any]) -> bool:
+    """True when the services use a broker, or when one is named."""
+    uses = any(each.event_publisher is PublisherKind.KAFKA for each in settings)
+    return uses or "bootstrap_servers" in kafka.model_fields_set
 
 
 def _without_password(value: str) -> str:

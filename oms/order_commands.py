@@ -4,10 +4,10 @@ The commands only change the services' databases. The running services do the re
 a retry.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import typer
@@ -16,9 +16,9 @@ from rich.table import Column, Table
 from messaging.brokerless.in_process import InProcessBroker
 from messaging.kafka.settings import KafkaSettings
 from messaging.runtime.database_unusable import as_database_unusable
-from messaging.runtime.settings import PublisherKind, Role
+from messaging.runtime.settings import Role
 from oms.databases import address_of_database
-from oms.environment import CannotDo, LogLevel, read_settings, run
+from oms.environment import CannotDo, LogLevel, broker_is_set, read_settings, run
 from oms.exit_status import ExitStatus
 from oms.output import AsJson, cells, console, print_json, progress
 from oms.services import SERVICES
@@ -77,7 +77,7 @@ def orders_show(
         life = await life_of(wanted, by_name, kafka if has_broker else None)
         away = {what: why for what, why in life.missing.items() if has_broker or what != "topics"}
         if not life.is_known:
-            raise_unknown(wanted, away)
+            _say_unknown(wanted, away)
         if as_json:
             print_json(life_document(life))
         else:
@@ -88,13 +88,7 @@ def orders_show(
     run(main())
 
 
-def broker_is_set(kafka: KafkaSettings, settings: Sequence[Any]) -> bool:
-    """True when the services use a broker, or when one is named."""
-    uses = any(each.event_publisher is PublisherKind.KAFKA for each in settings)
-    return uses or "bootstrap_servers" in kafka.model_fields_set
-
-
-def raise_unknown(order_id: UUID, away: dict[str, str]) -> None:
+def _say_unknown(order_id: UUID, away: dict[str, str]) -> None:
     """End the command, because nobody knows the order."""
     if not away:
         raise CannotDo(f"there is no order {order_id}")

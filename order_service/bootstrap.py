@@ -29,6 +29,7 @@ from order_service.application.stuck_orders import StuckOrders
 from order_service.application.sweep_deadlines import SweepDeadlines
 from order_service.application.unknown_orders import UnknownOrders
 from order_service.infrastructure import command_encoding, database, event_encoding
+from order_service.infrastructure.figures import read_figures
 from order_service.infrastructure.memory_orders import MemoryOrders
 from order_service.infrastructure.order_metrics import observe, observe_unknown, refresh_metrics
 from order_service.infrastructure.order_view import view_order
@@ -102,4 +103,5 @@ SERVICE = Service(
     tables=("orders", "unknown_orders", *EVERY_SERVICES),
     consumes=(INVENTORY_TOPIC, PAYMENT_TOPIC),
     view_order=view_order,
+    read_figures=read_figures,
 )

@@ -27,6 +27,7 @@ from payment_service.application.take_commands import TakeCommands
 from payment_service.domain import Holder, Lease
 from payment_service.infrastructure import database, event_encoding
 from payment_service.infrastructure.command_handling import TOPIC, payment_commands
+from payment_service.infrastructure.figures import read_figures
 from payment_service.infrastructure.gateway_metrics import WatchedGateway, refresh_metrics
 from payment_service.infrastructure.http_gateway import open_http_gateway
 from payment_service.infrastructure.memory import MemoryPayments
@@ -115,4 +116,5 @@ SERVICE = Service(
     tables=("payments", *EVERY_SERVICES),
     consumes=(TOPIC,),
     view_order=view_order,
+    read_figures=read_figures,
 )

@@ -37,7 +37,7 @@ async def _count(settings: KafkaSettings, service: str, topics: Sequence[str]) -
         try:
             async with open_admin(settings) as admin, partitions_client(settings, topics) as client:
                 while True:
-                    known = await _lag(admin, client, f"{settings.prefix}{service}-service", topics)
+                    known = await lag_of(admin, client, f"{settings.prefix}{service}-service", topics)
                     lag |= dict.fromkeys(lag, math.nan) | known
                     _show(service, lag)
                     await asyncio.sleep(_LOOK_EVERY)
@@ -48,9 +48,10 @@ async def _count(settings: KafkaSettings, service: str, topics: Sequence[str]) -
             await asyncio.sleep(_LOOK_EVERY)
 
 
-async def _lag(admin: Any, client: Any, group: str, topics: Sequence[str]) -> dict[TopicPartition, float]:
-    """The records between what the group has committed and the end. A group that has committed nothing begins with the
-    oldest record. The committed offsets are asked for first, so that no lag is negative."""
+async def lag_of(admin: Any, client: Any, group: str, topics: Sequence[str]) -> dict[TopicPartition, float]:
+    """The records between what the group has committed and the end, for each partition that can be asked. A group that
+    has committed nothing begins with the oldest record. The committed offsets are asked for first, so that no lag is
+    negative."""
     committed = {at: found.offset for at, found in (await admin.list_consumer_group_offsets(group)).items()}
     ends = await offsets_of(client, topics, READ_UNCOMMITTED)
     if ends.keys() - committed.keys():

@@ -66,6 +66,12 @@ _RELAYS = """
     select count(*) from pg_locks where locktype = 'advisory' and granted and mode = 'ShareLock'
     and database = (select oid from pg_database where datname = current_database()) and classid = $1 and objid = $2
 """
+_RELAYS_AND_SHARDS = """
+    select count(*) filter (where mode = 'ShareLock' and objid = $2)::bigint,
+           count(distinct objid) filter (where mode = 'ExclusiveLock' and objid < $2)::bigint
+    from pg_locks where locktype = 'advisory' and granted and classid = $1
+    and database = (select oid from pg_database where datname = current_database())
+"""
 _END_STUCK_OWNER = """
     select pg_terminate_backend(a.pid) from pg_locks l join pg_stat_activity a using (pid)
     where l.locktype = 'advisory' and l.granted and l.classid = $1 and l.objid = $2
@@ -108,6 +114,12 @@ async def age_of_oldest(connection: Any) -> timedelta:
     """How long the oldest unpublished message has waited. 0 when none waits."""
     age: timedelta = await connection.fetchval(_AGE_OF_OLDEST)
     return age
+
+
+async def relays_and_shards(connection: Any) -> tuple[int, int]:
+    """How many relays run, and how many shards they own together."""
+    row = await connection.fetchrow(_RELAYS_AND_SHARDS, _LOCK, SHARDS)
+    return int(row[0]), int(row[1])
 
 
 class PostgresOutbox:

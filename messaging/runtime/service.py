@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from messaging.kafka.topics import Topic, positions_of
+from messaging.ports.figures import ReadFigures
 from messaging.ports.order_view import ViewOrder
 from messaging.runtime.settings import ServiceSettings
 
@@ -19,7 +20,7 @@ class Service:
     `migrations` is a folder of Alembic revisions for the database `database_name`. Readiness checks that its `tables`
     exist and can be written to. `start` is a context manager that takes the settings, a transport and the roles, and
     runs the service during its block. `consumes` has the topics that it reads, as the group `{name}-service`.
-    `view_order` tells operators what the service's own tables say about an order.
+    `view_order` and `read_figures` tell operators what the service's own tables say, about an order and in sum.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Service:
     tables: Sequence[str] = ()
     consumes: Sequence[str] = ()
     view_order: ViewOrder | None = None
+    read_figures: ReadFigures | None = None
 
     @property
     def topics(self) -> Sequence[Topic]:

@@ -22,6 +22,7 @@ from tests.real_parts.order_process import ORDER
 from tests.real_parts.postgres import PostgresServer
 from tests.real_parts.three_services import ThreeServices, all_in_one, three_services
 
+ENDS_OF_TRANSACTIONS = 8
 UNKNOWN = "019ab1f0-6c1e-7c8a-9d3e-0b5f6a7c8d9e"
 
 
@@ -132,6 +133,7 @@ async def test_every_message_of_an_order_is_found_on_its_topic(
         environment = environment_of(services) | kafka
         confirmed = await settled(services.url("order"), ORDER)
         whole = await oms(tmp_path, "orders", "show", confirmed, "--json", **environment)
+        status = await oms(tmp_path, "status", "--json", **environment)
         services.kill("inventory")
         async with httpx.AsyncClient(base_url=services.url("order"), timeout=60) as client:
             waiting = (await client.post("/orders", json=ORDER)).json()["orderId"]
@@ -150,6 +152,11 @@ async def test_every_message_of_an_order_is_found_on_its_topic(
         None, "handled by inventory", "handled by order", "handled by payment",
     }  # fmt: skip
     assert life["notRead"] == {}
+    system = json.loads(status.output)
+    assert (status.code, system["verdict"]) == (0, "well"), status.output
+    for service in system["services"].values():
+        assert service["consumers"] == 1
+        assert service["lag"] <= ENDS_OF_TRANSACTIONS
     assert shown.code == 0, shown.errors
     assert "waits for      order: StockReserved or StockRejected, until " in shown.output
 
