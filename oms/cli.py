@@ -10,11 +10,11 @@ from messaging.runtime import database as service_database
 from messaging.runtime.database_unusable import as_database_unusable
 from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role
-from oms import load as load_test
 from oms import topics
 from oms.environment import read_settings, run
 from oms.kept_commands import dead_letters, parked
 from oms.order_commands import orders as orders_commands
+from oms.output import AsJson, print_json
 from oms.service_process import run_all, run_service
 from oms.services import SERVICES, service_named
 from oms.status_command import status
@@ -40,12 +40,17 @@ def up(
     host: Host = "127.0.0.1",
     port: Port = 8000,
     samples: Annotated[bool, typer.Option("--samples/--no-samples", help="Put products p1 to p5 on sale.")] = True,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Do not print the events.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no orders.")] = False,
+    events: Annotated[
+        bool, typer.Option("--events", help="Print every event instead of a line for each order.")
+    ] = False,
 ) -> None:
-    """Run orders, inventory and payments in one process, and print a line for each event that is delivered."""
+    """Run orders, inventory and payments in one process, and print a line for each order: who, what, how long."""
+    if quiet and events:
+        raise typer.BadParameter("give --quiet or --events, not both")
     kafka, *settings = read_settings(KafkaSettings, *(service.settings for service in SERVICES.values()))
     by_name = dict(zip(SERVICES, settings, strict=True))
-    run(run_all(by_name, kafka, host, port, samples=samples, quiet=quiet))
+    run(run_all(by_name, kafka, host, port, samples=samples, quiet=quiet, events=events))
 
 
 @app.command()
@@ -98,12 +103,14 @@ def migrate(
         Service | None,
         typer.Argument(help=f"{ONE_OF} All of them if it is not given.", metavar="SERVICE", parser=service_named),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Bring the schemas of the databases up to date."""
     chosen = [service] if service else list(SERVICES.values())
     _, *settings = read_settings(KafkaSettings, *(one.settings for one in chosen))
 
     async def main() -> None:
+        migrated = []
         for one, its_settings in zip(chosen, settings, strict=True):
             url = one.database_url(its_settings)
             if url == "memory":
@@ -112,7 +119,11 @@ def migrate(
             with as_database_unusable(one):
                 dsn = await service_database.resolve(url, its_settings.data_dir, one.database_name)
                 await service_database.bring_up_to_date(dsn, one.migrations)
-            typer.echo(f"{one.name}: the schema is up to date")
+            migrated.append({"service": one.name, "upToDate": True})
+            if not as_json:
+                typer.echo(f"{one.name}: the schema is up to date")
+        if as_json:
+            print_json(migrated)
 
     run(main())
 
@@ -120,11 +131,25 @@ def migrate(
 @app.command()
 def load(
     url: Annotated[str, typer.Option(help="The address of the order service.")] = "http://127.0.0.1:8000",
-    orders: Annotated[int, typer.Option("--orders", "-n", help="How many orders to place.", min=1)] = 10_000,
+    orders: Annotated[
+        int, typer.Option("--orders", "-n", help="How many orders to place.", min=1, max=10_000_000)
+    ] = 10_000,
     connections: Annotated[int, typer.Option("--connections", "-c", help="How many at a time.", min=1, max=1000)] = 64,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Orders a second, at fixed times. [default: as fast as they are accepted]", min=0.01, max=100_000
+        ),
+    ] = None,
+    settle_within: Annotated[
+        float, typer.Option(help="Seconds until orders that are not settled are given up.", min=0, max=3600)
+    ] = 60.0,
+    as_json: AsJson = False,
 ) -> None:
-    """Place orders as fast as they are accepted, and print a summary."""
+    """Place orders, follow them until they are confirmed, and print counts, rates and percentiles of times."""
+    from oms import load as load_test  # slow to import, and needed here alone
+
     if not url.startswith(("http://", "https://")):
         raise typer.BadParameter(f"--url is an address such as http://127.0.0.1:8000, not {url!r}")
     read_settings()
-    run(load_test.run(url, orders=orders, connections=connections))
+    run(load_test.run(load_test.Plan(url, orders, connections, rate, settle_within), as_json=as_json))

@@ -1,94 +1,182 @@
-"""`oms load`: place orders over HTTP and count the answers. It is a Python client, so measure throughput with wrk."""
+"""`oms load`: place orders over HTTP and follow each until it is settled. It is a Python client, so measure the highest
+throughput with wrk.
+
+With a rate the loop is open: requests are due at fixed times, and their time counts from then, as HdrHistogram's method
+demands. A system that stalls does not get fewer requests, and the waiting of those that were due meanwhile is counted.
+Without a rate each connection places one order after the other, and such waiting is not seen.
+"""
 
 import asyncio
 import time
-from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from typing import Any
 
 import httpx
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from oms.environment import CannotDo
+from oms.load_report import CONFIRMED, TAKEN, LoadReport, live, print_report
+from oms.output import print_json
 
 _ANSWERS_WITHIN = 10.0
 _GIVES_UP_AFTER = 10.0
+_FOLLOWED_AT_ONCE = 500
+_LATE = 0.1
+_PAUSE = 0.2
+_WAIT = 5
 _BODY = {"items": [{"productId": "p1", "quantity": 2}]}
+_UNSETTLED = ("PENDING", "CANCELLING")
 
 
-_TAKEN = "201"
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to place. `rate` is in orders a second, or None for as fast as they are accepted. Orders that are not
+    settled `settle_within` seconds after the last was placed are given up."""
+
+    url: str
+    orders: int
+    connections: int
+    rate: float | None
+    settle_within: float
 
 
-class _Rate(ProgressColumn):
-    """Orders per second so far."""
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    order_id: str
+    due: float
+    answered: float
 
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:.0f}/s")
+
+async def run(plan: Plan, *, as_json: bool = False) -> None:
+    """Place the orders, show the progress, and print a report. This stops when no order was accepted for ten seconds.
+    Raises CannotDo when that happened, or when no order was confirmed."""
+    report = LoadReport(plan.orders, plan.rate)
+    gave_up = False
+    with live(report, time.perf_counter):
+        async with AsyncExitStack() as stack:
+            placing = await stack.enter_async_context(_client(plan.connections))
+            following = await stack.enter_async_context(_client(_FOLLOWED_AT_ONCE))
+            load = _Load(plan, report, placing, following)
+            gave_up = not await load.place_all()
+            if not gave_up:
+                await load.settle()
+            await load.close()
+    if as_json:
+        print_json(report.document())
+    else:
+        print_report(report)
+    _raise_for(plan, report, gave_up=gave_up)
 
 
-async def run(url: str, *, orders: int, connections: int) -> None:
-    """Place `orders` orders over `connections` connections, show the progress, and print a summary. This stops when no
-    order was accepted for ten seconds. Raises CannotDo when none was accepted at all."""
-    answers: Counter[str] = Counter()
-    seconds: list[float] = []
-    left = iter(range(orders))
+def _raise_for(plan: Plan, report: LoadReport, *, gave_up: bool) -> None:
+    if not report.accepted:
+        answer = f"answered {report.answers.most_common(1)[0][0]}" if report.answers else "did not answer in time"
+        raise CannotDo(f"{plan.url} took none of the orders, but {answer}: is it the address of the order service?")
+    if gave_up:
+        raise CannotDo(f"{plan.url} took {report.accepted} of {plan.orders} orders, and then none for some time")
+    if not report.outcomes[CONFIRMED]:
+        became = ", ".join(f"{count} {outcome}" for outcome, count in report.outcomes.items()) or "none is settled"
+        raise CannotDo(f"{plan.url} took {report.accepted} orders and confirmed none: {became}")
+
+
+def _client(connections: int) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    progress = Progress(
-        TextColumn("placing orders"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-    with progress:
-        bar = progress.add_task("orders", total=orders)
-        async with httpx.AsyncClient(limits=limits, timeout=_ANSWERS_WITHIN) as client:
-            clock = asyncio.get_running_loop().time
-
-            async def place() -> None:
-                for _ in left:
-                    started = time.perf_counter()
-                    answer = await _place_one(client, f"{url.rstrip('/')}/orders")
-                    answers[answer] += 1
-                    seconds.append(time.perf_counter() - started)
-                    progress.advance(bar)
-                    if answer == _TAKEN:
-                        patience.reschedule(clock() + _GIVES_UP_AFTER)
-                    else:
-                        await asyncio.sleep(0)  # a call that fails before it waits must not keep the time from passing
-
-            began = time.perf_counter()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_GIVES_UP_AFTER) as patience:
-                    await asyncio.gather(*(place() for _ in range(min(connections, orders))))
-            took = time.perf_counter() - began
-    _print_summary(answers, sorted(seconds), took)
-    if _TAKEN not in answers:
-        answer = f"answered {answers.most_common(1)[0][0]}" if answers else "did not answer in time"
-        raise CannotDo(f"{url} took none of the orders, but {answer}: is it the address of the order service?")
+    return httpx.AsyncClient(limits=limits, timeout=httpx.Timeout(_ANSWERS_WITHIN, pool=None))
 
 
-async def _place_one(client: httpx.AsyncClient, url: str) -> str:
-    try:
-        response = await client.post(url, json=_BODY)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return type(error).__name__
-    return str(response.status_code)
+class _Load:
+    """Workers that place orders, and workers that follow them."""
 
+    def __init__(
+        self, plan: Plan, report: LoadReport, placing: httpx.AsyncClient, following: httpx.AsyncClient
+    ) -> None:
+        self._plan = plan
+        self._report = report
+        self._placing = placing
+        self._following = following
+        self._orders = f"{plan.url.rstrip('/')}/orders"
+        self._clock = time.perf_counter  # the time of the event loop stands still between two events
+        self._accepted: asyncio.Queue[_Accepted] = asyncio.Queue()
+        self._followers: list[asyncio.Task[None]] = []
 
-def _print_summary(answers: Counter[str], seconds: list[float], took: float) -> None:
-    accepted = answers[_TAKEN]
-    refused = {answer: count for answer, count in answers.items() if answer != _TAKEN}
-    table = Table(show_header=False)
-    table.add_row("accepted", str(accepted))
-    table.add_row("refused", str(sum(refused.values())))
-    for answer, count in sorted(refused.items()):
-        table.add_row(f"  {answer}", str(count))
-    table.add_row("accepted/s", f"{accepted / took:.0f}")
-    if seconds:
-        table.add_row("p50", f"{seconds[len(seconds) // 2] * 1000:.1f} ms")
-        table.add_row("p99", f"{seconds[int(len(seconds) * 0.99)] * 1000:.1f} ms")
-    Console().print(table)
+    async def place_all(self) -> bool:
+        """Place every order. False when no order was accepted for ten seconds."""
+        plan = self._plan
+        numbers = iter(range(plan.orders))
+        patience = _GIVES_UP_AFTER + (1 / plan.rate if plan.rate else 0)
+        self._report.began = began = self._clock()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience) as limit:
+                workers = min(plan.connections, plan.orders)
+                await asyncio.gather(*(self._place(numbers, began, limit, patience) for _ in range(workers)))
+                return True
+        self._report.ended = self._clock()
+        return False
+
+    async def _place(self, numbers: Iterator[int], began: float, limit: asyncio.Timeout, patience: float) -> None:
+        rate = self._plan.rate
+        for number in numbers:
+            due = began + number / rate if rate else self._clock()
+            await asyncio.sleep(max(0, due - self._clock()))
+            answer, order_id = await self._post()
+            answered = self._clock()
+            self._report.posted(answer, answered - due, answered)
+            if order_id is not None:
+                limit.reschedule(asyncio.get_running_loop().time() + patience)
+                self._follow_soon(_Accepted(order_id, due, answered))
+            else:
+                await asyncio.sleep(0)  # a call that fails before it waits must not keep the time from passing
+
+    async def _post(self) -> tuple[str, str | None]:
+        try:
+            response = await self._placing.post(self._orders, json=_BODY)
+            status = str(response.status_code)
+            return (status, str(response.json()["orderId"])) if status == TAKEN else (status, None)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return type(error).__name__, None
+        except (ValueError, KeyError, TypeError):
+            return "201 without an order", None
+
+    def _follow_soon(self, accepted: _Accepted) -> None:
+        self._accepted.put_nowait(accepted)
+        if len(self._followers) < _FOLLOWED_AT_ONCE:
+            self._followers.append(asyncio.create_task(self._follow(), name="follower of orders"))
+
+    async def _follow(self) -> None:
+        while True:
+            accepted = await self._accepted.get()
+            if self._clock() - accepted.answered > _LATE:
+                self._report.followed_late += 1
+            outcome = await self._outcome(accepted.order_id)
+            now = self._clock()
+            self._report.settled(outcome, now - accepted.due, now)
+            self._accepted.task_done()
+
+    async def _outcome(self, order_id: str) -> str:
+        """The status of the order once it is settled."""
+        while True:
+            try:
+                response = await self._following.get(f"{self._orders}/{order_id}", headers={"Prefer": f"wait={_WAIT}"})
+                status = str(response.json()["status"]) if response.is_success else None
+            except (httpx.HTTPError, ValueError, KeyError, TypeError):
+                status = None
+            if status is not None and status not in _UNSETTLED:
+                return status
+            if status is None:
+                await asyncio.sleep(_PAUSE)
+
+    async def settle(self) -> None:
+        """Wait until every accepted order is settled, or until the plan's time is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._plan.settle_within):
+                await self._accepted.join()
+
+    async def close(self) -> None:
+        """End the followers."""
+        for follower in self._followers:
+            follower.cancel()
+        ended: list[Any] = await asyncio.gather(*self._followers, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error

@@ -46,7 +46,7 @@ class Screen:
             self._descriptor = sys.stdout.fileno()
         except (AttributeError, OSError, ValueError):
             return  # it is closed or no file; lines fill the queue and are then left out
-        self._coloured = os.isatty(self._descriptor)
+        self._coloured = os.isatty(self._descriptor) and not os.environ.get("NO_COLOR")
         self._encoding = sys.stdout.encoding
         threading.Thread(target=self._write, name="screen", daemon=True).start()
 
@@ -71,7 +71,7 @@ class Screen:
                 self._waiting.task_done()
                 if self._left_out and self._waiting.empty():
                     left_out, self._left_out = self._left_out, 0
-                    self._put(f"… {left_out} events more\n".encode(self._encoding, errors="replace"))
+                    self._put(f"… {left_out} lines more\n".encode(self._encoding, errors="replace"))
 
     def _put(self, line: bytes) -> None:
         # Not through sys.stdout: a thread that hangs in its lock would keep the process from ending.

@@ -2,12 +2,10 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 
 from http_api.http_application import http_application
 from http_api.running_service import RunningService
 from messaging.brokerless.in_process import InProcessBroker
-from messaging.engine.background import every, running
 from messaging.engine.loop_lag import loop_lag_measured
 from messaging.kafka.admin import as_kafka_refused
 from messaging.kafka.lag import lag_counted
@@ -19,12 +17,10 @@ from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role, ServiceSettings
 from messaging.runtime.transport import transport_of
 from oms.process import listen, serve_until_told, stopping_within_bounds
-from oms.screen import Screen, say
-from oms.services import EVENT_TOPICS, SERVICES, TOPICS
-from oms.tail import showing, tail
+from oms.screen import say
+from oms.services import SERVICES, TOPICS
+from oms.showing import Shown, showing
 from oms.topics import require_topics, topics_required
-
-_SHOWN_AGAIN_AFTER = 1.0
 
 
 async def run_service(
@@ -83,8 +79,10 @@ async def run_all(
     *,
     samples: bool,
     quiet: bool,
+    events: bool = False,
 ) -> None:
-    """Serve all services from one process until told to stop, and print each event as it is delivered."""
+    """Serve all services from one process until told to stop, and print a line for each
+    order, or for each event, or nothing."""
     process = settings["order"]  # what concerns the process is the same for every service
     listening = listen(host, port, process.metrics_port)
     kind = process.event_publisher
@@ -99,14 +97,8 @@ async def run_all(
             await require_topics(kafka)
             for service in SERVICES.values():
                 await stack.enter_async_context(_partitions_watched(kafka, service, frozenset(Role)))
-        screen = Screen()
-        stack.callback(screen.close)
-        if not quiet and kind is PublisherKind.KAFKA:
-            await stack.enter_async_context(
-                running({f"the tail of {topic}": _shown(kafka, topic, screen) for topic in EVENT_TOPICS})
-            )
-        elif not quiet:
-            await stack.enter_async_context(transport.deliver("shown", EVENT_TOPICS, showing(screen.show)))
+        shown = Shown.NOTHING if quiet else Shown.EVENTS if events else Shown.ORDERS
+        await stack.enter_async_context(showing(shown, kind, kafka, transport))
         services: list[RunningService] = []
         for name, service in SERVICES.items():
             options = {"samples": samples} if name == "inventory" else {}
@@ -132,8 +124,3 @@ async def run_all(
 
 def _metrics_at(host: str, settings: ServiceSettings) -> str:
     return f"; health and metrics on http://{host}:{settings.metrics_port}" if settings.metrics_port else ""
-
-
-async def _shown(kafka: KafkaSettings, topic: str, screen: Screen) -> None:
-    show = partial(tail, kafka, topic, from_beginning=False, count=None, show=screen.show)
-    await every(_SHOWN_AGAIN_AFTER, show, f"tail of {topic}")

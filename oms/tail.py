@@ -1,24 +1,14 @@
-"""Events as readable lines, from this process or from a topic."""
+"""Events as readable lines or as JSON, from this process or from a topic."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import typer
 
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import read_topic
 from messaging.ports.record import UNREADABLE, Record
-from messaging.ports.subscription import Subscriber
 from oms.output import printable
-
-
-def showing(show: Callable[[str], None]) -> Subscriber:
-    """A subscriber that shows a line for each record."""
-
-    async def show_events(records: Sequence[Record]) -> None:
-        for record in records:
-            show(_line(record.topic, record))
-
-    return show_events
 
 
 async def tail(
@@ -27,20 +17,36 @@ async def tail(
     *,
     from_beginning: bool,
     count: int | None,
-    show: Callable[[str], None] = typer.echo,
+    take: Callable[[Record], None],
 ) -> None:
-    """Show the committed records of a topic. Without `count` this ends only with the process."""
+    """Hand over the committed records of a topic. Without `count` this ends only with the process."""
     seen = 0
     async for record in read_topic(settings, topic, from_beginning=from_beginning):
-        where = f"{record.topic}[{record.partition}]@{record.offset}"
-        show(_line(where, record))
+        take(record)
         seen += 1
         if seen == count:
             return
 
 
-def _line(where: str, record: Record) -> str:
+def line_of(record: Record, *, from_kafka: bool) -> str:
     """The line of a record. Unprintable characters are escaped, because a terminal could obey them."""
+    where = f"{record.topic}[{record.partition}]@{record.offset}" if from_kafka else record.topic
     event_type = printable(record.headers.get("ce_type", ""))
-    value = printable(record.headers.get(UNREADABLE) or record.value.decode(errors="backslashreplace"))
+    value = printable(_text(record))
     return f"{typer.style(where, dim=True)} {typer.style(event_type, fg='green', bold=True)} {value}"
+
+
+def document_of(record: Record) -> dict[str, Any]:
+    """The same, for JSON. The value stays text, because it may be no JSON."""
+    return {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "key": record.key,
+        "headers": dict(record.headers),
+        "value": _text(record),
+    }
+
+
+def _text(record: Record) -> str:
+    return record.headers.get(UNREADABLE) or record.value.decode(errors="backslashreplace")

@@ -14,10 +14,12 @@ from messaging.kafka.admin import KafkaRefused, as_kafka_refused
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topic_check import problems_with
 from messaging.kafka.topics import create_topics
+from messaging.ports.record import Record
 from messaging.postgres.inbox import KEEP_DAYS
 from oms.environment import CannotDo, read_settings, run
+from oms.output import AsJson, print_json, print_json_line
 from oms.services import SERVICES, TOPICS
-from oms.tail import tail
+from oms.tail import document_of, line_of, tail
 
 _LOOK_AGAIN_AFTER = 5.0
 
@@ -29,6 +31,7 @@ log = structlog.get_logger("topics")
 @topics.command("create")
 def topics_create(
     replication: Annotated[int, typer.Option(help="The number of copies of each partition.", min=1)] = 1,
+    as_json: AsJson = False,
 ) -> None:
     """Create the missing topics, and name what is wrong with the others."""
     kafka, *_ = read_settings(KafkaSettings, *(service.settings for service in SERVICES.values()))
@@ -36,8 +39,11 @@ def topics_create(
     async def main() -> None:
         with as_kafka_refused(kafka):
             created = await create_topics(kafka, TOPICS, replication=replication)
-        for topic in TOPICS:
-            typer.echo(f"{topic.name}: {'created' if topic.name in created else 'was there already'}")
+        if as_json:
+            print_json([{"topic": topic.name, "created": topic.name in created} for topic in TOPICS])
+        else:
+            for topic in TOPICS:
+                typer.echo(f"{topic.name}: {'created' if topic.name in created else 'was there already'}")
         await require_topics(kafka, replication=replication)
 
     run(main())
@@ -48,13 +54,20 @@ def events_tail(
     topic: Annotated[str, typer.Argument(help="The topic to read.")] = "order-events",
     from_beginning: Annotated[bool, typer.Option(help="Start with the oldest event.")] = False,
     count: Annotated[int | None, typer.Option("--count", "-n", help="Stop after this number of events.", min=1)] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Print the committed events of a topic as they arrive."""
+    """Print the committed events of a topic as they arrive. JSON has a line for each event."""
     (kafka,) = read_settings(KafkaSettings)
+
+    def take(record: Record) -> None:
+        if as_json:
+            print_json_line(document_of(record))
+        else:
+            typer.echo(line_of(record, from_kafka=True))
 
     async def main() -> None:
         with as_kafka_refused(kafka):
-            await tail(kafka, topic, from_beginning=from_beginning, count=count)
+            await tail(kafka, topic, from_beginning=from_beginning, count=count, take=take)
 
     run(main())
 

@@ -31,7 +31,7 @@ def up(
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
     memory = {f"{service}_DATABASE_URL": "memory" for service in ("ORDER", "INVENTORY", "PAYMENT")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "oms", "up", "--port", str(port)],
+        [sys.executable, "-m", "oms", "up", "--events", "--port", str(port)],
         env=inherited | memory | {"LOG_LEVEL": "debug", "PYTHONIOENCODING": "ascii"},
         cwd=folder,
         stdout=stdout,
