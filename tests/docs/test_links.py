@@ -20,7 +20,7 @@ def _links(page: Path) -> Iterator[tuple[str, str, str]]:
             yield text, path, anchor
 
 
-def _anchors(page: Path) -> set[str]:
+def anchors(page: Path) -> set[str]:
     """What a hosting site makes of the headings: lower case, no punctuation, dashes for spaces."""
     headings = re.findall(r"^#+ (.*)$", FENCED.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
@@ -33,7 +33,7 @@ def test_every_link_of_a_page_leads_to_what_it_says(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         if not target.exists():
             wrong.append(f"[{text}]({path}): there is no such file")
-        elif anchor and target.suffix == ".md" and anchor not in _anchors(target):
+        elif anchor and target.suffix == ".md" and anchor not in anchors(target):
             wrong.append(f"[{text}]({path}#{anchor}): there is no such heading")
         elif text.strip("`").endswith((".py", ".md")) and not str(target).endswith(f"/{text.strip('`')}"):
             wrong.append(f"[{text}]({path}): it is called {target.name}")
