@@ -23,6 +23,7 @@ def http_problems(old: Document, new: Document, *, retired: frozenset[str] = fro
             yield Problem(name, "", "is gone", LEAVE)
             continue
         within = (old, new)
+        yield from _credentials(name, operation, operations[name], within)
         yield from _parameters(name, operation, operations[name], within)
         yield from _bodies(name, operation, operations[name], within)
         yield from _answers(name, operation, operations[name], within)
@@ -39,6 +40,17 @@ def _operations(document: Document) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for method in _METHODS:
             if method in operations:
                 yield f"{method.upper()} {path}", operations[method]
+
+
+def _credentials(
+    name: str, old: Mapping[str, Any], new: Mapping[str, Any], within: tuple[Document, Document]
+) -> Iterator[Problem]:
+    before, now = (
+        operation.get("security", document.get("security", []))
+        for operation, document in zip((old, new), within, strict=True)
+    )
+    if now and any(each not in now for each in before or [{}]):
+        yield Problem(name, "", "wants other credentials now", KEEP)
 
 
 def _parameters(

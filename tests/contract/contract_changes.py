@@ -212,6 +212,14 @@ BAD: Mapping[str, tuple[Changing, str]] = {
         lambda _, o: o["paths"]["/orders"]["post"]["parameters"][0].update(required=True),
         "the header Idempotency-Key of POST /orders is required now",
     ),
+    "an operation wants credentials": (
+        lambda _, o: o["paths"]["/orders"]["post"].update(security=[{"apiKey": []}]),
+        "POST /orders wants other credentials now",
+    ),
+    "every operation wants credentials": (
+        lambda _, o: o.update(security=[{"apiKey": []}]),
+        "GET /products wants other credentials now",
+    ),
     "a body has another media type": (
         lambda _, o: o["paths"]["/orders"]["post"]["requestBody"]["content"].update(
             {"text/plain": o["paths"]["/orders"]["post"]["requestBody"]["content"].pop("application/json")}
@@ -269,6 +277,9 @@ GOOD: Mapping[str, Changing] = {
     ),
     "there is a new parameter that may be left out": lambda _, o: o["paths"]["/orders"]["get"]["parameters"].append(
         {"name": "customer", "in": "query", "required": False, "schema": {"type": "string"}}
+    ),
+    "an operation may be called with credentials and without": lambda _, o: o["paths"]["/orders"]["post"].update(
+        security=[{}, {"apiKey": []}]
     ),
     "a parameter takes one more value": lambda _, o: next(
         each for each in o["paths"]["/orders"]["get"]["parameters"] if each["name"] == "limit"

@@ -42,10 +42,10 @@ RELEASES = releases(CHANGELOG.read_text(encoding="utf-8"))
 
 
 def _after(contracts: Contracts, *changes: Changing, of: str = "a tree") -> Contracts:
-    changed = replace(copy.deepcopy(contracts), of=of)
+    asyncapi, openapi = (copy.deepcopy(dict(document)) for document in (contracts.asyncapi, contracts.openapi))
     for change in changes:
-        change(dict(changed.asyncapi), dict(changed.openapi))
-    return changed
+        change(asyncapi, openapi)
+    return Contracts(of, asyncapi, openapi)
 
 
 LAST = replace(TREE, of="1.2.3")
