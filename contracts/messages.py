@@ -35,11 +35,12 @@ def unreadable_messages(
     released: Document, tree: Document, *, retired: frozenset[str] = frozenset()
 ) -> Iterator[Problem]:
     """What the consumers of the tree could not read of the messages that a release sent."""
-    reads = {_kind(name): schema for _, schemas in _reads(tree) for name, schema in schemas.items()}
-    for name, message in _messages(released).items():
-        if name not in retired and _kind(name) in reads:
-            for change in unreadable(message["payload"], reads[_kind(name)]):
-                yield Problem(name, change.path, change.what, READ_ON)
+    for who, schemas in _reads(tree):
+        reads = {_kind(name): schema for name, schema in schemas.items()}
+        for name, message in _messages(released).items():
+            if name not in retired and _kind(name) in reads:
+                for change in unreadable(message["payload"], reads[_kind(name)]):
+                    yield Problem(name, change.path, f"{change.what} by {who.partition('.')[0]}", READ_ON)
 
 
 def retired_messages(releases: list[Document], tree: Document) -> frozenset[str]:

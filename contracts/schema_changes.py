@@ -63,7 +63,7 @@ def unreadable(written: Schema, read: Schema, path: str = "") -> Iterator[Change
                 yield from unreadable(inner.get("items", {}), outer.get("items", {}), path)
             for name in outer.get("required", ()):
                 if name not in inner.get("required", ()):
-                    yield Change(_join(path, name), "is read, but may be missing")
+                    yield Change(_join(path, name), "may be missing, but is read")
             for name, field in outer.get("properties", {}).items():
                 if name in inner.get("properties", {}):
                     yield from unreadable(inner["properties"][name], field, _join(path, name))

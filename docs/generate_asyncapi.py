@@ -13,6 +13,7 @@ from typing import Any
 from docs.generate_schemas import TIME, TOPICS, UUID, schemas
 from docs.yaml_text import yaml_text
 from inventory_service.infrastructure import command_handling as inventory
+from messaging.engine.decoding import Envelope
 from messaging.kafka.topics import Topic, configuration, positions_of
 from messaging.ports.subscription import Subscription
 from messaging.runtime.service import Service
@@ -33,8 +34,8 @@ SUBSCRIPTIONS: Mapping[str, Sequence[Subscription]] = {
 }
 """What each service reads. The use cases are absent, because nothing is handled here."""
 
-READS = {**order.READS, **inventory.READS, **payment.READS}
-"""What is read of each type by its consumer."""
+READS = {"order": order.READS, "inventory": inventory.READS, "payment": payment.READS}
+"""What each service reads of each type."""
 
 DESCRIPTION = """\
 The messages of the order management system. Each message follows CloudEvents 1.0 in Kafka's binary mode: the
@@ -114,7 +115,7 @@ def _operations_of(service: Service) -> Iterator[tuple[str, dict[str, Any]]]:
         group = {"groupId": {"type": "string", "const": who}, **BINDING}
         receive = _operation("receive", who, subscription.topic, handled) | {
             "bindings": {"kafka": group},
-            "x-reads": {name: _read_of(name.partition(".")[0]) for name in handled},
+            "x-reads": {name: _fields_of(READS[service.name][name.partition(".")[0]]) for name in handled},
         }
         yield f"{who}.receives.{subscription.topic}", receive
     positions = positions_of(service.name).name
@@ -133,9 +134,9 @@ def _operation(action: str, who: str, topic: str, messages: Sequence[str]) -> di
     }
 
 
-def _read_of(kind: str) -> dict[str, Any]:
-    """The fields that are read of a type, in one piece and without words."""
-    schema = READS[kind].model_json_schema()
+def _fields_of(model: type[Envelope]) -> dict[str, Any]:
+    """The fields that a model reads, in one piece and without words."""
+    schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
 
     def whole(part: Any) -> Any:

@@ -140,7 +140,7 @@ BAD: Mapping[str, tuple[Changing, str]] = {
     ),
     "a consumer reads a field that messages of the release lack": (
         lambda a, _: read(a, "payment-service", "ChargePayment.v1")["required"].append("urgent"),
-        "urgent of ChargePayment.v1 is read, but may be missing: read it as before",
+        "urgent of ChargePayment.v1 may be missing, but is read by payment-service: read it as before",
     ),
     "a consumer no longer takes null": (
         lambda a, _: read(a, "order-service", "PaymentRefunded.v1")["properties"].update(amount={"type": "object"}),

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from contracts.releases import CHANGELOG, KEPT, Contracts, released
 from docs.generate_asyncapi import document
 from messaging.engine.consumer import Consumer
 from messaging.memory.failures import MemoryFailures
@@ -155,6 +156,25 @@ def test_a_golden_message_means_to_its_consumer_what_its_producer_meant(name: st
         reason = {"StockRejected.v1": StockRejected, "PaymentDeclined.v1": PaymentDeclined}[name]
         assert (use_case, *inputs) == ("fulfil", reason(golden["value"]["reason"]))
     assert isinstance(order_id, OrderId) is (use_case == "fulfil")
+
+
+@pytest.mark.parametrize(
+    "release", released(CHANGELOG.read_text(encoding="utf-8"), KEPT), ids=lambda release: release.of
+)
+def test_the_examples_of_every_release_are_still_handled(release: Contracts) -> None:
+    """Messages of a release may be on the topics still, and its processes may send more of them during an upgrade."""
+    topics = {name: topic for topic, channel in release.asyncapi["channels"].items() for name in channel["messages"]}
+    sent = [
+        {"topic": topics[name], "key": example["payload"]["orderId"]}
+        | {"headers": example["headers"], "value": example["payload"]}
+        for name, message in release.asyncapi["components"]["messages"].items()
+        for example in message.get("examples", ())
+        if topics[name] in SUBSCRIPTIONS
+    ]
+
+    assert sent
+    for golden in sent:
+        assert _meaning(golden) is not Rejected, f"{golden['value']['eventType']} of {release.of} is a dead letter"
 
 
 @pytest.mark.parametrize("name", CONSUMED)

@@ -115,7 +115,7 @@ def test_messages_of_every_release_are_read_and_not_only_those_of_the_last_one()
 
     assert broken_promises([second], tree) == []
     (sentence,) = broken_promises([first, second], tree)
-    assert sentence.startswith("Since 1.0.0, fee of PaymentCaptured.v1 is read, but may be missing")
+    assert sentence.startswith("Since 1.0.0, fee of PaymentCaptured.v1 may be missing, but is read by order-service")
 
 
 def test_a_problem_that_several_releases_know_is_said_once_and_names_the_last_of_them() -> None:
