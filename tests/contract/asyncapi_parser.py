@@ -49,7 +49,7 @@ def _installed(npm: str) -> Path:
     try:
         for name in _PROGRAM:
             shutil.copy(FOLDER / name, made)
-        command = [npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
+        command = [npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"]
         ended = subprocess.run(
             command, cwd=made, capture_output=True, text=True, timeout=_INSTALLED_WITHIN, check=False
         )

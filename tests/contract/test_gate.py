@@ -5,6 +5,8 @@ What a release promised is kept in docs/schemas. This tree is one of the trees t
 
 import copy
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -181,6 +183,17 @@ def test_the_command_prints_a_sentence_for_each_and_says_so_with_its_status(
     assert command.main() == status
     (printed,) = capsys.readouterr().out.splitlines()
     assert printed.startswith("Since " if change else "this tree keeps what 0.2.0")
+
+
+def test_the_command_gives_its_status_also_when_nobody_reads_its_sentences() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "contracts"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_the_command_says_in_a_sentence_what_it_cannot_keep(
