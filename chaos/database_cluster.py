@@ -77,12 +77,15 @@ class DatabaseCluster:
         self.nodes.append(lost)
 
     async def until_in_sync(self) -> None:
-        """Wait until both standbys stream. A server that is not ready yet is asked again. Raises TimeoutError."""
+        """Wait until both standbys stream. A server that is not ready yet is asked again, and a primary that has ended
+        is started, as a service manager would do. Raises TimeoutError."""
         query = "select count(*) from pg_stat_replication where state = 'streaming' and sync_state = 'quorum'"
         async with asyncio.timeout(_SETTLES_WITHIN):
             in_sync = 0
             while in_sync < len(self.standbys):
                 await asyncio.sleep(0.1)
+                if not self.primary.is_running:
+                    await asyncio.to_thread(self.primary.start)
                 with suppress(asyncpg.PostgresError, OSError):
                     in_sync = (await self.rows("postgres", query))[0]["count"]
 
