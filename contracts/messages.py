@@ -88,6 +88,9 @@ def _readers(old: Document, new: Document, retired: frozenset[str]) -> Iterator[
     more that have always been there (`unreadable_messages`)."""
     now = dict(_reads(new))
     for who, schemas in _reads(old):
+        before, group = (_group(document, who) for document in (old, new))
+        if group not in (before, None):
+            yield Problem(before, "the group", f"is {group} now", "keep it, because a new group has no offsets")
         for name in schemas.keys() - retired:
             if name not in now.get(who, {}):
                 yield Problem(name, "", f"is no longer read by {who.partition('.')[0]}", READ_ON)
@@ -101,6 +104,10 @@ def _reads(document: Document) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name, operation in document["operations"].items():
         if "x-reads" in operation:
             yield name, operation["x-reads"]
+
+
+def _group(document: Document, who: str) -> Any:
+    return document["operations"].get(who, {}).get("bindings", {}).get("kafka", {}).get("groupId", {}).get("const")
 
 
 def _messages(document: Document) -> Mapping[str, Any]:

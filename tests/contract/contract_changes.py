@@ -156,6 +156,12 @@ BAD: Mapping[str, tuple[Changing, str]] = {
         lambda a, _: a["operations"]["inventory-service.receives.inventory-commands"]["x-reads"].pop("ShipStock.v1"),
         "ShipStock.v1 is no longer read by inventory-service",
     ),
+    "a consumer has another group": (
+        lambda a, _: a["operations"]["payment-service.receives.payment-commands"]["bindings"]["kafka"][
+            "groupId"
+        ].update(const="payments"),
+        "the group of payment-service is payments now: keep it",
+    ),
     "a path is gone": (
         lambda _, o: o["paths"].pop("/payments/{orderId}"),
         "GET /payments/{orderId} is gone: bring it back",
