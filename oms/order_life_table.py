@@ -1,15 +1,20 @@
 """One order's life, printed as a table or as JSON."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
-from rich.table import Table
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Column, Table
 
 from messaging.ports.order_view import Wait
 from messaging.postgres.failures import Kept
 from oms.order_life import Entry, Life
 from oms.output import cells, console, printable
+
+_ANY_WIDTH = 10_000
 
 
 def print_life(life: Life, now: datetime) -> None:
@@ -18,7 +23,7 @@ def print_life(life: Life, now: datetime) -> None:
     for line in _states(life):
         screen.print(line, soft_wrap=True)
     if life.entries:
-        screen.print(_steps(life.entries))
+        screen.print(_steps(life.entries, screen))
     waits = [f"{name}: {_wait(wait, now)}" for name, wait in life.waits]
     screen.print(f"waits for      {'; '.join(map(printable, waits)) or 'nothing'}", soft_wrap=True)
     for title, kept in (("parked", life.parked), ("dead letters", life.dead)):
@@ -31,7 +36,8 @@ def print_life(life: Life, now: datetime) -> None:
 
 
 def _states(life: Life) -> Iterator[str]:
-    yield f"order {life.order_id}"
+    days = _days(life.entries)
+    yield f"order {life.order_id}" + (f", {days[0]} (UTC)" if len(days) == 1 else "")
     for name, state in life.states.items():
         yield f"  {name:12} {printable(', '.join(f'{part} {value}' for part, value in state.items()))}"
 
@@ -40,17 +46,39 @@ def _databases(life: Life) -> bool:
     return any(what.endswith("database") for what in life.missing)
 
 
-def _steps(entries: Sequence[Entry]) -> Table:
-    days = {entry.at.astimezone(UTC).date() for entry in entries}
-    form = "%T.%f" if len(days) == 1 else "%F %T.%f"
-    has_messages = any(entry.message_id or entry.place for entry in entries)
-    table = Table(f"UTC, {min(days)}", "who", "what", *(("message", "at", "outcome") if has_messages else ()))
+def _steps(entries: Sequence[Entry], screen: Console) -> Table:
+    """A line for each step, or several where the terminal is too narrow for them. Nothing is left out."""
+    form = "%T.%f" if len(_days(entries)) == 1 else "%F %T.%f"
+    if any(entry.place for entry in entries):
+        wide = _table("time", "who", "what", "message", "at", "outcome")
+        for entry in entries:
+            wide.add_row(
+                *cells(_at(entry, form), entry.who, _what(entry), entry.message_id, entry.place, entry.outcome)
+            )
+        if Measurement.get(screen, screen.options.update(width=_ANY_WIDTH), wide).maximum <= screen.width:
+            return wide
+    narrow = _table("time", "who", "what")
     for entry in entries:
-        what = f"{entry.what}: {entry.detail}" if entry.detail else entry.what
-        at = entry.at.astimezone(UTC).strftime(form)[:-3]
-        row = (at, entry.who, what, entry.message_id, entry.place, entry.outcome)
-        table.add_row(*cells(*row[: len(table.columns)]))
-    return table
+        message = (entry.message_id, ", ".join(filter(None, (entry.place, entry.outcome))))
+        at, who, *what = cells(_at(entry, form), entry.who, _what(entry), *filter(None, message))
+        narrow.add_row(at, who, "\n".join(what))
+    return narrow
+
+
+def _table(*columns: str) -> Table:
+    return Table(*(Column(name, overflow="fold") for name in columns), box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _days(entries: Sequence[Entry]) -> Sequence[date]:
+    return sorted({entry.at.astimezone(UTC).date() for entry in entries})
+
+
+def _at(entry: Entry, form: str) -> str:
+    return entry.at.astimezone(UTC).strftime(form)[:-3]
+
+
+def _what(entry: Entry) -> str:
+    return f"{entry.what}: {entry.detail}" if entry.detail else entry.what
 
 
 def _wait(wait: Wait, now: datetime) -> str:

@@ -28,7 +28,7 @@ async def view_order(pool: Any, order_id: UUID) -> OrderView | None:
     state["calls"] = str(row["attempts"])
     steps = [Step(row["created_at"], "payment begun", state.get("amount", ""))]
     if row["updated_at"] > row["created_at"]:
-        steps.append(Step(row["updated_at"], row["status"], row["reason"] or row["reference"] or ""))
+        steps.append(Step(row["updated_at"], row["status"], row["reason"] or ""))
     call = _CALLED.get(PaymentStatus(row["status"]))
     if call is None:
         return OrderView(state, steps, settled_at=row["updated_at"])

@@ -56,7 +56,7 @@ async def test_a_confirmed_order_is_shown_step_by_step(shop: ThreeServices, tmp_
 
     assert (shown.code, shown.errors) == (0, "")
     assert "status CONFIRMED, stock RESERVED, payment CAPTURED, total 25.00 EUR, customer Käthe" in shown.output
-    for words in ("CONFIRMED: payment captured", "RESERVED: 2 of p1", "CAPTURED: simulated-"):
+    for words in ("CONFIRMED: payment captured", "RESERVED: 2 of p1", "reference simulated-"):
         assert words in shown.output
     assert "waits for      nothing\nparked         none\ndead letters   none\n" in shown.output
     assert "no broker is set" in shown.output
