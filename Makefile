@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Modules, and not the scripts beside it: those name their interpreter by a path that may have spaces or be too long.
 RUN := $(BIN)/python -m
 
-.PHONY: run test check bench chaos schemas dashboards smoke clean
+.PHONY: run test check bench chaos schemas contracts dashboards smoke clean
 
 run: .venv/run  ## serve orders on http://127.0.0.1:8000 and show their events
 	$(RUN) oms up
@@ -32,6 +32,9 @@ schemas: .venv/dev  ## write docs/schemas, docs/asyncapi.yaml, docs/openapi.yaml
 
 dashboards: .venv/dev  ## write deploy/grafana/dashboards from the code
 	$(BIN)/python deploy/grafana/generate.py
+
+contracts: .venv/dev  ## would this tree break a consumer or a client of a release?
+	$(RUN) contracts
 
 smoke:  ## the first order with every Python from 3.11 on that this machine has, each in an environment of its own
 	"$(PYTHON)" -m tests.smoke

@@ -23,7 +23,7 @@ _NOBODY: Any = object()
 
 
 def document() -> dict[str, Any]:
-    """The whole document."""
+    """The whole document, with its paths in the order of the alphabet."""
     return asyncio.run(_document())
 
 
@@ -38,7 +38,7 @@ async def _document() -> dict[str, Any]:
         answer = await client.get("/openapi.json")
         answer.raise_for_status()
         described: dict[str, Any] = answer.json()
-        return described
+        return described | {"paths": dict(sorted(described["paths"].items()))}
 
 
 def main() -> None:
