@@ -1,5 +1,6 @@
 """A running service, as the process sees it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -41,9 +42,7 @@ def health_of(
     """The health checks of a service: its storage, its relay if there is one, its commit queue and its own metrics."""
 
     async def refresh() -> None:
-        await storage.refresh_metrics()
-        if refresh_metrics is not None:
-            await refresh_metrics()
+        await asyncio.gather(storage.refresh_metrics(), *([refresh_metrics()] if refresh_metrics else []))
 
     return HealthChecks(
         database=storage.health,

@@ -1,8 +1,9 @@
 """The storage of every service beside its aggregates: the outbox, the inbox, parked records and dead letters."""
 
+import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
@@ -16,6 +17,7 @@ from messaging.engine.metrics import (
     PARKED,
     PARKED_AGE,
     POOL_BUSY,
+    REFRESHED_WITHIN,
     STANDBY_LAG,
     STANDBY_WAITS,
     STANDBYS,
@@ -65,11 +67,12 @@ async def postgres_storage(
     probe = DatabaseProbe(dsn, revisions_in(service.migrations), service.tables)
 
     async def refresh() -> None:
-        try:
-            waiting, failed = await depth_and_age(pools.engine), await failures.counts()
-            _set_metrics(service.name, *waiting, *failed, *await replication_state(pools.engine))
-        except StoreUnavailable:  # the other metrics must still be served while the database is away
-            _set_metrics(service.name, *[math.nan] * len(_GAUGES))
+        counted: Sequence[float] = [math.nan] * len(_GAUGES)  # the other metrics must still be served
+        with suppress(StoreUnavailable, TimeoutError):
+            async with asyncio.timeout(REFRESHED_WITHIN):
+                waiting, failed = await depth_and_age(pools.engine), await failures.counts()
+                counted = (*waiting, *failed, *await replication_state(pools.engine))
+        _set_metrics(service.name, *counted)
 
     async def keep_house() -> None:
         async with pools.engine.session() as session:

@@ -1,10 +1,13 @@
 """The metrics of orders."""
 
+import asyncio
 import math
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from messaging.engine.metrics import REFRESHED_WITHIN
 from messaging.ports.changes import StoreUnavailable
 from order_service.application.ports import OrderStore, UnknownOrderStore
 from order_service.domain.commands import RefundPayment, ReleaseStock
@@ -112,14 +115,12 @@ def _reason(before: Order, happening: Happening) -> str:
 
 async def refresh_metrics(orders: OrderStore, unknown: UnknownOrderStore) -> None:
     """Set the gauges. NaN says that the database is away."""
-    for status in ON_THE_WAY:
-        OPEN.labels(status).set(await _known(orders.count(status)))
-    STUCK.set(await _known(orders.count(OrderStatus.STUCK)))
-    UNKNOWN.set(await _known(unknown.count()))
-
-
-async def _known(count: Awaitable[int]) -> float:
-    try:
-        return await count
-    except StoreUnavailable:
-        return math.nan
+    gauges = {**{OPEN.labels(status): status for status in ON_THE_WAY}, STUCK: OrderStatus.STUCK}
+    counts = dict.fromkeys((*gauges, UNKNOWN), math.nan)
+    with suppress(StoreUnavailable, TimeoutError):
+        async with asyncio.timeout(REFRESHED_WITHIN):
+            for gauge, status in gauges.items():
+                counts[gauge] = await orders.count(status)
+            counts[UNKNOWN] = await unknown.count()
+    for gauge, count in counts.items():
+        gauge.set(count)

@@ -1,5 +1,6 @@
 """The metrics of the payment service."""
 
+import asyncio
 import math
 from contextlib import suppress
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter, Gauge
 
+from messaging.engine.metrics import REFRESHED_WITHIN
 from messaging.ports.changes import StoreUnavailable
 from payment_service.application.ports import Captured, Declined, GatewayUnavailable, PaymentGateway
 from payment_service.domain import Call
@@ -59,7 +61,8 @@ def _say(call: Call, key: str, error: GatewayUnavailable) -> None:
 async def refresh_metrics(payments: PostgresPayments | MemoryPayments) -> None:
     """Set the gauges. NaN means that the database is away."""
     in_doubt = overdue = math.nan  # the other metrics must still be served
-    with suppress(StoreUnavailable):
-        in_doubt, overdue = await payments.in_doubt()
+    with suppress(StoreUnavailable, TimeoutError):
+        async with asyncio.timeout(REFRESHED_WITHIN):
+            in_doubt, overdue = await payments.in_doubt()
     IN_DOUBT.set(in_doubt)
     MOST_OVERDUE.set(max(overdue, 0.0))

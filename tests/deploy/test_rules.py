@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.campaigns.firing_faults import FAULTS
+from tests.campaigns.short_rules import short_rules
 from tests.deploy.exported import problems_with
 from tests.docs.test_links import anchors
 
@@ -20,9 +22,13 @@ OPERATIONS = ROOT / "docs" / "operations.md"
 _TESTED_WITHIN = 300.0
 
 
-def _rules(kind: str) -> Iterator[Mapping[str, Any]]:
+def _all_rules() -> Iterator[Mapping[str, Any]]:
     for group in yaml.safe_load(RULES.read_text())["groups"]:
-        yield from (rule for rule in group["rules"] if kind in rule)
+        yield from group["rules"]
+
+
+def _rules(kind: str) -> Iterator[Mapping[str, Any]]:
+    return (rule for rule in _all_rules() if kind in rule)
 
 
 ALERTS = {alert["alert"]: alert for alert in _rules("alert")}
@@ -76,6 +82,18 @@ def test_the_operations_guide_names_each_alert_with_its_severity() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| (page|ticket) \|", OPERATIONS.read_text(), re.MULTILINE))
 
     assert rows == {name: alert["labels"]["severity"] for name, alert in ALERTS.items()}
+
+
+def test_the_campaign_has_a_fault_for_each_alert_and_changes_only_windows_and_thresholds() -> None:
+    assert sorted(alert for fault in FAULTS for alert in fault.alerts) == sorted(ALERTS)
+    short = [rule for group in short_rules()["groups"] for rule in group["rules"]]
+
+    for real, shortened in zip((*_all_rules(),), short, strict=True):
+        assert _without_numbers(real["expr"]) == _without_numbers(shortened["expr"])
+
+
+def _without_numbers(expression: str) -> str:
+    return re.sub(r"\b\d[\d.]*[smhd]?\b", "", expression)
 
 
 def test_a_metric_or_a_label_that_nobody_exports_is_found() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import re
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -161,6 +162,22 @@ async def test_while_the_database_is_away_there_are_metrics_and_the_outbox_is_no
     assert 'oms_outbox_depth{service="order"} NaN' in answer.text
     assert 'oms_outbox_oldest_age_seconds{service="order"} NaN' in answer.text
     assert "oms_http_requests_total" in answer.text
+
+
+async def test_while_somebody_holds_a_lock_on_everything_there_are_metrics_in_time(database: str) -> None:
+    somebody = await asyncpg.connect(database)
+    async with running_service(database) as service, client_of(service.app) as api:
+        await api.get("/metrics")
+        async with somebody.transaction():
+            await somebody.execute("lock table orders, outbox in access exclusive mode")
+            began = asyncio.get_running_loop().time()
+            answer = await api.get("/metrics")
+            took = asyncio.get_running_loop().time() - began
+    await somebody.close()
+
+    assert took < 8, "Prometheus waits ten seconds by default, and a statement waits as long for a lock"
+    assert 'oms_outbox_depth{service="order"} NaN' in answer.text
+    assert "oms_orders_stuck NaN" in answer.text
 
 
 async def test_a_process_that_serves_no_orders_serves_health_and_metrics() -> None:
