@@ -22,6 +22,7 @@ from oms.databases import NOT_REACHED, looking_into
 from oms.services import SERVICES
 
 _LISTED = 100
+_SEARCHED_WITHIN = 25.0  # a broker that stands still must not keep what the databases have told
 _A_LIFE = timedelta(minutes=10)
 """For how long the topics are searched for an order that no database knows."""
 
@@ -140,7 +141,8 @@ async def _records(
     created = datetime.fromtimestamp((order_id.int >> 80) / 1000, UTC)
     try:
         with as_kafka_refused(kafka):
-            found: RecordsOfKey = await records_of_key(kafka, topics, str(order_id), created, _end(created, parts))
+            async with asyncio.timeout(_SEARCHED_WITHIN):
+                found: RecordsOfKey = await records_of_key(kafka, topics, str(order_id), created, _end(created, parts))
     except KafkaRefused as error:
         missing["topics"] = str(error)
         return []

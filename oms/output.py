@@ -1,5 +1,6 @@
 """The output of operators' commands: tables for people, and JSON for programs."""
 
+import io
 import json
 import os
 import sys
@@ -21,6 +22,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def console() -> Console:
     """Standard output. Its text is data, and no markup. Where there is no terminal, lines are long and plain."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a customer's name may not exist in the terminal's encoding
     piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     return Console(markup=False, emoji=False, highlight=False, width=_PIPED_WIDTH if piped else None)
 

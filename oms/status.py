@@ -92,9 +92,9 @@ def _alarms(name: str, status: ServiceStatus, *, has_broker: bool) -> Iterator[s
     if has_broker and status.consumers is not None and not status.consumers.members:
         yield "no consumer is in its group"
     if queues.parked_age > OLD:
-        yield f"{queues.parked} records are parked: oms parked list --service {name}"
+        yield f"parked records: {queues.parked}, see oms parked list --service {name}"
     if queues.dead:
-        yield f"{queues.dead} dead letters: oms dead-letters list --service {name}"
+        yield f"dead letters: {queues.dead}, see oms dead-letters list --service {name}"
     yield from (figure.alarm for figure in status.figures if figure.alarm)
 
 

@@ -44,7 +44,7 @@ async def read_figures(pool: Any) -> Sequence[Figure]:
     counts, recent = await pool.fetchrow(_COUNTS), await pool.fetchrow(_RECENT)
     overdue = max(counts["overdue"], 0.0)
     span = _RATE_OVER if recent["placed"] < _MOST_RECENT else max(recent["span"], 0.001)
-    unknown_alarm = f"{counts['unknown']} orders are known to partners only: oms orders unknown"
+    unknown_alarm = f"orders that only partners know: {counts['unknown']}, see oms orders unknown"
     late = f"an order has been overdue for {overdue:.0f} s: is a consumer of the order service running?"
     return [
         Figure("orders placed", recent["placed"] / span, "/s"),
@@ -56,7 +56,7 @@ async def read_figures(pool: Any) -> Sequence[Figure]:
         Figure(
             "orders stuck",
             counts["stuck"],
-            alarm=f"{counts['stuck']} orders are stuck: oms orders stuck" if counts["stuck"] else None,
+            alarm=f"stuck orders: {counts['stuck']}, see oms orders stuck" if counts["stuck"] else None,
         ),
         Figure("orders unknown", counts["unknown"], alarm=unknown_alarm if counts["unknown_today"] else None),
     ]

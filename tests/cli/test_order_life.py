@@ -53,8 +53,11 @@ async def test_a_confirmed_order_is_shown_step_by_step(shop: ThreeServices, tmp_
     order_id = await settled(shop.url("order"), ORDER | {"customerId": "Käthe"})
     shown = await oms(tmp_path, "orders", "show", order_id, **environment_of(shop))
     told = await oms(tmp_path, "orders", "show", order_id, "--json", **environment_of(shop))
+    ascii_only = await oms(tmp_path, "orders", "show", order_id, PYTHONIOENCODING="ascii", **environment_of(shop))
 
     assert (shown.code, shown.errors) == (0, "")
+    assert (ascii_only.code, ascii_only.errors) == (0, "")
+    assert r"customer K\xe4the" in ascii_only.output
     assert "status CONFIRMED, stock RESERVED, payment CAPTURED, total 25.00 EUR, customer Käthe" in shown.output
     for words in ("CONFIRMED: payment captured", "RESERVED: 2 of p1", "reference simulated-"):
         assert words in shown.output

@@ -75,8 +75,8 @@ def test_a_quiet_system_needs_nobody() -> None:
         ({"outbox": 3, "outbox_age": 61.0}, "order: messages have waited in the outbox for 61 s"),
         ({"shards": 3}, "order: 3 of 4 shards are published: is a relay running?"),
         ({"consumers": GroupState(0, 7)}, "order: no consumer is in its group"),
-        ({"parked": 2, "parked_age": 61.0}, "order: 2 records are parked: oms parked list --service order"),
-        ({"dead": 1}, "order: 1 dead letters: oms dead-letters list --service order"),
+        ({"parked": 2, "parked_age": 61.0}, "order: parked records: 2, see oms parked list --service order"),
+        ({"dead": 1}, "order: dead letters: 1, see oms dead-letters list --service order"),
         ({"figures": [Figure("orders stuck", 2, alarm="2 orders are stuck")]}, "order: 2 orders are stuck"),
     ],
 )
@@ -149,7 +149,7 @@ async def test_a_whole_system_is_shown_as_it_is(postgres: PostgresServer, tmp_pa
     assert f"{services.url('order')}  ready" in well.output
     assert attention.code == 4
     document = json.loads(attention.output)
-    assert document["alarms"] == ["payment: 1 dead letters: oms dead-letters list --service payment"]
+    assert document["alarms"] == ["payment: dead letters: 1, see oms dead-letters list --service payment"]
     assert document["services"]["order"]["shardsPublished"] == 4
     assert document["services"]["order"]["figures"]["ordersUnderWay"] == 0
     assert incomplete.code == 3
