@@ -56,6 +56,7 @@ async def _campaign(faults: Sequence[Fault], within: float, write: Path) -> list
     fired: list[Fired] = []
     async with stage() as on:
         await asyncio.sleep(_SETTLES_WITHIN)  # the windows fill
+        await _until_quiet(on)
         for fault in faults:
             fired += await _injected(on, fault, within)
             write.write_text(json.dumps(_record(fired), indent=2))

@@ -84,6 +84,16 @@ def test_the_operations_guide_names_each_alert_with_its_severity() -> None:
     assert rows == {name: alert["labels"]["severity"] for name, alert in ALERTS.items()}
 
 
+def test_the_operations_guide_says_which_fault_fires_each_alert() -> None:
+    _, _, rest = OPERATIONS.read_text().partition("### Which fault fires which alert")
+    rows = dict(re.findall(r"^\| ([a-z].*?) \| (.*) \|$", rest.partition("\n## ")[0], re.MULTILINE))
+    told = {
+        name: fault for fault, alerts in rows.items() for name in re.findall(r"`(\w+)`(?: \d+ s|: not shown)", alerts)
+    }
+
+    assert told == {alert: fault.name for fault in FAULTS for alert in fault.alerts}
+
+
 def test_the_campaign_has_a_fault_for_each_alert_and_changes_only_windows_and_thresholds() -> None:
     assert sorted(alert for fault in FAULTS for alert in fault.alerts) == sorted(ALERTS)
     short = [rule for group in short_rules()["groups"] for rule in group["rules"]]
