@@ -19,6 +19,7 @@ from benchmarks import (
     recovery,
     relay_rate,
     table,
+    tracing,
     write_path,
 )
 from benchmarks.database import database_server
@@ -42,6 +43,7 @@ class Measurement(StrEnum):
     FULFILMENT_LATENCY = "fulfilment-latency"
     EMBEDDED = "embedded"
     RECOVERY = "recovery"
+    TRACING = "tracing"
 
 
 _MEASURE = {
@@ -56,6 +58,7 @@ _MEASURE = {
     Measurement.FULFILMENT_LATENCY: fulfilment.measure_latency,
     Measurement.EMBEDDED: fulfilment.measure_embedded,
     Measurement.RECOVERY: recovery.measure,
+    Measurement.TRACING: tracing.measure,
 }
 
 

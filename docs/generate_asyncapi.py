@@ -205,7 +205,11 @@ def _headers(kind: str, source: str) -> dict[str, Any]:
         "content-type": {"const": "application/json"},
     }
     typed = {name: {"type": "string"} | attribute for name, attribute in attributes.items()}
-    return {"type": "object", "properties": typed, "required": list(typed)}
+    trace: dict[str, Any] = {
+        name: {"type": "string", "description": f"{what} (W3C Trace Context), while traces are recorded"}
+        for name, what in (("traceparent", "The span of its creation"), ("tracestate", "What other vendors pass along"))
+    }
+    return {"type": "object", "properties": typed | trace, "required": list(typed)}
 
 
 def _examples(name: str) -> Iterator[dict[str, Any]]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from fastapi import FastAPI, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from fastapi import FastAPI, Request, Response
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel, Field
 
 from messaging.ports.store_health import StoreHealth
@@ -136,9 +137,11 @@ def add_health_routes(app: FastAPI, services: Sequence[HealthChecks]) -> None:
         tags=["operations"],
         summary="Prometheus metrics",
         response_class=Response,
+        description="As text, or as OpenMetrics with exemplars if `Accept` asks for that.",
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
         for checks in services:
             await checks.refresh_metrics()
-        return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(REGISTRY), headers={"Content-Type": content_type})

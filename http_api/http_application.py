@@ -13,6 +13,8 @@ from http_api.health import HealthChecks, add_health_routes
 from http_api.request_context import RequestContext
 from http_api.request_line import RequestLine
 from http_api.schemas import ErrorView
+from http_api.trace_requests import TraceRequests
+from messaging.engine import tracing
 
 DESCRIPTION = """A successful answer means that the change is durable. Its events are published exactly once.
 
@@ -48,11 +50,17 @@ def http_application(parts: Sequence[HttpPart], *, metrics_port: int | None = No
     checks = [part.checks for part in parts]
     if metrics_port is None:
         add_health_routes(app, checks)
-        return RequestContext(RequestLine(whole))
+        return _outermost(whole)
     operations = FastAPI(openapi_url=None, redirect_slashes=False)
     install_error_handlers(operations, {})
     add_health_routes(operations, checks)
-    return RequestContext(RequestLine(_by_port({metrics_port: operations}, otherwise=whole)))
+    return _outermost(_by_port({metrics_port: operations}, otherwise=whole))
+
+
+def _outermost(app: ASGIApp) -> ASGIApp:
+    """The application behind the middleware of every request."""
+    whole: ASGIApp = RequestContext(RequestLine(app))
+    return TraceRequests(whole) if tracing.is_on() else whole
 
 
 def _by_port(apps: Mapping[int, ASGIApp], *, otherwise: ASGIApp) -> ASGIApp:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from http_api.errors import RETRY_AFTER, error_response
 from messaging.engine.correlation import REQUEST_ID
+from messaging.engine.tracing import exemplar
 
 REQUESTS = Counter("oms_http_requests_total", "Requests answered", ["method", "route", "status"])
 REQUEST_SECONDS = Histogram(
@@ -22,7 +23,7 @@ REQUEST_SECONDS = Histogram(
 )
 _SAFE_ID = re.compile(rb"[\w.:-]{1,64}")
 _CUT_OFF = "the process stops, and nobody knows whether this was done; ask again, with the same Idempotency-Key"
-_METHODS = {"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"}
+METHODS = {"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"}
 
 # An id is made for every request, so it must be cheap. Its random start makes it unique across processes.
 _PROCESS = os.urandom(6).hex()
@@ -76,12 +77,12 @@ class RequestContext:
             REQUEST_ID.reset(token)
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = scope["method"] if scope["method"] in METHODS else "other"
         route = getattr(scope.get("route"), "path", "unmatched")
         counter = self._counters.get((method, route, status))
         if counter is None:
             counter = self._counters[method, route, status] = REQUESTS.labels(method, route, status)
             self._timers.setdefault((method, route), REQUEST_SECONDS.labels(method, route))
         counter.inc()
-        self._timers[method, route].observe(seconds)
+        self._timers[method, route].observe(seconds, exemplar())
         self._log.debug("answered", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))

@@ -1,7 +1,7 @@
 """The use cases of the inventory service: reserve, release and ship the stock of orders, and keep the catalogue."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeAlias
@@ -9,6 +9,7 @@ from uuid import UUID
 
 from inventory_service.domain import Decision, Product, Reservation, release, reserve, ship
 from messaging.ports.changes import InboxClaim, Write, Written
+from messaging.ports.trace_context import TRACE, TraceContext
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 
@@ -31,10 +32,11 @@ class StockWrite:
     product_ids: Iterable[ProductId]
     decide: Decide
     claim: InboxClaim
+    trace: TraceContext | None = field(default_factory=TRACE.get, compare=False, repr=False)
 
     def upon(self, products: Mapping[ProductId, Product]) -> Write[Reservation, Decision]:
         """The write of the reservation alone, with the stored products bound to its decision."""
-        return Write(self.id, lambda reservation: self.decide(reservation, products), self.claim)
+        return Write(self.id, lambda reservation: self.decide(reservation, products), self.claim, self.trace)
 
 
 class StockStore(Protocol):

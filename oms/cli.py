@@ -1,5 +1,6 @@
 """`oms`: start the services, look at their topics, put load on them."""
 
+from functools import partial
 from typing import Annotated
 
 import structlog
@@ -10,6 +11,7 @@ from messaging.runtime import database as service_database
 from messaging.runtime.database_unusable import as_database_unusable
 from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role
+from messaging.runtime.telemetry import TelemetrySettings, traced
 from oms import topics
 from oms.environment import read_settings, run
 from oms.kept_commands import dead_letters, parked
@@ -48,9 +50,11 @@ def up(
     """Run orders, inventory and payments in one process, and print a line for each order: who, what, how long."""
     if quiet and events:
         raise typer.BadParameter("give --quiet or --events, not both")
-    kafka, *settings = read_settings(KafkaSettings, *(service.settings for service in SERVICES.values()))
+    kinds = [service.settings for service in SERVICES.values()]
+    kafka, telemetry, *settings = read_settings(KafkaSettings, TelemetrySettings, *kinds)
     by_name = dict(zip(SERVICES, settings, strict=True))
-    run(run_all(by_name, kafka, host, port, samples=samples, quiet=quiet, events=events))
+    serving = partial(run_all, by_name, kafka, host, port, samples=samples, quiet=quiet, events=events)
+    run(traced(telemetry, "oms", by_name["order"].event_publisher, serving))
 
 
 @app.command()
@@ -70,7 +74,7 @@ def serve(
     if samples and service.name != "inventory":
         raise typer.BadParameter("--samples is for the inventory")
     wanted = _roles(roles)
-    kafka, settings = read_settings(KafkaSettings, service.settings)
+    kafka, telemetry, settings = read_settings(KafkaSettings, TelemetrySettings, service.settings)
     if wanted != {Role.API} and settings.event_publisher is PublisherKind.IN_PROCESS:
         typer.echo(
             "EVENT_PUBLISHER=in-process does not reach other processes, and this is one service on its own: "
@@ -84,7 +88,8 @@ def serve(
             "deadlines"
         )
     options = {"samples": True} if samples else {}
-    run(run_service(service, settings, kafka, wanted, host, port or service.port, options))
+    serving = partial(run_service, service, settings, kafka, wanted, host, port or service.port, options)
+    run(traced(telemetry, f"oms-{service.name}", settings.event_publisher, serving))
 
 
 def _roles(text: str) -> frozenset[Role]:

@@ -16,6 +16,7 @@ from messaging.ports.changes import StoreUnavailable
 from messaging.runtime.database_unusable import DatabaseUnusable
 from messaging.runtime.embedded_postgres import EmbeddedPostgresUnavailable
 from messaging.runtime.settings import PublisherKind
+from messaging.runtime.telemetry import TelemetryUnavailable
 from oms.logs import LogFormat, configure_logs, log_for_us
 from oms.process import CannotListen, run_to_the_end
 from oms.screen import forget_standard_output, have_standard_streams
@@ -95,6 +96,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         CannotDo,
         StoreUnavailable,
         KafkaRefused,
+        TelemetryUnavailable,
     ) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None

@@ -195,6 +195,11 @@ PLATFORM = (
         "s",
     ),
     Panel(
+        "Spans that nobody will see",
+        "0. Above it, traces have holes.",
+        {"{{instance}} {{reason}}": _rate("oms_spans_dropped_total", "instance", "reason")},
+    ),
+    Panel(
         "CPU",
         "Cores in use. A process uses one at most.",
         {"{{instance}}": _rate("process_cpu_seconds_total", "instance")},

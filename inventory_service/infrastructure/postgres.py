@@ -18,10 +18,11 @@ from inventory_service.infrastructure.event_encoding import effect_of
 from messaging.engine.group_commit import GroupCommitter
 from messaging.engine.retry import retry_when_busy
 from messaging.ports.changes import StoreBusy, Written
+from messaging.postgres.aggregate_table import Column, Table
 from messaging.postgres.connection import CommitConnection
 from messaging.postgres.doorbell import Wake
 from messaging.postgres.pool import Pools
-from messaging.postgres.row_store import Column, LockedRows, RowCommits, Table
+from messaging.postgres.row_store import LockedRows, RowCommits
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 

@@ -17,8 +17,10 @@ from typing import Any, TypeVar
 
 import structlog
 
+from messaging.engine import tracing
 from messaging.engine.breaker import Breaker, Suspicion
 from messaging.engine.correlation import ORDER_ID
+from messaging.engine.message_spans import processing
 from messaging.engine.metrics import CONSUMED, CRITICAL_TIME
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable
 from messaging.ports.failures import Failure, Failures, Parked
@@ -55,6 +57,7 @@ class Consumer:
 
     def __init__(self, service: str, subscriptions: Sequence[Subscription], failures: Failures) -> None:
         self._subscriptions = {subscription.topic: subscription for subscription in subscriptions}
+        self._group = f"{service}-service"
         self._failures = failures
         self._breaker = Breaker(service, pause=_STORE_PAUSE)
         self._suspicion = Suspicion()
@@ -168,8 +171,15 @@ class Consumer:
             else:
                 return
 
-    async def _handle_one(self, record: Record) -> None:
+    async def _handle_one(self, record: Record, *, later: bool = False) -> None:
         ORDER_ID.set(record.key)
+        if tracing.is_on() and (span := processing(record, self._group, later=later)):
+            with span:
+                await self._hand_over(record)
+        else:
+            await self._hand_over(record)
+
+    async def _hand_over(self, record: Record) -> None:
         handler = self._handler_of(record)
         if handler is None:
             self._ignored.inc()
@@ -186,7 +196,7 @@ class Consumer:
             decided = datetime.fromisoformat(record.headers["ce_time"]).timestamp()
         except (KeyError, ValueError):
             return
-        self._critical_times[record.type].observe(max(0.0, time.time() - decided))
+        self._critical_times[record.type].observe(max(0.0, time.time() - decided), tracing.exemplar())
 
     def _handler_of(self, record: Record) -> Handler | None:
         """None for a record that we ignore. Raises Rejected."""
@@ -211,7 +221,7 @@ class Consumer:
         count as failures of the record."""
         record = parked.record
         try:
-            await self._handle_one(record)
+            await self._handle_one(record, later=True)
         except Rejected as rejection:
             await self._bury(record, rejection, parked.attempts + 1, parked.id)
         except (StoreUnavailable, StoreOverloaded):

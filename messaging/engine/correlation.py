@@ -4,6 +4,8 @@ from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any
 
+from messaging.ports.trace_context import TRACE
+
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 ORDER_ID: ContextVar[str | None] = ContextVar("order_id", default=None)
 
@@ -14,4 +16,7 @@ def add_ids(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
         value = variable.get()
         if value is not None:
             event.setdefault(variable.name, value)
+    trace = TRACE.get()
+    if trace is not None:
+        event.setdefault("trace_id", trace.trace_id)
     return event

@@ -9,13 +9,17 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 import structlog
 
+from messaging.engine import tracing
+from messaging.engine.message_spans import committed
 from messaging.engine.metrics import COMMIT_BATCH_SIZE, COMMIT_SECONDS, COMMIT_WAITING
 from messaging.engine.retry import retry_when_busy
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable
+from messaging.ports.trace_context import TRACE, TraceContext
 
 Write = TypeVar("Write")
 Result = TypeVar("Result")
@@ -29,6 +33,15 @@ log = structlog.get_logger("group-commit")
 CommitBatch: TypeAlias = Callable[[Sequence[Write]], Awaitable[Sequence[Result | Exception]]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting(Generic[Write, Result]):
+    """A write, the future that its caller waits for, and the trace of the caller."""
+
+    write: Write
+    answer: asyncio.Future[Result]
+    trace: TraceContext | None
+
+
 class GroupCommitter(Generic[Write, Result]):
     """Commits writes in batches over `connections`, each a function that commits a batch in one transaction.
 
@@ -39,11 +52,18 @@ class GroupCommitter(Generic[Write, Result]):
     """
 
     def __init__(
-        self, connections: Sequence[CommitBatch[Write, Result]], *, name: str, max_batch: int, max_waiting: int
+        self,
+        connections: Sequence[CommitBatch[Write, Result]],
+        *,
+        name: str,
+        max_batch: int,
+        max_waiting: int,
+        operation: str = "COMMIT",
     ) -> None:
+        self._what = (name, operation)
         self._idle = list(connections)
         self._connections = len(self._idle)
-        self._waiting: deque[tuple[Write, asyncio.Future[Result]]] = deque()
+        self._waiting: deque[_Waiting[Write, Result]] = deque()
         self._flushing: set[asyncio.Task[None]] = set()
         self._max_batch = max_batch
         self._max_waiting = max_waiting
@@ -73,7 +93,7 @@ class GroupCommitter(Generic[Write, Result]):
         if self.is_full:
             raise StoreOverloaded("too many requests are waiting for the database; try again in a moment")
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((write, answer))
+        self._waiting.append(_Waiting(write, answer, TRACE.get()))
         # Another connection joins only for a full batch. Two that shared the waiting writes would commit half of them
         # each.
         none_is_busy = len(self._idle) == self._connections
@@ -95,7 +115,7 @@ class GroupCommitter(Generic[Write, Result]):
             if hanging:
                 await asyncio.wait(hanging, timeout=_CANCEL_WITHIN)
         while self._waiting:
-            _answer(self._waiting.popleft()[1], StoreOverloaded(_STOPPING))
+            _answer(self._waiting.popleft().answer, StoreOverloaded(_STOPPING))
 
     def _start_flush(self) -> None:
         task = asyncio.create_task(self._flush(self._idle.pop()), name="group commit")
@@ -111,39 +131,38 @@ class GroupCommitter(Generic[Write, Result]):
             self._start_flush()
 
     async def _flush(self, connection: CommitBatch[Write, Result]) -> None:
-        batch: list[tuple[Write, asyncio.Future[Result]]] = []
+        batch: list[_Waiting[Write, Result]] = []
         try:
             while batch := self._take():
                 await self._commit(connection, batch)
         except BaseException as error:
             log.warning("a commit was cut off", writes=len(batch), error=f"{type(error).__name__}: {error}")
-            for _, answer in batch:
-                _answer(answer, StoreUnavailable("the commit was cut off; it may or may not be stored"))
+            for each in batch:
+                _answer(each.answer, StoreUnavailable("the commit was cut off; it may or may not be stored"))
             raise
         finally:
             self._idle.append(connection)
 
-    def _take(self) -> list[tuple[Write, asyncio.Future[Result]]]:
-        batch: list[tuple[Write, asyncio.Future[Result]]] = []
+    def _take(self) -> list[_Waiting[Write, Result]]:
+        batch: list[_Waiting[Write, Result]] = []
         while self._waiting and len(batch) < self._max_batch:
-            write, answer = self._waiting.popleft()
-            if not answer.done():  # its caller went away
-                batch.append((write, answer))
+            each = self._waiting.popleft()
+            if not each.answer.done():  # its caller went away
+                batch.append(each)
         return batch
 
-    async def _commit(
-        self, connection: CommitBatch[Write, Result], batch: list[tuple[Write, asyncio.Future[Result]]]
-    ) -> None:
-        started = time.perf_counter()
+    async def _commit(self, connection: CommitBatch[Write, Result], batch: list[_Waiting[Write, Result]]) -> None:
+        started, began = time.perf_counter(), time.time_ns()
         try:
-            results = await retry_when_busy(lambda: connection([write for write, _ in batch]))
+            results = await retry_when_busy(lambda: connection([each.write for each in batch]))
         except StoreUnavailable as error:
-            for _, answer in batch:
-                _answer(answer, type(error)(str(error)))
+            self._record(batch, began, error)
+            for each in batch:
+                _answer(each.answer, type(error)(str(error)))
         except Exception as error:  # noqa: BLE001  the write that caused it gets it
             # One write made the whole batch fail. Halving finds it in a few more statements, so that it fails alone.
             if len(batch) == 1:
-                _answer(batch[0][1], error)
+                _answer(batch[0].answer, error)
                 return
             middle = len(batch) // 2
             await self._commit(connection, batch[:middle])
@@ -151,8 +170,14 @@ class GroupCommitter(Generic[Write, Result]):
         else:
             self._batch_size.observe(len(batch))
             self._seconds.observe(time.perf_counter() - started)
-            for (_, answer), result in list(zip(batch, results, strict=True)):  # one result for each write
-                _answer(answer, result)
+            self._record(batch, began)
+            for each, result in list(zip(batch, results, strict=True)):  # one result for each write
+                _answer(each.answer, result)
+
+    def _record(self, batch: Sequence[_Waiting[Write, Result]], began: int, error: Exception | None = None) -> None:
+        if tracing.is_on():
+            waiting = [each.trace for each in batch]
+            committed(*self._what, len(batch), waiting, began, type(error).__name__ if error else None)
 
 
 def _answer(answer: asyncio.Future[Result], result: Result | Exception) -> None:

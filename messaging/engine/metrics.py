@@ -82,3 +82,9 @@ WAITING = Gauge(
 PARKED = Gauge("oms_parked_records", "Records that wait behind a key that could not be handled", ["service"])
 PARKED_AGE = Gauge("oms_parked_oldest_age_seconds", "Age of the oldest parked record", ["service"])
 DEAD_LETTERS = Gauge("oms_dead_letters", "Records that will never be handled as they are", ["service"])
+
+SPANS_DROPPED = Counter(
+    "oms_spans_dropped_total",
+    "Spans that nobody will see: queue_full, or not_accepted by the collector in time",
+    ["reason"],
+)

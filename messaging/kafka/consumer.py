@@ -7,6 +7,7 @@ current batch, so that the next owner of the partitions begins behind it. A reba
 import asyncio
 import math
 import random
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias
@@ -15,7 +16,10 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
+from messaging.engine import conventions as names
+from messaging.engine import tracing
 from messaging.engine.background import running
+from messaging.engine.message_spans import moved
 from messaging.kafka.client import client_options, record_of
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.subscription import CaughtUp, Subscriber
@@ -77,8 +81,9 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                 async with _consumer(self._settings, self._group) as consumer:
                     consumer.subscribe(self._topics, listener=self)
                     while True:
+                        began = time.time_ns()
                         if polled := await _poll(consumer):
-                            await self._deliver(consumer, polled, await _ends_of(consumer, polled))
+                            await self._deliver(consumer, polled, await _ends_of(consumer, polled), began)
                         _check_parts(consumer)
                         if self._asked and self._assigned:
                             await self._look_whether_caught_up(consumer)
@@ -130,10 +135,14 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._assigned, self._ends = True, None
         log.info("partitions assigned", partitions=sorted(f"{at.topic}/{at.partition}" for at in assigned))
 
-    async def _deliver(self, consumer: Any, polled: Polled, ends: Mapping[TopicPartition, int]) -> None:
+    async def _deliver(self, consumer: Any, polled: Polled, ends: Mapping[TopicPartition, int], began: int) -> None:
         prefix = self._settings.prefix
+        delivered = [record_of(record, prefix) for records in polled.values() for record in records]
+        if tracing.is_on():
+            topics, headers = {each.topic for each in delivered}, [each.headers for each in delivered]
+            moved("poll", "receive", topics, headers, began, {names.CONSUMER_GROUP: self._group})
         async with self._batch_at_hand:
-            await self._subscriber([record_of(record, prefix) for records in polled.values() for record in records])
+            await self._subscriber(delivered)
             await _commit(consumer, ends)
         self._pause = _FIRST_PAUSE
 

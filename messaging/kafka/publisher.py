@@ -9,6 +9,7 @@ source in the transaction of the sink.)
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -17,6 +18,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
+from messaging.engine import tracing
+from messaging.engine.message_spans import moved
 from messaging.engine.metrics import FENCED
 from messaging.kafka.client import client_options
 from messaging.kafka.epoch import Epoch
@@ -66,6 +69,21 @@ class KafkaPublisher:
     async def publish(self, batch: Batch) -> None:
         """See EventPublisher. The batch is one transaction. After KafkaError or TimeoutError its outcome may be
         unknown."""
+        began = time.time_ns()
+        try:
+            await self._publish(batch)
+        except Exception as error:
+            self._record(batch, began, type(error).__name__)
+            raise
+        self._record(batch, began)
+
+    def _record(self, batch: Batch, began: int, error: str | None = None) -> None:
+        if tracing.is_on():
+            messages = batch.messages
+            topics, headers = {each.topic for each in messages}, [each.headers for each in messages]
+            moved("send", "send", topics, headers, began, {}, error)
+
+    async def _publish(self, batch: Batch) -> None:
         producer = self._producer
         async with self._epoch.transaction(), _within(_PUBLISH_WITHIN, f"publishing {len(batch)} messages"):
             packed = pack(batch.messages, await self._targets_of(batch.messages))

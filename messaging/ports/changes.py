@@ -1,9 +1,11 @@
 """The decision of a use case as a value, and the result of storing it. Nothing here does I/O."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from uuid import UUID
+
+from messaging.ports.trace_context import TRACE, TraceContext
 
 Aggregate = TypeVar("Aggregate")
 Decision = TypeVar("Decision")
@@ -28,11 +30,13 @@ class InboxClaim:
 
 @dataclass(frozen=True, slots=True)
 class Creation(Generic[Aggregate, Outgoing]):
-    """A new aggregate, the events and commands that go out with it, and the claim that makes it happen once."""
+    """A new aggregate, the events and commands that go out with it, and the claim that makes it happen once. It belongs
+    to the trace in which it was asked for."""
 
     aggregate: Aggregate
     outgoing: tuple[Outgoing, ...]
     claim: IdempotencyKey | None = None
+    trace: TraceContext | None = field(default_factory=TRACE.get, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,13 @@ class Write(Generic[Aggregate, Decision]):
 
     `decide` gets the stored aggregate, or None when there is none yet. It returns None when there is nothing to change.
     It must be pure, because the store may call it again. If it raises, the writer gets the exception and nothing is
-    stored.
+    stored. The write belongs to the trace in which it was asked for.
     """
 
     id: UUID
     decide: Callable[[Aggregate | None], Decision | None]
     claim: InboxClaim | None = None
+    trace: TraceContext | None = field(default_factory=TRACE.get, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,18 +13,17 @@ instances wait for one another and cannot deadlock. (The ordering of resources a
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from functools import cached_property
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from messaging.engine.group_commit import GroupCommitter
+from messaging.engine.message_spans import decided
 from messaging.ports.changes import Aggregate, Decision, InboxClaim, StoreBusy, Write, Written
 from messaging.ports.message import Message
+from messaging.postgres.aggregate_table import Table
 from messaging.postgres.connection import CommitConnection
 from messaging.postgres.doorbell import Wake
-from messaging.postgres.outbox import INSERT_MESSAGES, message_columns
+from messaging.postgres.outbox import message_columns
 
 Effect: TypeAlias = Callable[[Decision], tuple[Aggregate, Sequence[Message]]]
 """Returns the aggregate after a decision, and the messages that are sent with it."""
@@ -42,112 +41,15 @@ class _Claiming(Protocol):
     def claim(self) -> InboxClaim | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Column(Generic[Aggregate]):
-    """A column with its SQL type. `of` returns an aggregate's value.
-
-    `new` and `changed` are SQL expressions for the column of a new and of a changed row, if that is not simply the
-    value. In them, `w` is the row of values and `r` is the stored row.
-    """
-
-    name: str
-    type: str
-    of: Callable[[Aggregate], object]
-    new: str | None = None
-    changed: str | None = None
-
-
-def due(
-    name: str, after: Callable[[Aggregate], timedelta | None], *, while_status_in: Sequence[str]
-) -> Column[Aggregate]:
-    """A column with a time that is `after` the commit by PostgreSQL's clock, which all instances share. An `after` of
-    None leaves the time as it is. In a status that is not in `while_status_in` the column is null. Columns with the
-    same `after` get the same time."""
-    at = f"statement_timestamp() + w.{name}"
-    statuses = ", ".join(f"'{status}'" for status in while_status_in)
-    still = f"case when w.status in ({statuses}) then coalesce({at}, r.{name}) end"
-    return Column(name, "interval", after, new=at, changed=still)
-
-
-@dataclass(frozen=True)
-class Table(Generic[Aggregate]):
-    """A table of aggregates. The first column is the key, a uuid. `read` makes an aggregate from a row."""
-
-    name: str
-    columns: Sequence[Column[Aggregate]]
-    read: Callable[[Any], Aggregate]
-
-    @property
-    def key(self) -> str:
-        """The name of the key."""
-        return self.columns[0].name
-
-    @cached_property
-    def names(self) -> str:
-        """The columns, for a select."""
-        return ", ".join(column.name for column in self.columns)
-
-    @cached_property
-    def lock(self) -> str:
-        """Takes the claims $1, locks the rows $2 and returns a row for each write. The count of claims makes PostgreSQL
-        take all of them before it locks the first row."""
-        return f"""
-            with asked as (
-                select * from unnest($1::uuid[], $2::uuid[]) with ordinality as a(event_id, row_id, place)
-            ), claimed as (
-                insert into inbox (event_id) select event_id from asked where event_id is not null order by event_id
-                on conflict do nothing returning event_id
-            ), locked as (
-                select {self.names} from {self.name}
-                where {self.key} = any($2::uuid[]) and (select count(*) from claimed) >= 0
-                order by {self.key} for update
-            )
-            select a.event_id is null or a.event_id in (select event_id from claimed) as is_free, l.*
-            from asked a left join locked l on l.{self.key} = a.row_id order by a.place
-        """
-
-    @cached_property
-    def change(self) -> str:
-        """Stores the messages $1 to $6 and the changed rows. $8 and the following have a column each. $7 marks new
-        rows."""
-        return self._store("", "0")
-
-    @cached_property
-    def add_and_change(self) -> str:
-        """The same for batches with new rows. It returns how many rows were added."""
-        values = ", ".join(column.new or column.name for column in self.columns)
-        added = f"""
-            , added as (
-                insert into {self.name} ({self.names}) select {values} from wanted w where is_new order by {self.key}
-                on conflict do nothing returning {self.key}
-            )
-        """
-        return self._store(added, "(select count(*) from added)")
-
-    def _store(self, added: str, count: str) -> str:
-        changes = [f"{column.name} = {column.changed or f'w.{column.name}'}" for column in self.columns[1:]]
-        arrays = ", ".join(f"${place}::{column.type}[]" for place, column in enumerate(self.columns, start=8))
-        return f"""
-            with wanted as (
-                select * from unnest($7::boolean[], {arrays}) as w(is_new, {self.names})
-            ), changed as (
-                update {self.name} r set {", ".join(changes)}
-                from wanted w where r.{self.key} = w.{self.key} and not w.is_new
-            )
-            {added}
-            , sent as ({INSERT_MESSAGES})
-            select {count} as added
-        """
-
-
 class _Locked(Generic[Aggregate]):
     """A locked row, which is None for a new one, and its aggregate after the decisions so far. `changed` is the same
     aggregate if it must be stored."""
 
-    __slots__ = ("aggregate", "changed", "row")
+    __slots__ = ("aggregate", "changed", "origin", "row")
 
-    def __init__(self, row: Any) -> None:
+    def __init__(self, row: Any, origin: str | None) -> None:
         self.row = row
+        self.origin = origin
         self.aggregate: Aggregate | None = None
         self.changed: Aggregate | None = None
 
@@ -172,9 +74,13 @@ class LockedRows(Generic[Aggregate, Decision]):
         events = [write.claim.event_id if write.claim else None for write in batch]
         rows = await self._connection.fetch(self._table.lock, events, [write.id for write in batch])
         for write, event_id, row in zip(batch, events, rows, strict=True):
-            self._rows[write.id] = _Locked(row if row[self._table.key] is not None else None)
+            there = row[self._table.key] is not None
+            self._rows[write.id] = _Locked(row, self._origin(row)) if there else _Locked(None, None)
             if event_id is not None and row["is_free"]:
                 self._free.add(event_id)
+
+    def _origin(self, row: Any) -> str | None:
+        return row["traceparent"] if self._table.has_origin else None
 
     def current(self, row_id: UUID) -> Aggregate | None:
         """The aggregate after the decisions so far. Raises the exceptions of reading its row."""
@@ -196,24 +102,31 @@ class LockedRows(Generic[Aggregate, Decision]):
             if decision is None:
                 return Written(before, None)
             after, messages = self._effect(decision)
+            sent = decided(messages, write.trace, locked.origin, self._table.always_traced, self._table.name)
         except Exception as error:  # noqa: BLE001  the write that caused it gets it
             return error
         if write.claim is not None:
             self._free.remove(write.claim.event_id)
         locked.aggregate = locked.changed = after
-        self._messages += messages
+        if locked.origin is None and write.trace is not None:
+            locked.origin = write.trace.traceparent
+        self._messages += sent
         return Written(after, decision)
 
     async def store(self) -> None:
         """Store the decisions, and give back the claims without a decision. Raises StoreBusy."""
         if self._free:
             await self._connection.fetch(_GIVE_BACK, list(self._free))
-        changed = [(locked.changed, locked.row is None) for locked in self._rows.values() if locked.changed is not None]
+        changed = [(row.changed, row) for row in self._rows.values() if row.changed is not None]
         if not changed:
             return
-        new = [is_new for _, is_new in changed]
-        columns = ([column.of(aggregate) for aggregate, _ in changed] for column in self._table.columns)
+        new = [row.row is None for _, row in changed]
+        columns: list[list[object]] = [
+            [column.of(aggregate) for aggregate, _ in changed] for column in self._table.columns
+        ]
         statement = self._table.add_and_change if any(new) else self._table.change
+        if self._table.has_origin and any(new):
+            columns.append([row.origin for _, row in changed])
         messages = message_columns(self._messages)
         self.shards = messages[0]
         (row,) = await self._connection.fetch(statement, *messages, new, *columns)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from messaging.engine.message_spans import created
 from messaging.memory.outbox import MemoryOutbox
 from messaging.memory.row_store import MemoryRows
 from messaging.ports.changes import Created, Duplicate, IdTaken, Written
@@ -15,7 +16,7 @@ from order_service.application.ports import NOT_LATER, Clock, OrderCreation, Ord
 from order_service.domain.fulfilment import Reaction
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import ON_THE_WAY, OrderStatus
-from order_service.infrastructure.message_encoding import effect_of, encode
+from order_service.infrastructure.message_encoding import ALWAYS_TRACED, effect_of, encode
 from order_service.infrastructure.order_metrics import ACCEPTED
 from order_service.infrastructure.unknown_orders import MemoryUnknownOrders
 
@@ -32,7 +33,7 @@ class MemoryOrders:
     def __init__(self, outbox: MemoryOutbox, clock: Clock = _never_set_back) -> None:
         self._outbox = outbox
         self._clock = clock
-        self._rows = MemoryRows[Order, Reaction](outbox, _effect_of)
+        self._rows = MemoryRows[Order, Reaction](outbox, _effect_of, ALWAYS_TRACED)
         self.unknown = MemoryUnknownOrders(outbox)
         self._deadlines: dict[UUID, datetime] = {}
         self._firsts: dict[tuple[str, str], Duplicate] = {}
@@ -44,10 +45,11 @@ class MemoryOrders:
             return first
         if order.id.value in self._rows.rows:
             raise IdTaken(f"the id of a new order is taken: {order.id}")
-        messages = [encode(message) for message in creation.outgoing]
+        messages = created([encode(message) for message in creation.outgoing], creation.trace)
         if claim is not None:
             self._firsts[claim.caller, claim.key] = Duplicate(order.id.value, claim.request_hash)
         self._rows.rows[order.id.value] = _stored(order)
+        self._rows.keep_origin(order.id.value, creation.trace)
         self._keep_deadline(order)
         self._outbox.add(messages)
         ACCEPTED.inc()

@@ -8,6 +8,9 @@ from order_service.domain.order import Order
 from order_service.infrastructure.command_encoding import encode_command
 from order_service.infrastructure.event_encoding import encode as encode_event
 
+ALWAYS_TRACED = frozenset({"OrderCancelledEvent", "ReleaseStock", "RefundPayment"})
+"""What is said when an order is taken back. What follows is recorded, whatever the share of the traces is."""
+
 
 def encode(outgoing: OrderEvent | Command) -> Message:
     """The final message of an event or a command."""

@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from messaging.postgres.row_store import Column, Table, due
+from messaging.postgres.aggregate_table import Column, Table, due
 from order_service.domain.order import CustomerId, Order, OrderId, TimelineEntry
 from order_service.domain.order_line import OrderLine
 from order_service.domain.order_status import ON_THE_WAY, OrderStatus, PaymentStatus, StockStatus
+from order_service.infrastructure.message_encoding import ALWAYS_TRACED
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId, Quantity
 
@@ -79,4 +80,4 @@ _COLUMNS: Sequence[Column[Order]] = (
     Column("attempts", "smallint", lambda order: order.attempts),
 )
 
-ORDERS = Table("orders", _COLUMNS, order_of)
+ORDERS = Table("orders", _COLUMNS, order_of, has_origin=True, always_traced=ALWAYS_TRACED)

@@ -12,6 +12,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from messaging.engine.group_commit import GroupCommitter
+from messaging.engine.message_spans import created
 from messaging.ports.changes import Created, Duplicate, IdTaken, Written
 from messaging.postgres.connection import CommitConnection
 from messaging.postgres.counting import counted
@@ -32,13 +33,13 @@ from order_service.infrastructure.unknown_orders import PostgresUnknownOrders
 _CREATE = f"""
     with stored as (
         insert into orders (id, customer_id, status, stock_status, version, lines, created_at, updated_at, deadline,
-                            caller, idempotency_key, request_hash)
+                            caller, idempotency_key, request_hash, traceparent)
         select o.id, o.customer_id, 'PENDING', 'REQUESTED', 1, o.lines::jsonb, o.at, o.at,
                clock_timestamp() + o.patience,
-               o.caller, o.idempotency_key, o.request_hash
+               o.caller, o.idempotency_key, o.request_hash, o.traceparent
         from unnest($8::uuid[], $9::text[], $10::text[], $11::timestamptz[], $12::interval[], $13::text[],
-                    $14::text[], $15::bytea[])
-             as o(id, customer_id, lines, at, patience, caller, idempotency_key, request_hash)
+                    $14::text[], $15::bytea[], $16::text[])
+             as o(id, customer_id, lines, at, patience, caller, idempotency_key, request_hash, traceparent)
         on conflict do nothing
         returning id
     ), sent as ({INSERT_MESSAGES_OF_STORED})
@@ -86,7 +87,7 @@ class PostgresOrders:
         self.unknown = PostgresUnknownOrders(dsn, pools, wake, max_batch=max_batch, max_waiting=max_waiting)
         # Reads that wait together are one query, as writes that wait together are one transaction.
         self._finds = GroupCommitter[OrderId, Order | None](
-            [_Finds(finding)], name="finds", max_batch=max_batch, max_waiting=max_waiting
+            [_Finds(finding)], name="finds", operation="SELECT", max_batch=max_batch, max_waiting=max_waiting
         )
 
     @property
@@ -153,7 +154,9 @@ class _Creations:
         orders = [creation.aggregate for creation in rows]
         claims = [creation.claim for creation in rows]
         messages = [
-            (order.id.value, encode(each)) for order, row in zip(orders, rows, strict=True) for each in row.outgoing
+            (order.id.value, message)
+            for order, row in zip(orders, rows, strict=True)
+            for message in created([encode(each) for each in row.outgoing], row.trace)
         ]
         columns = message_columns([message for _, message in messages])
         (row,) = await self._connection.fetch(
@@ -168,6 +171,7 @@ class _Creations:
             [claim.caller if claim else None for claim in claims],
             [claim.key if claim else None for claim in claims],
             [claim.request_hash if claim else None for claim in claims],
+            [row.trace.traceparent if row.trace else None for row in rows],
         )
         self._wake(columns[0])
         stored = set(row["stored"])

@@ -7,10 +7,11 @@ from messaging.memory.outbox import MemoryOutbox
 from messaging.memory.row_store import MemoryRows
 from messaging.ports.changes import Write, Written
 from messaging.ports.message import Message
+from messaging.postgres.aggregate_table import Column, Table
 from messaging.postgres.counting import counted
 from messaging.postgres.doorbell import Wake
 from messaging.postgres.pool import Pools
-from messaging.postgres.row_store import Column, RowStore, Table
+from messaging.postgres.row_store import RowStore
 from order_service.domain.unknown_order import Compensation, UnknownOrder
 from order_service.infrastructure.command_encoding import encode_command
 

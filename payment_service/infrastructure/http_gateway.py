@@ -30,6 +30,9 @@ from uuid import UUID
 
 import httpx
 
+from messaging.engine import conventions as names
+from messaging.engine.tracing import Kind, Span, Value, child_of
+from messaging.ports.trace_context import TRACE
 from payment_service.application.ports import Captured, Declined, GatewayUnavailable
 from payment_service.domain import DECLINED
 from payment_service.infrastructure.gateway_answer import Answer, read_answer
@@ -101,8 +104,21 @@ class HttpGateway:
         raise GatewayUnavailable(f"the gateway does not do its work: {problem}")
 
     async def _try(self, what: str, key: str, body: object) -> Answer | str:
-        """One try: return the answer, or the name of the error. The time limit covers the whole answer, also a slow
-        one."""
+        """One try, as a span of the current trace."""
+        trace = TRACE.get()
+        if trace is None or not trace.is_sampled:
+            return await self._call(what, key, body)
+        attributes: dict[str, Value] = {names.HTTP_METHOD: "POST", names.URL_PATH: f"/{what}"}
+        with Span(f"POST /{what}", Kind.CLIENT, child_of(trace), parent=trace, attributes=attributes) as span:
+            answer = await self._call(what, key, body)
+            if isinstance(answer, str):
+                span.error = answer
+            else:
+                attributes[names.HTTP_STATUS] = answer.status
+        return answer
+
+    async def _call(self, what: str, key: str, body: object) -> Answer | str:
+        """Return the answer, or the name of the error. The time limit covers the whole answer, also a slow one."""
         try:
             async with (
                 asyncio.timeout(self._seconds),

@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from messaging.ports.changes import Written
+from messaging.postgres.aggregate_table import Column, Table, due
 from messaging.postgres.counting import counted
 from messaging.postgres.doorbell import Wake
 from messaging.postgres.pool import Pools
-from messaging.postgres.row_store import Column, RowStore, Table, due
+from messaging.postgres.row_store import RowStore
 from payment_service.application.ports import PaymentWrite
 from payment_service.domain import Holder, Lease, Payment, PaymentStatus, Step
 from payment_service.infrastructure.event_encoding import effect_of
@@ -68,7 +69,7 @@ _COLUMNS: Sequence[Column[Payment]] = (
     Column("updated_at", "timestamptz", lambda payment: payment.updated_at),
 )
 
-_PAYMENTS = Table("payments", _COLUMNS, _payment_of)
+_PAYMENTS = Table("payments", _COLUMNS, _payment_of, has_origin=True)
 
 _FIND = f"select {_PAYMENTS.names} from payments where order_id = $1"
 

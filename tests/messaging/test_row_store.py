@@ -13,7 +13,8 @@ from uuid_utils.compat import uuid7
 
 from messaging.ports.changes import InboxClaim, Write
 from messaging.ports.message import Message
-from messaging.postgres.row_store import Column, RowStore, Table
+from messaging.postgres.aggregate_table import Column, Table
+from messaging.postgres.row_store import RowStore
 from tests.real_parts.relays import nobody
 
 DEADLINE = 60.0

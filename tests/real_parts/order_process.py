@@ -32,6 +32,8 @@ OURS = (
     "HTTP_KEEP_",
     "RELAY_",
     "METRICS_",
+    "OTEL_",
+    "TRACE_",
 )
 """What our settings' names begin with."""
 

@@ -1,0 +1,1 @@
+"""Traces: contexts, spans, and one trace from POST to CONFIRMED."""
