@@ -8,7 +8,7 @@ from typing import Any
 
 from messaging.ports.failures import Failure, Parked
 from messaging.ports.record import Record
-from messaging.postgres.counting import counted
+from messaging.postgres.counting import counted, first
 from messaging.postgres.durability import AWAIT_STANDBYS
 from messaging.postgres.pool import Pool
 
@@ -53,7 +53,7 @@ _RETRY = "update parked set next_attempt_at = now() where $1::text is null or ke
 _COUNTS = f"""
     select {counted("from parked")},
            coalesce(extract(epoch from
-               clock_timestamp() - (select parked_at from parked order by id limit 1)), 0)::float8,
+               clock_timestamp() - (select min(parked_at) from {first("parked", "parked_at")})), 0)::float8,
            {counted("from dead_letters")}
 """
 

@@ -53,7 +53,7 @@ async def test_every_order_answered_with_201_survives_kill_9_of_the_service_and_
 async def test_without_a_broker_too_the_embedded_service_delivers_after_kill_9_what_it_had_accepted(
     tmp_path: Path,
 ) -> None:
-    up, load = OrderProcess(tmp_path, {}, "up"), Load.nothing()
+    up, load = OrderProcess(tmp_path, {}, "up", "--events"), Load.nothing()
     up.start()
     stop = asyncio.Event()
     clients = asyncio.create_task(load.run(up.url, stop, clients=6))
@@ -70,7 +70,7 @@ async def test_without_a_broker_too_the_embedded_service_delivers_after_kill_9_w
 
 
 async def _wait_until_all_are_in(up: OrderProcess, order_ids: list[str]) -> bool:
-    """True once every order's event was printed, which `oms up` does as it delivers."""
+    """True once every order's event was printed, which `oms up --events` does as it delivers."""
     try:
         async with asyncio.timeout(120):
             while not all(order_id in up.log for order_id in order_ids):

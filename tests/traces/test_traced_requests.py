@@ -20,7 +20,7 @@ from tests.cli.commands import oms
 from tests.http.answers import ORDER
 from tests.http.conftest import client_of, running_service
 from tests.real_parts.order_process import OURS, OrderProcess
-from tests.traces.sink import sink
+from tests.traces.sink import PATIENCE, sink
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 SPAN_ID = "b7ad6b7169203331"
@@ -141,11 +141,11 @@ async def test_a_log_line_names_its_trace(tmp_path: Path) -> None:
     traced = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_TRACES_SAMPLER_ARG": "0", "LOG_LEVEL": "DEBUG"}
     with OrderProcess(tmp_path, IN_MEMORY | traced | {"EVENT_PUBLISHER": "logging"}, "serve", "order") as service:
         httpx.post(f"{service.url}/orders", json=ORDER, headers=CALLER)
-        answered = next(
-            json.loads(line) for line in service.log.splitlines() if '"answered"' in line and "POST" in line
-        )
+        async with asyncio.timeout(PATIENCE):
+            while not (lines := [line for line in service.log.splitlines() if '"answered"' in line and "POST" in line]):
+                await asyncio.sleep(0.02)
 
-    assert answered["trace_id"] == TRACE_ID
+    assert json.loads(lines[0])["trace_id"] == TRACE_ID
 
 
 async def test_a_collector_that_hangs_costs_its_spans_and_no_order_and_they_are_counted(tmp_path: Path) -> None:
