@@ -106,6 +106,12 @@ def test_a_wrong_setting_ends_every_command_with_one_sentence_and_exit_code_2(
         ({"PAYMENT_CALLS_AT_ONCE": "1.5"}, "PAYMENT_CALLS_AT_ONCE", "1.5"),
         ({"PAYMENT_RECOVERY_SECONDS": "soon"}, "PAYMENT_RECOVERY_SECONDS", "soon"),
         ({"PAYMENT_DATABASE_URL": "x"}, "PAYMENT_DATABASE_URL", "must be embedded, memory or postgresql://"),
+        ({"OTEL_TRACES_EXPORTER": "jaeger"}, "OTEL_TRACES_EXPORTER", "jaeger"),
+        ({"OTEL_TRACES_SAMPLER_ARG": "2"}, "OTEL_TRACES_SAMPLER_ARG", "2"),
+        ({"OTEL_TRACES_SAMPLER_ARG": "nan"}, "OTEL_TRACES_SAMPLER_ARG", "nan"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "OTEL_EXPORTER_OTLP_ENDPOINT", "must be an address"),
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "0"}, "OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+        ({"TRACE_MESSAGES": "parent"}, "TRACE_MESSAGES", "parent"),
     ],
 )
 def test_each_service_checks_its_own(

@@ -188,19 +188,3 @@ async def test_a_process_that_records_nothing_imports_nothing_of_it_and_says_wha
     assert process.returncode == 1
     assert "install distributed-oms[telemetry], or set OTEL_TRACES_EXPORTER=none" in errors.decode()
     assert "Traceback" not in errors.decode()
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "wrong"),
-    [
-        ("OTEL_TRACES_EXPORTER", "jaeger", "OTEL_TRACES_EXPORTER"),
-        ("OTEL_TRACES_SAMPLER_ARG", "2", "OTEL_TRACES_SAMPLER_ARG"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "must be an address"),
-        ("TRACE_MESSAGES", "parent", "TRACE_MESSAGES"),
-    ],
-)
-async def test_a_wrong_setting_is_named(tmp_path: Path, name: str, value: str, wrong: str) -> None:
-    ended = await oms(tmp_path, "up", **IN_MEMORY, **{name: value})
-
-    assert ended.code == 2
-    assert wrong in ended.errors
