@@ -7,8 +7,10 @@ from typing import Any
 _HANGS = bool(os.environ.get("HANGS"))
 
 
-async def app(_scope: Any, receive: Any, send: Any) -> None:
+async def app(scope: Any, receive: Any, send: Any) -> None:
     """Read a request to its end, and accept it."""
+    if scope["type"] != "http":
+        raise ValueError(f"this is for requests, and not for {scope['type']}")
     while (await receive()).get("more_body"):
         pass
     if _HANGS:

@@ -17,6 +17,7 @@ from messaging.brokerless.in_process import InProcessBroker
 from messaging.kafka.settings import KafkaSettings
 from messaging.runtime.database_unusable import as_database_unusable
 from messaging.runtime.settings import Role
+from messaging.runtime.telemetry import TelemetrySettings, traced
 from oms.databases import address_of_database
 from oms.environment import CannotDo, LogLevel, broker_is_set, read_settings, run
 from oms.exit_status import ExitStatus
@@ -173,6 +174,7 @@ def orders_retry(
     if (order_id is None) != every:
         raise typer.BadParameter("give the id of one order, or --all")
     one_id = OrderId(_order_id(order_id)) if order_id is not None else None
+    settings, telemetry = read_settings(OrderSettings, TelemetrySettings, log_level=LogLevel.CRITICAL)
 
     async def main() -> None:
         retried = []
@@ -189,4 +191,4 @@ def orders_retry(
         if as_json:
             print_json(retried)
 
-    run(main())
+    run(traced(telemetry, "oms-order", settings.event_publisher, main))

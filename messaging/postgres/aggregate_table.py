@@ -1,7 +1,7 @@
 """The declaration of a table of aggregates, and the statements that a row store runs on it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, Generic
@@ -50,6 +50,11 @@ class Table(Generic[Aggregate]):
     read: Callable[[Any], Aggregate]
     has_origin: bool = False
     always_traced: frozenset[str] = frozenset()
+
+    @cached_property
+    def without_origin(self) -> "Table[Aggregate]":
+        """The same table for a process that records no traces: it neither reads nor writes the origins."""
+        return replace(self, has_origin=False)
 
     @property
     def key(self) -> str:

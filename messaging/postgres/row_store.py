@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
+from messaging.engine import tracing
 from messaging.engine.group_commit import GroupCommitter
 from messaging.engine.message_spans import decided
 from messaging.ports.changes import Aggregate, Decision, InboxClaim, StoreBusy, Write, Written
@@ -152,7 +153,8 @@ class RowCommits(ABC, Generic[AnyWrite, Aggregate, Decision]):
     async def __call__(self, batch: Sequence[AnyWrite]) -> Sequence[Written[Aggregate, Decision] | Exception]:
         """See GroupCommitter."""
         async with self.connection.transaction():
-            rows = LockedRows(self.connection, self._table, self._effect)
+            table = self._table if tracing.is_on() else self._table.without_origin
+            rows = LockedRows(self.connection, table, self._effect)
             await rows.lock(batch)
             results = await self.decide(rows, batch)
             await rows.store()

@@ -20,21 +20,29 @@ from tests.cli.commands import oms
 from tests.domain.orders import moment
 from tests.real_parts.order_process import ORDER, OrderProcess
 from tests.real_parts.relays import nobody
+from tests.traces.sink import sink
 
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 GARBAGE = Record("inventory-events", 2, 41, "some-key", {"ce_type": "StockReserved"}, b"\xff not JSON")
 
 
 async def test_a_stuck_order_is_listed_and_under_way_again_after_a_retry(tmp_path: Path, database: str) -> None:
     environment = {"ORDER_DATABASE_URL": database, "EVENT_PUBLISHER": "logging", "STEP_TIMEOUT_SECONDS": "0.02"}
-    with OrderProcess(tmp_path, environment) as service:  # nobody answers its commands
-        order_id = httpx.post(f"{service.url}/orders", json=ORDER).json()["orderId"]
-        await _until(service.url, order_id, "STUCK")
-        metrics = httpx.get(f"{service.url}/metrics").text
-    listed = await oms(tmp_path, "orders", "stuck", ORDER_DATABASE_URL=database)
-    retried = await oms(tmp_path, "orders", "retry", order_id, ORDER_DATABASE_URL=database)
+    with sink() as collector:
+        recording = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        with OrderProcess(tmp_path, environment | recording) as service:  # nobody answers its commands
+            traced = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-00"}
+            order_id = httpx.post(f"{service.url}/orders", json=ORDER, headers=traced).json()["orderId"]
+            await _until(service.url, order_id, "STUCK")
+            metrics = httpx.get(f"{service.url}/metrics").text
+        listed = await oms(tmp_path, "orders", "stuck", ORDER_DATABASE_URL=database)
+        collector.spans.clear()
+        retried = await oms(tmp_path, "orders", "retry", order_id, ORDER_DATABASE_URL=database, **recording)
+        decided = [span for span in collector.spans if span.name == "decide orders"]
     all_of_them = await oms(tmp_path, "orders", "retry", "--all", ORDER_DATABASE_URL=database)
     none_left = await oms(tmp_path, "orders", "stuck", ORDER_DATABASE_URL=database)
 
+    assert [[trace for trace, _ in span.links] for span in decided] == [[TRACE]], "what is asked for later links back"
     assert "oms_orders_stuck 1.0" in metrics
     assert order_id in listed.output
     assert "RELEASING" in listed.output
