@@ -30,6 +30,7 @@ from messaging.kafka.consumer import BATCH
 from messaging.kafka.packing import partition_of
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.message import Message
+from messaging.ports.subscription import group_of
 from order_service.domain.commands import RefundPayment
 from order_service.infrastructure.command_encoding import encode_command
 from shared_kernel.money import Money
@@ -106,7 +107,7 @@ async def _round(environment: Environment, party: _Party) -> tuple[float, float]
     await _produce(kafka, messages)
     settings = {f"{party.service.upper()}_DATABASE_URL": dsn, **environment.kafka_settings(part)}
     async with running(service(party.service, "consumer", settings)):
-        rate = await _rate_of_group(kafka, f"{party.service}-service", len(messages))
+        rate = await _rate_of_group(kafka, group_of(party.service), len(messages))
     await _check_each_once(dsn, party.service, len(messages))
     return rate, await _rate_of_bare_consumer(kafka, messages[0].topic, len(messages))
 

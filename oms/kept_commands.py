@@ -14,7 +14,7 @@ from oms.databases import NOT_REACHED, failures_of, looking_at_failures
 from oms.environment import CannotDo, run
 from oms.exit_status import ExitStatus
 from oms.order_life_table import kept_document, kept_table, place_of
-from oms.output import AsJson, console, print_json, printable, progress
+from oms.output import AsJson, print_json, print_list, printable, progress
 from oms.services import SERVICES, service_named
 
 AT_ONCE = 100
@@ -146,10 +146,8 @@ async def _list(
             not_read.append(error)
     if len(not_read) == len(chosen):
         raise not_read[0]
-    if as_json:
-        print_json([kept_document(name, one) for name, one in found])
-    else:
-        console().print(kept_table(found, title) if found else f"{title}: none")
+    documents = [kept_document(name, one) for name, one in found]
+    print_list(documents, kept_table(found, title), as_json=as_json, otherwise=f"{title}: none")
     if not_read:
         typer.echo("\n".join(dict.fromkeys(map(str, not_read))), err=True)
         raise typer.Exit(ExitStatus.INCOMPLETE)

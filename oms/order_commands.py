@@ -21,7 +21,7 @@ from messaging.runtime.telemetry import TelemetrySettings, traced
 from oms.databases import address_of_database
 from oms.environment import CannotDo, LogLevel, broker_is_set, read_settings, run
 from oms.exit_status import ExitStatus
-from oms.output import AsJson, cells, console, print_json, progress
+from oms.output import AsJson, cells, print_json, print_list, progress
 from oms.services import SERVICES
 from order_service.application.find_orders import OrderNotFound
 from order_service.bootstrap import SERVICE as ORDER
@@ -110,26 +110,22 @@ def orders_stuck(as_json: AsJson = False) -> None:
     async def main() -> None:
         async with _orders() as service:
             stuck = await service.stuck.newest(LISTED)
-        if as_json:
-            print_json(
-                [
-                    {
-                        "orderId": order.id,
-                        "stock": order.stock,
-                        "payment": order.payment,
-                        "reason": order.reason,
-                        "since": order.updated_at,
-                    }
-                    for order in stuck
-                ]
-            )
-            return
+        documents = [
+            {
+                "orderId": order.id,
+                "stock": order.stock,
+                "payment": order.payment,
+                "reason": order.reason,
+                "since": order.updated_at,
+            }
+            for order in stuck
+        ]
         table = Table(Column("order", no_wrap=True, min_width=36), "stock", "payment", "reason", "since")
         for order in stuck:
             table.add_row(
                 *cells(order.id, order.stock, order.payment or "-", order.reason, f"{order.updated_at:%F %T}")
             )
-        console().print(table if stuck else "no order is stuck")
+        print_list(documents, table, as_json=as_json, otherwise="no order is stuck")
 
     run(main())
 
@@ -141,25 +137,21 @@ def orders_unknown(as_json: AsJson = False) -> None:
     async def main() -> None:
         async with _orders() as service:
             unknown = await service.unknown.newest(LISTED)
-        if as_json:
-            print_json(
-                [
-                    {
-                        "orderId": order.id,
-                        "lastAnswer": order.last_answer,
-                        "answers": order.answers,
-                        "firstAt": order.first_at,
-                        "lastAt": order.last_at,
-                    }
-                    for order in unknown
-                ]
-            )
-            return
+        documents = [
+            {
+                "orderId": order.id,
+                "lastAnswer": order.last_answer,
+                "answers": order.answers,
+                "firstAt": order.first_at,
+                "lastAt": order.last_at,
+            }
+            for order in unknown
+        ]
         table = Table(Column("order", no_wrap=True, min_width=36), "last answer", "answers", "first", "last")
         for order in unknown:
             times = (f"{order.first_at:%F %T}", f"{order.last_at:%F %T}")
             table.add_row(*cells(order.id, order.last_answer, order.answers, *times))
-        console().print(table if unknown else "no order is unknown")
+        print_list(documents, table, as_json=as_json, otherwise="no order is unknown")
 
     run(main())
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 from rich.progress import track
+from rich.table import Table
 
 from messaging.ports.message import timestamp
 
@@ -31,6 +32,14 @@ def console() -> Console:
 def print_json(document: Any) -> None:
     """Print one document. Times are RFC 3339 in UTC."""
     typer.echo(json.dumps(document, indent=2, default=_plain))
+
+
+def print_list(documents: Sequence[Any], table: Table, *, as_json: bool, otherwise: str) -> None:
+    """Print JSON, or the table of the same. `otherwise` is the sentence that stands for an empty table."""
+    if as_json:
+        print_json(documents)
+    else:
+        console().print(table if documents else otherwise)
 
 
 def print_json_line(document: Any) -> None:

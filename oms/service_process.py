@@ -15,7 +15,7 @@ from messaging.kafka.unstable import unstable_records_counted
 from messaging.runtime.database_unusable import as_database_unusable
 from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role, ServiceSettings
-from messaging.runtime.transport import transport_of
+from messaging.runtime.transport import Transport, transport_of
 from oms.process import listen, serve_until_told, stopping_within_bounds
 from oms.screen import say
 from oms.services import SERVICES, TOPICS
@@ -40,10 +40,7 @@ async def run_service(
         await stack.enter_async_context(loop_lag_measured())
         if settings.event_publisher is PublisherKind.KAFKA and roles & {Role.RELAY, Role.CONSUMER}:
             await stack.enter_async_context(topics_required(kafka))
-        with as_database_unusable(service):
-            running_service: RunningService = await stack.enter_async_context(
-                service.start(settings, transport, roles, **options)
-            )
+        running_service = await _start(stack, service, settings, transport, roles, options)
         if settings.event_publisher is PublisherKind.KAFKA:
             await stack.enter_async_context(_partitions_watched(kafka, service, roles))
         await serve_until_told(
@@ -56,6 +53,20 @@ async def run_service(
                 f"publishing: {settings.event_publisher}{_metrics_at(host, settings)}"
             ),
         )
+
+
+async def _start(
+    stack: AsyncExitStack,
+    service: Service,
+    settings: ServiceSettings,
+    transport: Transport,
+    roles: frozenset[Role],
+    options: Mapping[str, bool],
+) -> RunningService:
+    """Start a service, which runs until the stack is left. Raises DatabaseUnusable."""
+    with as_database_unusable(service):
+        running: RunningService = await stack.enter_async_context(service.start(settings, transport, roles, **options))
+    return running
 
 
 @asynccontextmanager
@@ -81,8 +92,8 @@ async def run_all(
     quiet: bool,
     events: bool = False,
 ) -> None:
-    """Serve all services from one process until told to stop, and print a line for each
-    order, or for each event, or nothing."""
+    """Serve all services from one process until told to stop, and print a line for each order, or for each event, or
+    nothing."""
     process = settings["order"]  # what concerns the process is the same for every service
     listening = listen(host, port, process.metrics_port)
     kind = process.event_publisher
@@ -99,11 +110,11 @@ async def run_all(
                 await stack.enter_async_context(_partitions_watched(kafka, service, frozenset(Role)))
         shown = Shown.NOTHING if quiet else Shown.EVENTS if events else Shown.ORDERS
         await stack.enter_async_context(showing(shown, kind, kafka, transport))
-        services: list[RunningService] = []
-        for name, service in SERVICES.items():
-            options = {"samples": samples} if name == "inventory" else {}
-            with as_database_unusable(service):
-                services.append(await stack.enter_async_context(service.start(settings[name], transport, **options)))
+        options = {"inventory": {"samples": samples}}
+        services = [
+            await _start(stack, service, settings[name], transport, frozenset(Role), options.get(name, {}))
+            for name, service in SERVICES.items()
+        ]
         await stack.enter_async_context(broker.delivering())
 
         def stop() -> None:

@@ -11,6 +11,7 @@ from messaging.kafka.groups import GroupState, state_of_groups
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.figures import Figure
 from messaging.ports.outbox import SHARDS
+from messaging.ports.subscription import group_of
 from messaging.postgres.probe import Revisions
 from messaging.postgres.queue_figures import QueueFigures, queue_figures
 from messaging.runtime.database import revisions_in
@@ -111,7 +112,7 @@ async def status_of(
     return SystemStatus(
         datetime.now(UTC),
         {
-            name: replace(status, consumers=groups.get(_group(name)))
+            name: replace(status, consumers=groups.get(group_of(name)))
             for name, status in zip(SERVICES, services, strict=True)
         },
         kafka is not None,
@@ -131,10 +132,6 @@ async def _service(service: Service, settings: ServiceSettings) -> ServiceStatus
     return ServiceStatus(revisions, queues, figures)
 
 
-def _group(service: str) -> str:
-    return f"{service}-service"
-
-
 async def _lags(kafka: KafkaSettings | None) -> Mapping[str, GroupState] | str:
     """The lag of each service's group, or the reason why the broker does not tell it."""
     if kafka is None:
@@ -143,7 +140,7 @@ async def _lags(kafka: KafkaSettings | None) -> Mapping[str, GroupState] | str:
         with as_kafka_refused(kafka):
             async with asyncio.timeout(_BROKER_WITHIN):
                 return await state_of_groups(
-                    kafka, {_group(name): service.consumes for name, service in SERVICES.items() if service.consumes}
+                    kafka, {group_of(name): service.consumes for name, service in SERVICES.items() if service.consumes}
                 )
     except KafkaRefused as error:
         return str(error)

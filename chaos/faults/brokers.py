@@ -11,6 +11,7 @@ from typing import TypeAlias
 from chaos.faults.fault import Fault, paused
 from chaos.installation import Installation
 from messaging.ports.outbox import SHARDS
+from messaging.ports.subscription import group_of
 from oms.services import SERVICES, TOPICS
 from tests.real_parts.kafka_node import KafkaNode
 
@@ -46,7 +47,7 @@ async def _transaction_coordinator(installation: Installation, rng: Random) -> t
 
 
 async def _group_coordinator(installation: Installation, rng: Random) -> tuple[KafkaNode, str]:
-    group = f"{installation.kafka.prefix}{rng.choice(list(SERVICES))}-service"
+    group = installation.kafka.prefix + group_of(rng.choice(list(SERVICES)))
     return await installation.brokers.coordinator_of_group(group), f"the coordinator of {group}"
 
 

@@ -25,7 +25,7 @@ from messaging.engine.metrics import CONSUMED, CRITICAL_TIME
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable
 from messaging.ports.failures import Failure, Failures, Parked
 from messaging.ports.record import Record, Rejected
-from messaging.ports.subscription import Handler, Subscription
+from messaging.ports.subscription import Handler, Subscription, group_of
 
 ATTEMPTS = 3
 _FIRST_PAUSE = 0.05
@@ -57,7 +57,7 @@ class Consumer:
 
     def __init__(self, service: str, subscriptions: Sequence[Subscription], failures: Failures) -> None:
         self._subscriptions = {subscription.topic: subscription for subscription in subscriptions}
-        self._group = f"{service}-service"
+        self._group = group_of(service)
         self._failures = failures
         self._breaker = Breaker(service, pause=_STORE_PAUSE)
         self._suspicion = Suspicion()

@@ -1,11 +1,6 @@
 """The metrics of the mechanism. docs/operations.md says which values are normal."""
 
-from typing import Final
-
 from prometheus_client import Counter, Gauge, Histogram
-
-REFRESHED_WITHIN: Final = 1.0
-"""Seconds for the numbers that are counted in a database. When it hangs, the other metrics must not wait for it."""
 
 COMMIT_BATCH_SIZE = Histogram(
     "oms_commit_batch_size", "Writes stored by one transaction", ["writes"], buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)

@@ -11,8 +11,8 @@ from messaging.kafka.settings import KafkaSettings
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
-    """A group's members, and the records that it has still to handle. The ends of transactions count as records, so an
-    idle group may lag by a few. None means that no partition of its topics can be asked."""
+    """A group's members, and the records that it has still to handle. None means that no partition of its topics can be
+    asked."""
 
     members: int
     lag: int | None

@@ -17,6 +17,7 @@ from messaging.engine.metrics import LAG
 from messaging.kafka.admin import open_admin
 from messaging.kafka.offsets import EARLIEST, READ_UNCOMMITTED, offsets_of, partitions_client
 from messaging.kafka.settings import KafkaSettings
+from messaging.ports.subscription import group_of
 
 _LOOK_EVERY = 5.0
 
@@ -37,7 +38,7 @@ async def _count(settings: KafkaSettings, service: str, topics: Sequence[str]) -
         try:
             async with open_admin(settings) as admin, partitions_client(settings, topics) as client:
                 while True:
-                    known = await lag_of(admin, client, f"{settings.prefix}{service}-service", topics)
+                    known = await lag_of(admin, client, settings.prefix + group_of(service), topics)
                     lag |= dict.fromkeys(lag, math.nan) | known
                     _show(service, lag)
                     await asyncio.sleep(_LOOK_EVERY)

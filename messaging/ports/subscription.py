@@ -22,6 +22,11 @@ Delivering: TypeAlias = AbstractAsyncContextManager[CaughtUp]
 """Delivers records until the block is left."""
 
 
+def group_of(service: str) -> str:
+    """The group of a service's consumers. They share its records."""
+    return f"{service}-service"
+
+
 @dataclass(frozen=True, slots=True)
 class Subscription:
     """The types of a topic that are handled. An unknown type is ignored if it comes from `source`, which may add types.

@@ -67,10 +67,10 @@ def trace_of(traceparent: str, state: str = "") -> TraceContext | None:
     """The span of the headers' values, or None. A version that is not known yet begins as version 00 does."""
     if not _FORM.fullmatch(traceparent):
         return None
-    if len(traceparent) > _LENGTH or not traceparent.startswith("00"):
-        if traceparent.startswith("00"):
-            return None
+    if not traceparent.startswith("00"):
         traceparent = f"00{traceparent[2:_LENGTH]}"
+    if len(traceparent) > _LENGTH:
+        return None
     if state and (len(state) > _LONGEST_STATE or not _SAFE_STATE.fullmatch(state)):
         state = ""
     return TraceContext(traceparent, traceparent[-1] in _SAMPLED, state)

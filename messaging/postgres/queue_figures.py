@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from messaging.postgres.failures import PostgresFailures
 from messaging.postgres.outbox import depth_and_age, relays_and_shards
 from messaging.postgres.pool import Pool
-
-_REVISION = "select version_num from alembic_version"
+from messaging.postgres.probe import revision_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class QueueFigures:
 
 async def queue_figures(pool: Pool) -> QueueFigures:
     """Read the figures. Raises StoreUnavailable, and StoreUnfit when a table is missing."""
-    revision = await pool.fetchval(_REVISION)
+    revision = await revision_of(pool)
     outbox, outbox_age = await depth_and_age(pool)
     relays, shards = await relays_and_shards(pool)
     parked, parked_age, dead = await PostgresFailures(pool).counts()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from messaging.engine.background import every, running
 from messaging.engine.consumer import Consumer
 from messaging.engine.relay import Relay
-from messaging.ports.subscription import CaughtUp, Subscription
+from messaging.ports.subscription import CaughtUp, Subscription, group_of
 from messaging.runtime.settings import Role
 from messaging.runtime.storage import ServiceStorage
 from messaging.runtime.transport import Transport
@@ -52,7 +52,7 @@ async def run_roles(
                 Sweep("parked records", _SWEEP_PARKED_EVERY, consumer.sweep),
             )
             caught_up = await stack.enter_async_context(
-                transport.deliver(f"{service}-service", consumer.topics, consumer.handle)
+                transport.deliver(group_of(service), consumer.topics, consumer.handle)
             )
             works = {
                 f"the {service} sweep of {sweep.name}": every(sweep.seconds, sweep.action, sweep.name)

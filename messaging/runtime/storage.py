@@ -1,15 +1,14 @@
 """The storage of every service beside its aggregates: the outbox, the inbox, parked records and dead letters."""
 
-import asyncio
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
 
+from messaging.engine.gauges import set_gauges
 from messaging.engine.metrics import (
     DEAD_LETTERS,
     OUTBOX_AGE,
@@ -17,14 +16,12 @@ from messaging.engine.metrics import (
     PARKED,
     PARKED_AGE,
     POOL_BUSY,
-    REFRESHED_WITHIN,
     STANDBY_LAG,
     STANDBY_WAITS,
     STANDBYS,
 )
 from messaging.memory.failures import MemoryFailures
 from messaging.memory.outbox import MemoryOutbox
-from messaging.ports.changes import StoreUnavailable
 from messaging.ports.outbox import Outbox
 from messaging.ports.store_health import HEALTHY, StoreHealth
 from messaging.postgres.failures import PostgresFailures
@@ -66,13 +63,9 @@ async def postgres_storage(
         POOL_BUSY.labels(service.name, name).set_function(partial(getattr, pool, "busy"))
     probe = DatabaseProbe(dsn, revisions_in(service.migrations), service.tables)
 
-    async def refresh() -> None:
-        counted: Sequence[float] = [math.nan] * len(_GAUGES)  # the other metrics must still be served
-        with suppress(StoreUnavailable, TimeoutError):
-            async with asyncio.timeout(REFRESHED_WITHIN):
-                waiting, failed = await depth_and_age(pools.engine), await failures.counts()
-                counted = (*waiting, *failed, *await replication_state(pools.engine))
-        _set_metrics(service.name, *counted)
+    async def counts() -> Sequence[float]:
+        waiting, failed = await depth_and_age(pools.engine), await failures.counts()
+        return (*waiting, *failed, *await replication_state(pools.engine))
 
     async def keep_house() -> None:
         async with pools.engine.session() as session:
@@ -80,7 +73,12 @@ async def postgres_storage(
 
     try:
         yield ServiceStorage(
-            outbox, failures, probe, refresh, keep_house, partial(notice_timeline, service.name, pools.engine)
+            outbox,
+            failures,
+            probe,
+            _refreshing(service.name, counts),
+            keep_house,
+            partial(notice_timeline, service.name, pools.engine),
         )
     finally:
         probe.close()
@@ -146,12 +144,11 @@ def memory_storage(service: str, outbox: MemoryOutbox) -> ServiceStorage:
     async def health() -> StoreHealth:
         return HEALTHY
 
-    async def refresh() -> None:
-        _set_metrics(service, *outbox.depth_and_age(), *await failures.counts(), 0, 0, 0)
+    async def counts() -> Sequence[float]:
+        return (*outbox.depth_and_age(), *await failures.counts(), 0, 0, 0)
 
-    return ServiceStorage(outbox, failures, health, refresh, nothing, nothing)
+    return ServiceStorage(outbox, failures, health, _refreshing(service, counts), nothing, nothing)
 
 
-def _set_metrics(service: str, *values: float) -> None:
-    for gauge, value in zip(_GAUGES, values, strict=True):
-        gauge.labels(service).set(value)
+def _refreshing(service: str, counts: Callable[[], Awaitable[Sequence[float]]]) -> Callable[[], Awaitable[None]]:
+    return partial(set_gauges, [gauge.labels(service) for gauge in _GAUGES], counts)

@@ -1,14 +1,10 @@
 """The metrics of orders."""
 
-import asyncio
-import math
 from collections.abc import Mapping
-from contextlib import suppress
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from messaging.engine.metrics import REFRESHED_WITHIN
-from messaging.ports.changes import StoreUnavailable
+from messaging.engine.gauges import set_gauges
 from order_service.application.ports import OrderStore, UnknownOrderStore
 from order_service.domain.commands import RefundPayment, ReleaseStock
 from order_service.domain.fulfilment import (
@@ -114,13 +110,10 @@ def _reason(before: Order, happening: Happening) -> str:
 
 
 async def refresh_metrics(orders: OrderStore, unknown: UnknownOrderStore) -> None:
-    """Set the gauges. NaN says that the database is away."""
+    """Set the gauges."""
     gauges = {**{OPEN.labels(status): status for status in ON_THE_WAY}, STUCK: OrderStatus.STUCK}
-    counts = dict.fromkeys((*gauges, UNKNOWN), math.nan)
-    with suppress(StoreUnavailable, TimeoutError):
-        async with asyncio.timeout(REFRESHED_WITHIN):
-            for gauge, status in gauges.items():
-                counts[gauge] = await orders.count(status)
-            counts[UNKNOWN] = await unknown.count()
-    for gauge, count in counts.items():
-        gauge.set(count)
+
+    async def counts() -> list[float]:
+        return [*[await orders.count(status) for status in gauges.values()], await unknown.count()]
+
+    await set_gauges((*gauges, UNKNOWN), counts)

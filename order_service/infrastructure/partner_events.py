@@ -4,7 +4,8 @@ Each model declares only the fields that are read here. tests/contract reads the
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic
 
 from pydantic import AfterValidator, BaseModel
 
@@ -53,43 +54,44 @@ class ReasonBody(Envelope):
     reason: Annotated[str, AfterValidator(reason_of)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer(Generic[Body]):
+    """What is read of a partner's event, and what it means for the order."""
+
+    body: type[Body]
+    meaning: Callable[[Body], Happening]
+
+
+def _stock_reserved(body: StockReservedBody) -> StockReserved:
+    return StockReserved({ProductId(item.productId): item.unitPrice.as_money() for item in body.items})
+
+
+_FROM_INVENTORY: Mapping[str, _Answer[Any]] = {
+    "StockReserved": _Answer(StockReservedBody, _stock_reserved),
+    "StockRejected": _Answer(ReasonBody, lambda body: StockRejected(body.reason)),
+    "StockReleased": _Answer(Envelope, lambda _: StockReleased()),
+}
+_FROM_PAYMENT: Mapping[str, _Answer[Any]] = {
+    "PaymentCaptured": _Answer(Envelope, lambda _: PaymentCaptured()),
+    "PaymentDeclined": _Answer(ReasonBody, lambda body: PaymentDeclined(body.reason)),
+    "PaymentRefunded": _Answer(Envelope, lambda _: PaymentRefunded()),
+}
 READS: Mapping[str, type[Envelope]] = {
-    "StockReserved": StockReservedBody,
-    "StockRejected": ReasonBody,
-    "StockReleased": Envelope,
-    "PaymentCaptured": Envelope,
-    "PaymentDeclined": ReasonBody,
-    "PaymentRefunded": Envelope,
+    kind: answer.body for answers in (_FROM_INVENTORY, _FROM_PAYMENT) for kind, answer in answers.items()
 }
 """What is read of each type."""
 
 
 def partner_subscriptions(fulfil: FulfilOrder, unknown: UnknownOrders) -> Sequence[Subscription]:
     """The subscriptions of the saga, with a handler for each event of its partners."""
+
+    def handlers(answers: Mapping[str, _Answer[Any]]) -> Mapping[str, Handler]:
+        return {kind: _handler(fulfil, unknown, answer.body, answer.meaning) for kind, answer in answers.items()}
+
     return (
-        Subscription(
-            INVENTORY_TOPIC,
-            {
-                "StockReserved": _handler(fulfil, unknown, StockReservedBody, _stock_reserved),
-                "StockRejected": _handler(fulfil, unknown, ReasonBody, lambda body: StockRejected(body.reason)),
-                "StockReleased": _handler(fulfil, unknown, Envelope, lambda _: StockReleased()),
-            },
-            INVENTORY_SOURCE,
-        ),
-        Subscription(
-            PAYMENT_TOPIC,
-            {
-                "PaymentCaptured": _handler(fulfil, unknown, Envelope, lambda _: PaymentCaptured()),
-                "PaymentDeclined": _handler(fulfil, unknown, ReasonBody, lambda body: PaymentDeclined(body.reason)),
-                "PaymentRefunded": _handler(fulfil, unknown, Envelope, lambda _: PaymentRefunded()),
-            },
-            PAYMENT_SOURCE,
-        ),
+        Subscription(INVENTORY_TOPIC, handlers(_FROM_INVENTORY), INVENTORY_SOURCE),
+        Subscription(PAYMENT_TOPIC, handlers(_FROM_PAYMENT), PAYMENT_SOURCE),
     )
-
-
-def _stock_reserved(body: StockReservedBody) -> StockReserved:
-    return StockReserved({ProductId(item.productId): item.unitPrice.as_money() for item in body.items})
 
 
 def _handler(

@@ -1,15 +1,11 @@
 """The metrics of the payment service."""
 
-import asyncio
-import math
-from contextlib import suppress
 from uuid import UUID
 
 import structlog
 from prometheus_client import Counter, Gauge
 
-from messaging.engine.metrics import REFRESHED_WITHIN
-from messaging.ports.changes import StoreUnavailable
+from messaging.engine.gauges import set_gauges
 from payment_service.application.ports import Captured, Declined, GatewayUnavailable, PaymentGateway
 from payment_service.domain import Call
 from payment_service.infrastructure.memory import MemoryPayments
@@ -59,10 +55,10 @@ def _say(call: Call, key: str, error: GatewayUnavailable) -> None:
 
 
 async def refresh_metrics(payments: PostgresPayments | MemoryPayments) -> None:
-    """Set the gauges. NaN means that the database is away."""
-    in_doubt = overdue = math.nan  # the other metrics must still be served
-    with suppress(StoreUnavailable, TimeoutError):
-        async with asyncio.timeout(REFRESHED_WITHIN):
-            in_doubt, overdue = await payments.in_doubt()
-    IN_DOUBT.set(in_doubt)
-    MOST_OVERDUE.set(max(overdue, 0.0))
+    """Set the gauges."""
+
+    async def counts() -> tuple[float, float]:
+        in_doubt, overdue = await payments.in_doubt()
+        return in_doubt, max(overdue, 0.0)
+
+    await set_gauges((IN_DOUBT, MOST_OVERDUE), counts)

@@ -15,20 +15,13 @@ from messaging.kafka.topics import create_topics
 from messaging.runtime.migrations import migrate
 from oms.services import SERVICES, TOPICS
 from tests.campaigns.short_rules import Prometheus, prometheus
+from tests.real_parts.kafka import ALONE
 from tests.real_parts.kafka_node import FEW_THREADS, KafkaNode, new_cluster_id
 from tests.real_parts.order_process import Load, OrderProcess
 from tests.real_parts.payment_gateway import RealGateway
 from tests.real_parts.postgres_cluster import Node, postgres_cluster
 from tests.real_parts.three_services import put_products
 
-_ALONE = {
-    "offsets.topic.replication.factor": "1",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
-    "offsets.topic.num.partitions": "4",
-    "transaction.state.log.num.partitions": "4",
-    "group.initial.rebalance.delay.ms": "0",
-}
 _PROCESSES: Mapping[str, tuple[str, ...]] = {
     "order-api": ("order", "--roles", "api"),
     "order-relay": ("order", "--roles", "relay"),
@@ -76,7 +69,7 @@ async def stage() -> AsyncIterator[Stage]:
         primary, standby = stack.enter_context(postgres_cluster())
         broker = KafkaNode(1, folder / "kafka", java_options=("-Xmx512m", *FEW_THREADS))
         stack.callback(broker.kill)
-        broker.configure(broker.voter, _ALONE)
+        broker.configure(broker.voter, ALONE)
         await asyncio.to_thread(broker.format, new_cluster_id())
         await asyncio.to_thread(broker.start)
         kafka = KafkaSettings(bootstrap_servers=f"{broker.host}:{broker.port}", prefix=f"{uuid.uuid4().hex[:8]}.")

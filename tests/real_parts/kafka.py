@@ -25,17 +25,17 @@ from tests.real_parts.kafka_node import (
     new_cluster_id,
 )
 
-__all__ = ["KAFKA_VERSION", "Broker", "NoBroker", "free_port", "kafka_broker"]
+__all__ = ["ALONE", "KAFKA_VERSION", "Broker", "NoBroker", "free_port", "kafka_broker"]
 
-_ALONE = {
+ALONE = {
     "offsets.topic.replication.factor": "1",
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.num.partitions": "4",
     "group.initial.rebalance.delay.ms": "0",
-    "auto.create.topics.enable": "true",
 }
+"""The settings of a broker that has no others beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def _redpanda() -> Iterator[Broker]:
 def _apache_kafka() -> Iterator[Broker]:
     folder = Path(tempfile.mkdtemp(prefix="oms-test-kafka-"))
     node = KafkaNode(1, folder / "n1", java_options=("-Xmx512m", *FEW_THREADS))
-    node.configure(node.voter, _ALONE)
+    node.configure(node.voter, ALONE | {"auto.create.topics.enable": "true"})
     try:
         node.format(new_cluster_id())
         node.start()
