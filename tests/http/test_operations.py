@@ -148,7 +148,7 @@ async def test_the_outbox_is_measured_when_metrics_are_asked_for(api: httpx.Asyn
         sample.name: sample.value
         for family in text_string_to_metric_families((await api.get("/metrics")).text)
         for sample in family.samples
-        if family.name.startswith("oms_outbox")
+        if family.name.startswith("oms_outbox") and sample.labels["service"] == "order"
     }
     assert samples["oms_outbox_depth"] == 6, "an event and a command of each order"
     assert 0 < samples["oms_outbox_oldest_age_seconds"] < 60
