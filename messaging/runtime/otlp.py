@@ -1,104 +1,78 @@
-"""The queue of spans, and the thread that sends them. Both are OpenTelemetry's. Only a process that records traces
-imports this module."""
+"""The queue of spans, and the thread that sends them. Only a process that records traces imports this module."""
 
 import os
 import socket
-from collections.abc import Sequence
+import threading
+from collections import deque
 from importlib.metadata import version
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-from messaging.engine.conventions import SCHEMA_URL
 from messaging.engine.metrics import SPANS_DROPPED
-from messaging.engine.tracing import FinishedSpan, Kind
-from messaging.ports.trace_context import TraceContext
+from messaging.engine.tracing import FinishedSpan
+from messaging.runtime.otlp_encoding import SpanEncoder, encoded
 
 _BATCH = 512
-_SEND_EVERY_MS = 1000
+_SEND_EVERY = 1.0
 _SEND_WITHIN = 5.0
-_SEND_LAST_WITHIN_MS = 1500
-
-_SCOPE = InstrumentationScope("oms", version("distributed-oms"), SCHEMA_URL)
-_KINDS = {kind: SpanKind[kind.name] for kind in Kind}
-_SAMPLED, _NOT_SAMPLED = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.DEFAULT)
-_FINE, _WRONG = Status(), Status(StatusCode.ERROR)
+_SEND_LAST_WITHIN = 1.5
 
 
 class SpanSender:
-    """Sends spans to a collector. One that is away or slow costs spans, which are counted, and nothing else."""
+    """Sends spans to a collector. One that is away or slow costs spans, which are counted, and nothing else.
+
+    A span is encoded when it ends: the event loop never competes with a thread that encodes a whole batch.
+    """
 
     def __init__(self, endpoint: str, service: str, *, most_waiting: int) -> None:
-        self._most_waiting = most_waiting
-        self._resource = Resource.create(
+        ours = version("distributed-oms")
+        resource = Resource.create(
             {
                 "service.name": service,
                 "service.namespace": "oms",
-                "service.version": version("distributed-oms"),
+                "service.version": ours,
                 "service.instance.id": f"{socket.gethostname()}/{os.getpid()}",
             }
         )
-        self._exporter = _Counted(OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", timeout=_SEND_WITHIN))
-        self._queue = BatchSpanProcessor(
-            self._exporter,
-            max_queue_size=most_waiting,
-            schedule_delay_millis=_SEND_EVERY_MS,
-            max_export_batch_size=min(_BATCH, most_waiting),
-        )
-        self._given = 0
+        self._encoder = SpanEncoder({key: str(value) for key, value in resource.attributes.items()}, "oms", ours)
+        self._exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", timeout=_SEND_WITHIN)
+        self._send = self._exporter._client.export  # noqa: SLF001  its own `export` takes no encoded spans
+        self._most_waiting = most_waiting
+        self._batch = min(_BATCH, most_waiting)
+        self._waiting: deque[bytes] = deque()
+        self._is_time = threading.Event()
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._send_until_closed, name="spans", daemon=True)
+        self._thread.start()
 
     def record(self, span: FinishedSpan) -> None:
         """Queue a span, or count it if the queue is full."""
-        if self._given - self._exporter.taken >= self._most_waiting:
+        if len(self._waiting) >= self._most_waiting:
             SPANS_DROPPED.labels("queue_full").inc()
             return
-        self._given += 1
-        self._queue.on_end(
-            ReadableSpan(
-                span.name,
-                _context_of(span.context),
-                None if span.parent is None else _context_of(span.parent),
-                self._resource,
-                dict(span.attributes),
-                links=[Link(_context_of(link)) for link in span.links],
-                kind=_KINDS[span.kind],
-                status=_FINE if span.error is None else _WRONG,
-                start_time=span.began,
-                end_time=span.ended,
-                instrumentation_scope=_SCOPE,
-            )
-        )
+        self._waiting.append(encoded(span))
+        if len(self._waiting) == self._batch:
+            self._is_time.set()
 
     def close(self) -> None:
         """Send what is queued, and give up after a moment."""
-        self._queue._batch_processor.shutdown(_SEND_LAST_WITHIN_MS)  # noqa: SLF001  its own `shutdown` waits 30 s
+        self._is_closing = True
+        self._is_time.set()
+        self._thread.join(_SEND_LAST_WITHIN)
+        self._waiting.clear()
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
+    def _send_until_closed(self) -> None:
+        """Send a batch when it is full, and what there is after a second."""
+        while not self._is_closing:
+            self._is_time.wait(_SEND_EVERY)
+            self._is_time.clear()
+            self._send_batch()
+            while len(self._waiting) >= self._batch or (self._is_closing and self._waiting):
+                self._send_batch()
 
-class _Counted(SpanExporter):
-    """Counts the spans that have left the queue, and those that were not accepted."""
-
-    def __init__(self, exporter: SpanExporter) -> None:
-        self._exporter = exporter
-        self.taken = 0
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.taken += len(spans)
-        result = self._exporter.export(spans)
-        if result is not SpanExportResult.SUCCESS:
+    def _send_batch(self) -> None:
+        spans = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
+        if spans and not self._send(self._encoder.request(spans)).success:
             SPANS_DROPPED.labels("not_accepted").inc(len(spans))
-        return result
-
-    def shutdown(self) -> None:
-        self._exporter.shutdown()
-
-
-def _context_of(context: TraceContext) -> SpanContext:
-    state = TraceState.from_header([context.state]) if context.state else None
-    flags = _SAMPLED if context.is_sampled else _NOT_SAMPLED
-    return SpanContext(
-        int(context.trace_id, 16), int(context.span_id, 16), is_remote=False, trace_flags=flags, trace_state=state
-    )

@@ -40,11 +40,12 @@ class Seen:
 
 @dataclass(slots=True)
 class Sink:
-    """What has arrived. While `open` is not set, requests hang."""
+    """What has arrived. While `open` is not set, requests hang. `status` answers them."""
 
     url: str = ""
     spans: list[Seen] = field(default_factory=list)
     open: threading.Event = field(default_factory=threading.Event)
+    status: int = 200
 
     async def until(self, holds: Callable[["Sink"], bool], what: str) -> None:
         """Wait until the sink has what is waited for. Raises AssertionError with the names that came instead."""
@@ -109,7 +110,7 @@ def sink() -> Iterator[Sink]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             kept.open.wait(PATIENCE)
             kept.take(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
-            self.send_response(200)
+            self.send_response(kept.status)
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  its base class's name
