@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from messaging.engine import conventions as names
 from messaging.ports.trace_context import TRACE, TraceContext, context_of
@@ -38,8 +38,7 @@ class TraceMessages(Choice):
     LINK = "link"
 
 
-@dataclass(frozen=True, slots=True)
-class FinishedSpan:
+class FinishedSpan(NamedTuple):
     """A span that has ended. Times are nanoseconds since 1970. `error` is the type of what went wrong."""
 
     name: str
