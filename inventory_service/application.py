@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from inventory_service.domain import Decision, Product, Reservation, release, reserve, ship
+from messaging.ports.audit import AuditEntry, done
 from messaging.ports.changes import InboxClaim, Write, Written
 from messaging.ports.trace_context import TRACE, TraceContext
 from shared_kernel.money import Money
@@ -47,8 +48,11 @@ class StockStore(Protocol):
         exception of the decision nothing is stored."""
         ...
 
-    async def change_product(self, product_id: ProductId, decide: Callable[[Product | None], Product]) -> Product:
-        """Decide on one product, store it and return it. Raises the exceptions of `decide`."""
+    async def change_product(
+        self, product_id: ProductId, decide: Callable[[Product | None], Product], audit: AuditEntry | None = None
+    ) -> Product:
+        """Decide on one product, store it and return it. `audit` is stored together with a change. Raises the
+        exceptions of `decide`."""
         ...
 
     async def find(self, product_id: ProductId) -> Product | None:
@@ -102,6 +106,10 @@ class ShipStock:
         await self.store.write(StockWrite(order_id, (), partial(ship, order_id=order_id), claim))
 
 
+def _text(price: Money) -> str:
+    return f"{price.amount} {price.currency}"
+
+
 class ProductNotFound(Exception):
     """There is no product of this id."""
 
@@ -127,7 +135,8 @@ class PutProduct:
                 return Product(id=product_id, price=price, on_hand=on_hand)
             return there.with_stock(price=price, on_hand=on_hand)
 
-        return await self.store.change_product(product_id, decide), is_new
+        audit = done("product.put", product=product_id.value, price=_text(price), onHand=on_hand)
+        return await self.store.change_product(product_id, decide, audit), is_new
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +153,8 @@ class SetPrice:
                 raise ProductNotFound(product_id)
             return there.with_price(price)
 
-        return await self.store.change_product(product_id, decide)
+        audit = done("product.set-price", product=product_id.value, price=_text(price))
+        return await self.store.change_product(product_id, decide, audit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +198,8 @@ SAMPLE_PRODUCTS = (
 async def add_sample_products(store: StockStore) -> None:
     """Add products for trials. Products that exist already stay as they are."""
     for sample in SAMPLE_PRODUCTS:
-        await store.change_product(sample.id, partial(_unless_there, sample))
+        audit = done("product.add-sample", product=sample.id.value)
+        await store.change_product(sample.id, partial(_unless_there, sample), audit)
 
 
 def _unless_there(sample: Product, there: Product | None) -> Product:

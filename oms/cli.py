@@ -13,6 +13,7 @@ from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role
 from messaging.runtime.telemetry import TelemetrySettings, traced
 from oms import topics
+from oms.audit_commands import audit
 from oms.environment import read_settings, run
 from oms.kept_commands import dead_letters, parked
 from oms.order_commands import orders as orders_commands
@@ -30,6 +31,7 @@ app.add_typer(topics.events, name="events")
 app.add_typer(orders_commands, name="orders")
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(parked, name="parked")
+app.add_typer(audit, name="audit")
 
 
 ONE_OF = f"One of {', '.join(SERVICES)}."

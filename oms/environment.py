@@ -18,6 +18,7 @@ from messaging.runtime.embedded_postgres import EmbeddedPostgresUnavailable
 from messaging.runtime.settings import PublisherKind
 from messaging.runtime.telemetry import TelemetryUnavailable
 from oms.logs import LogFormat, configure_logs, log_for_us
+from oms.operator import sign_as_operator
 from oms.process import CannotListen, run_to_the_end
 from oms.screen import forget_standard_output, have_standard_streams
 from shared_kernel.choice import Choice
@@ -84,6 +85,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     """Run a command to its end. An error that the user can solve ends it with a sentence and status 1. A service whose
     background work has ended also ends with status 1, so that its supervisor starts it again."""
     have_standard_streams()
+    sign_as_operator()
     try:
         run_to_the_end(main)
     except WorkEnded as error:

@@ -49,7 +49,7 @@ async def _orders() -> AsyncIterator[OrderService]:
             yield running_service
 
 
-def _order_id(text: str) -> UUID:
+def order_id_of(text: str) -> UUID:
     """The id that an argument names. Another text ends the process with a sentence."""
     try:
         return OrderId(UUID(text)).value
@@ -67,7 +67,7 @@ def orders_show(
     from oms.order_life import life_of
     from oms.order_life_table import life_document, print_life
 
-    wanted = _order_id(order_id)
+    wanted = order_id_of(order_id)
     kafka, *settings = read_settings(
         KafkaSettings, *(service.settings for service in SERVICES.values()), log_level=LogLevel.CRITICAL
     )
@@ -165,7 +165,7 @@ def orders_retry(
     """Send the missing compensation of stuck orders again."""
     if (order_id is None) != every:
         raise typer.BadParameter("give the id of one order, or --all")
-    one_id = OrderId(_order_id(order_id)) if order_id is not None else None
+    one_id = OrderId(order_id_of(order_id)) if order_id is not None else None
     settings, telemetry = read_settings(OrderSettings, TelemetrySettings, log_level=LogLevel.CRITICAL)
 
     async def main() -> None:

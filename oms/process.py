@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from messaging.engine.background import how_it_ended
+from messaging.ports.audit import ANONYMOUS, WHO
 from oms.http_protocol import GuardedHttp
 
 DRAIN_SECONDS = 2
@@ -94,6 +95,7 @@ async def serve_until_told(
     """
     server = _Server(server_config(app, keep_alive_seconds))
 
+    WHO.set(ANONYMOUS)  # requests are not the operator's who started the process
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -7,6 +7,7 @@ from inventory_service.domain import Decision, Product, Reservation
 from inventory_service.infrastructure.event_encoding import effect_of
 from messaging.memory.outbox import MemoryOutbox
 from messaging.memory.row_store import MemoryRows
+from messaging.ports.audit import AuditEntry
 from messaging.ports.changes import Written
 from shared_kernel.product import ProductId
 
@@ -27,7 +28,12 @@ class MemoryStock:
             self._products.update({product.id: product for product in written.decision.products})
         return written
 
-    async def change_product(self, product_id: ProductId, decide: Callable[[Product | None], Product]) -> Product:
+    async def change_product(
+        self,
+        product_id: ProductId,
+        decide: Callable[[Product | None], Product],
+        audit: AuditEntry | None = None,  # noqa: ARG002  what does not survive has no trail
+    ) -> Product:
         """See StockStore."""
         product = self._products[product_id] = decide(self._products.get(product_id))
         return product

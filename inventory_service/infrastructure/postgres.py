@@ -17,8 +17,10 @@ from inventory_service.domain import Decision, Product, Reservation, Reservation
 from inventory_service.infrastructure.event_encoding import effect_of
 from messaging.engine.group_commit import GroupCommitter
 from messaging.engine.retry import retry_when_busy
+from messaging.ports.audit import AuditEntry
 from messaging.ports.changes import StoreBusy, Written
 from messaging.postgres.aggregate_table import Column, Table
+from messaging.postgres.audit import INSERT_AUDIT, audit_columns
 from messaging.postgres.connection import CommitConnection
 from messaging.postgres.doorbell import Wake
 from messaging.postgres.pool import Pools
@@ -67,16 +69,23 @@ class PostgresStock:
         """See StockStore."""
         return await self._committer.commit(write)
 
-    async def change_product(self, product_id: ProductId, decide: Callable[[Product | None], Product]) -> Product:
+    async def change_product(
+        self, product_id: ProductId, decide: Callable[[Product | None], Product], audit: AuditEntry | None = None
+    ) -> Product:
         """See StockStore. The transaction locks one row only, so it cannot deadlock."""
-        return await retry_when_busy(partial(self._change_product, product_id, decide))
+        return await retry_when_busy(partial(self._change_product, product_id, decide, audit))
 
-    async def _change_product(self, product_id: ProductId, decide: Callable[[Product | None], Product]) -> Product:
+    async def _change_product(
+        self, product_id: ProductId, decide: Callable[[Product | None], Product], audit: AuditEntry | None
+    ) -> Product:
         async with self._pools.clients.transaction() as session:
             row = await session.fetchrow(f"{_FIND} for update", product_id.value)
-            product = decide(_product_of(row) if row else None)
+            before = _product_of(row) if row else None
+            product = decide(before)
             if not await session.fetchrow(_CHANGE_PRODUCT if row else _ADD_PRODUCT, *_row_of(product)):
                 raise StoreBusy("the product was added by somebody else a moment ago")
+            if audit is not None and product != before:
+                await session.execute(INSERT_AUDIT, *audit_columns([audit]))
         return product
 
     async def find(self, product_id: ProductId) -> Product | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from messaging.ports.audit import AuditEntry
 from messaging.ports.trace_context import TRACE, TraceContext
 
 Aggregate = TypeVar("Aggregate")
@@ -62,13 +63,14 @@ class Write(Generic[Aggregate, Decision]):
 
     `decide` gets the stored aggregate, or None when there is none yet. It returns None when there is nothing to change.
     It must be pure, because the store may call it again. If it raises, the writer gets the exception and nothing is
-    stored. The write belongs to the trace in which it was asked for.
+    stored. `audit` is stored together with a decision. The write belongs to the trace in which it was asked for.
     """
 
     id: UUID
     decide: Callable[[Aggregate | None], Decision | None]
     claim: InboxClaim | None = None
     trace: TraceContext | None = field(default_factory=TRACE.get, compare=False, repr=False)
+    audit: AuditEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from messaging.ports.audit import WHO
 from messaging.ports.failures import Failure, Parked
 from messaging.ports.record import Record
 from messaging.postgres.counting import counted, first
@@ -43,12 +44,28 @@ _FORGET = "delete from parked where id = $1"
 
 _DEAD = f"select id, {_AT}, error, attempts, died_at as since, null::timestamptz as due from dead_letters"
 _PARKED = f"select id, {_AT}, error, attempts, parked_at as since, next_attempt_at as due from parked"
+# Our keys are the ids of orders. A faulty record may have any other.
+_ORDER_ID = "case when key ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then key::uuid end"
 _REPLAY = f"""
-    with revived as (delete from dead_letters where id = any($1::bigint[]) returning *)
+    with revived as (
+        delete from dead_letters where id = any($1::bigint[]) returning *
+    ), audited as (
+        insert into audit (who, action, outcome, order_id, detail)
+        select $2, 'dead-letter.replay', 'done', {_ORDER_ID},
+               json_build_object('deadLetter', id, 'topic', topic, 'partition', "partition", 'offset', "offset")
+        from revived order by id
+    )
     insert into parked ({_AT}, error, attempts) select {_AT}, 'replayed: ' || error, 0 from revived order by id
     on conflict do nothing
 """
-_RETRY = "update parked set next_attempt_at = now() where $1::text is null or key = $1"
+_RETRY = f"""
+    with retried as (
+        update parked set next_attempt_at = now() where $1::text is null or key = $1 returning key
+    )
+    insert into audit (who, action, outcome, order_id, detail)
+    select $2, 'parked.retry', 'done', {_ORDER_ID}, json_build_object('key', key, 'messages', count(*))
+    from retried group by key order by key
+"""
 # Ids grow with the time, so the oldest parked record is the first one of the primary key.
 _COUNTS = f"""
     select {counted("from parked")},
@@ -127,12 +144,12 @@ class PostgresFailures:
 
     async def replay(self, letter_ids: Sequence[int]) -> None:
         """Make dead letters parked records that are due: the sweep hands them to their handler, event id and all, each
-        behind what is parked of its key."""
-        await self._pool.execute(_REPLAY, letter_ids)
+        behind what is parked of its key. The audit trail has each of them."""
+        await self._pool.execute(_REPLAY, letter_ids, WHO.get())
 
     async def retry(self, key: str | None = None) -> None:
-        """Let the sweep try a parked key, or all of them, now."""
-        await self._pool.execute(_RETRY, key)
+        """Let the sweep try a parked key, or all of them, now. The audit trail has each key."""
+        await self._pool.execute(_RETRY, key, WHO.get())
 
     async def counts(self) -> tuple[int, float, int]:
         """How many records are parked, the age of the oldest in seconds, and how many are dead. Both are counted up to

@@ -19,9 +19,11 @@ from uuid import UUID
 from messaging.engine import tracing
 from messaging.engine.group_commit import GroupCommitter
 from messaging.engine.message_spans import decided
+from messaging.ports.audit import AuditEntry
 from messaging.ports.changes import Aggregate, Decision, InboxClaim, StoreBusy, Write, Written
 from messaging.ports.message import Message
 from messaging.postgres.aggregate_table import Table
+from messaging.postgres.audit import INSERT_AUDIT, audit_columns
 from messaging.postgres.connection import CommitConnection
 from messaging.postgres.doorbell import Wake
 from messaging.postgres.outbox import message_columns
@@ -68,6 +70,7 @@ class LockedRows(Generic[Aggregate, Decision]):
         self._free: set[UUID] = set()
         self._rows: dict[UUID, _Locked[Aggregate]] = {}
         self._messages: list[Message] = []
+        self._audit: list[AuditEntry] = []
         self.shards: Sequence[int] = ()
 
     async def lock(self, batch: Sequence[_Claiming]) -> None:
@@ -112,6 +115,8 @@ class LockedRows(Generic[Aggregate, Decision]):
         if locked.origin is None and write.trace is not None:
             locked.origin = write.trace.traceparent
         self._messages += sent
+        if write.audit is not None:
+            self._audit.append(write.audit)
         return Written(after, decision)
 
     async def store(self) -> None:
@@ -133,6 +138,8 @@ class LockedRows(Generic[Aggregate, Decision]):
         (row,) = await self._connection.fetch(statement, *messages, new, *columns)
         if row["added"] < sum(new):
             raise StoreBusy("a row that was not there to be locked is there by now")
+        if self._audit:
+            await self._connection.fetch(INSERT_AUDIT, *audit_columns(self._audit))
 
 
 class RowCommits(ABC, Generic[AnyWrite, Aggregate, Decision]):

@@ -1,15 +1,18 @@
 """Migrating the schema of a service's database. This module is slow to import."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from messaging.ports.audit import WHO
 from messaging.ports.changes import StoreUnavailable
 from messaging.postgres.pinned import MIGRATING
 from messaging.postgres.session import connect
@@ -51,4 +54,24 @@ def alembic_config(connection: Connection, migrations: Path) -> Config:
 
 def _upgrade(connection: Connection, migrations: Path) -> None:
     connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    before = _revision(connection)
     command.upgrade(alembic_config(connection, migrations), "head")
+    after = _revision(connection)
+    if after != before:
+        _audit(connection, {"from": before or "nothing", "to": after or "nothing"})
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _audit(connection: Connection, detail: dict[str, str]) -> None:
+    if connection.scalar(text("select to_regclass('audit')")) is None:  # migrations that have not come so far
+        return
+    connection.execute(
+        text(
+            "insert into audit (who, action, outcome, detail) "
+            "values (:who, 'schema.migrate', 'done', cast(:detail as json))"
+        ),
+        {"who": WHO.get(), "detail": json.dumps(detail)},
+    )

@@ -15,6 +15,7 @@ from messaging.runtime.transport import Transport
 _SWEEP_PARKED_EVERY = 1.0
 _KEEP_HOUSE_EVERY = 3600.0
 _NOTICE_TIMELINE_EVERY = 10.0
+_SEAL_AUDIT_EVERY = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ async def run_roles(
             own = (
                 Sweep("inbox partitions", _KEEP_HOUSE_EVERY, storage.keep_house),
                 Sweep("the database's timeline", _NOTICE_TIMELINE_EVERY, storage.notice_timeline),
+                Sweep("unsealed audit entries", _SEAL_AUDIT_EVERY, storage.seal_audit),
                 Sweep("parked records", _SWEEP_PARKED_EVERY, consumer.sweep),
             )
             caught_up = await stack.enter_async_context(

@@ -24,6 +24,7 @@ from messaging.memory.failures import MemoryFailures
 from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.outbox import Outbox
 from messaging.ports.store_health import HEALTHY, StoreHealth
+from messaging.postgres.audit import PostgresAudit
 from messaging.postgres.failures import PostgresFailures
 from messaging.postgres.inbox import keep_inbox, today_in
 from messaging.postgres.outbox import PostgresOutbox, depth_and_age
@@ -42,14 +43,15 @@ log = structlog.get_logger("storage")
 
 @dataclass(frozen=True, slots=True)
 class ServiceStorage:
-    """The storage in PostgreSQL or in memory. `keep_house` and `notice_timeline` must run at the start and regularly
-    after that."""
+    """The storage in PostgreSQL or in memory. `keep_house`, `seal_audit` and `notice_timeline` must run at the start
+    and regularly after that."""
 
     outbox: Outbox
     failures: PostgresFailures | MemoryFailures
     health: Callable[[], Awaitable[StoreHealth]]
     refresh_metrics: Callable[[], Awaitable[None]]
     keep_house: Callable[[], Awaitable[None]]
+    seal_audit: Callable[[], Awaitable[None]]
     notice_timeline: Callable[[], Awaitable[None]]
 
 
@@ -78,11 +80,18 @@ async def postgres_storage(
             probe,
             _refreshing(service.name, counts),
             keep_house,
+            partial(_seal, service.name, PostgresAudit(pools.engine)),
             partial(notice_timeline, service.name, pools.engine),
         )
     finally:
         probe.close()
         await outbox.close()
+
+
+async def _seal(service: str, audit: PostgresAudit) -> None:
+    """Seal what is not sealed yet. The log has each seal, so that a copy of it is elsewhere."""
+    while (seal := await audit.seal()) is not None:
+        log.info("sealed the audit trail", service=service, seal=seal.number, upto=seal.last_id, hash=seal.hash.hex())
 
 
 class Closable(Protocol):
@@ -147,7 +156,7 @@ def memory_storage(service: str, outbox: MemoryOutbox) -> ServiceStorage:
     async def counts() -> Sequence[float]:
         return (*outbox.depth_and_age(), *await failures.counts(), 0, 0, 0)
 
-    return ServiceStorage(outbox, failures, health, _refreshing(service, counts), nothing, nothing)
+    return ServiceStorage(outbox, failures, health, _refreshing(service, counts), nothing, nothing, nothing)
 
 
 def _refreshing(service: str, counts: Callable[[], Awaitable[Sequence[float]]]) -> Callable[[], Awaitable[None]]:

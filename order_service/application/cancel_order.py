@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from messaging.ports.audit import done
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.domain.fulfilment import Cancel
 from order_service.domain.order import Order, OrderId
@@ -15,4 +16,4 @@ class CancelOrder:
 
     async def __call__(self, order_id: OrderId) -> Order:
         """Return the order, on its way back or already CANCELLED. Raises OrderNotFound, IllegalTransition."""
-        return await self.fulfil(order_id, Cancel())
+        return await self.fulfil(order_id, Cancel(), audit=done("order.cancel", order_id=order_id.value))

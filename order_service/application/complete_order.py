@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from messaging.ports.audit import done
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.domain.fulfilment import Complete
 from order_service.domain.order import Order, OrderId
@@ -15,4 +16,4 @@ class CompleteOrder:
 
     async def __call__(self, order_id: OrderId) -> Order:
         """Return the completed order. Raises OrderNotFound, IllegalTransition."""
-        return await self.fulfil(order_id, Complete())
+        return await self.fulfil(order_id, Complete(), audit=done("order.complete", order_id=order_id.value))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from messaging.ports.audit import AuditEntry
 from messaging.ports.changes import InboxClaim, Write
 from order_service.application.find_orders import OrderNotFound
 from order_service.application.ports import OrderStore, Watch
@@ -18,7 +19,13 @@ class FulfilOrder:
     moment: Callable[[], Moment]
     watch: Watch = lambda *_: None
 
-    async def __call__(self, order_id: OrderId, happening: Happening, claim: InboxClaim | None = None) -> Order:
+    async def __call__(
+        self,
+        order_id: OrderId,
+        happening: Happening,
+        claim: InboxClaim | None = None,
+        audit: AuditEntry | None = None,
+    ) -> Order:
         """Return the order as it is afterwards. Raises OrderNotFound, IllegalTransition."""
         moment = self.moment()
         before: Order | None = None
@@ -28,7 +35,7 @@ class FulfilOrder:
             before = order
             return react(order, happening, moment) if order else None
 
-        written = await self.orders.write(Write(order_id.value, decide, claim))
+        written = await self.orders.write(Write(order_id.value, decide, claim, audit=audit))
         if written.aggregate is None:
             raise OrderNotFound(order_id)
         if written.decision is not None and before is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from messaging.ports.audit import done
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.application.ports import OrderStore
 from order_service.domain.fulfilment import Retry
@@ -27,4 +28,4 @@ class StuckOrders:
 
     async def retry(self, order_id: OrderId) -> Order:
         """Send the missing compensation once more. An order that is not stuck stays as it is. Raises OrderNotFound."""
-        return await self.fulfil(order_id, Retry())
+        return await self.fulfil(order_id, Retry(), audit=done("order.retry", order_id=order_id.value))

@@ -1,0 +1,188 @@
+"""`oms audit`: who did what, and whether the trail of it is as it was written."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.table import Column, Table
+
+from messaging.postgres.audit import PostgresAudit
+from messaging.postgres.audit_chain import Entry, Tampered, Verified
+from messaging.runtime.service import Service
+from oms.databases import NOT_REACHED, looking_into
+from oms.environment import LogLevel, read_settings, run
+from oms.exit_status import ExitStatus
+from oms.order_commands import order_id_of
+from oms.output import AsJson, cells, print_json, print_list
+from oms.services import SERVICES, service_named
+
+LISTED = 100
+
+audit = typer.Typer(no_args_is_help=True, help="The audit trail: who did what, when, and to which order.")
+
+AnyService = Annotated[
+    Service | None,
+    typer.Argument(
+        help=f"One of {', '.join(SERVICES)}. All of them if it is not given.", metavar="SERVICE", parser=service_named
+    ),
+]
+
+
+@audit.command("list")
+def audit_list(
+    service: AnyService = None,
+    order: Annotated[str | None, typer.Option("--order", "-o", help="Only what was done to this order.")] = None,
+    limit: Annotated[int, typer.Option(help="At most this number.", min=1, max=100_000)] = LISTED,
+    as_json: AsJson = False,
+) -> None:
+    """List what was done and what was refused, newest first."""
+    order_id = order_id_of(order) if order is not None else None
+    chosen = [service] if service else list(SERVICES.values())
+
+    async def main() -> None:
+        found: list[tuple[str, Entry]] = []
+        not_read: list[Exception] = []
+        for one in chosen:
+            try:
+                async with _trail_of(one) as trail:
+                    found += [(one.name, entry) for entry in await trail.newest(order_id, limit)]
+            except NOT_REACHED as error:
+                not_read.append(error)
+        if len(not_read) == len(chosen):
+            raise not_read[0]
+        found.sort(key=lambda each: each[1].at, reverse=True)
+        documents = [_document(name, entry) for name, entry in found[:limit]]
+        print_list(documents, _table(found[:limit]), as_json=as_json, otherwise="audit trail: nothing")
+        _say_not_read(not_read)
+
+    run(main())
+
+
+@audit.command("verify")
+def audit_verify(
+    service: AnyService = None,
+    seals: Annotated[
+        list[str] | None,
+        typer.Option("--seal", help="The hash of a seal that was kept elsewhere. It must be there. Can be repeated."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check every entry and every seal. The exit status is 1, and the first that does not match is named, if one was
+    changed."""
+    kept = [_hash(text) for text in seals or []]
+    chosen = [service] if service else list(SERVICES.values())
+
+    async def main() -> None:
+        verified: dict[str, Verified] = {}
+        flaws: dict[str, str] = {}
+        not_read: list[Exception] = []
+        for one in chosen:
+            try:
+                async with _trail_of(one) as trail:
+                    verified[one.name] = await trail.verify()
+            except Tampered as flaw:
+                flaws[one.name] = str(flaw)
+            except NOT_REACHED as error:
+                not_read.append(error)
+        if len(not_read) == len(chosen):
+            raise not_read[0]
+        missing = _missing(kept, verified) if not flaws and not not_read else []
+        _print_verified(verified, flaws, missing, as_json)
+        if flaws or missing:
+            raise typer.Exit(ExitStatus.CANNOT)
+        _say_not_read(not_read)
+
+    run(main())
+
+
+@asynccontextmanager
+async def _trail_of(service: Service) -> AsyncIterator[PostgresAudit]:
+    """The trail of a service, for reading. Raises NOT_REACHED."""
+    (settings,) = read_settings(service.settings, log_level=LogLevel.CRITICAL)
+    async with looking_into(service, settings) as pool:
+        yield PostgresAudit(pool)
+
+
+def _hash(text: str) -> bytes:
+    try:
+        found = bytes.fromhex(text.strip())
+    except ValueError:
+        found = b""
+    if len(found) != 32:
+        raise typer.BadParameter(f"a seal has 64 hexadecimal digits, not {text!r}", param_hint="--seal")
+    return found
+
+
+def _missing(kept: Sequence[bytes], verified: dict[str, Verified]) -> list[str]:
+    """A sentence for each seal that is kept elsewhere and not there."""
+    there = {seal.hash for each in verified.values() for seal in each.seals}
+    return [
+        f"no seal of {' or '.join(verified)} is {seal.hex()}: seals were removed, or all were made anew"
+        for seal in kept
+        if seal not in there
+    ]
+
+
+def _print_verified(
+    verified: dict[str, Verified], flaws: dict[str, str], missing: Sequence[str], as_json: bool
+) -> None:
+    if as_json:
+        documents = [_verified_document(name, each) for name, each in verified.items()]
+        documents += [{"service": name, "matches": False, "flaw": flaw} for name, flaw in flaws.items()]
+        documents += [{"service": None, "matches": False, "flaw": sentence} for sentence in missing]
+        print_json(documents)
+        return
+    for name, each in verified.items():
+        newest = f"; the newest is seal {each.seals[-1].number}: {each.seals[-1].hash.hex()}" if each.seals else ""
+        typer.echo(
+            f"{name}: {each.entries} entries and {len(each.seals)} seals match, "
+            f"{each.unsealed} entries are not sealed yet{newest}"
+        )
+    for name, flaw in flaws.items():
+        typer.echo(f"{name}: {flaw}", err=True)
+    for sentence in missing:
+        typer.echo(sentence, err=True)
+
+
+def _verified_document(name: str, verified: Verified) -> dict[str, Any]:
+    newest = verified.seals[-1] if verified.seals else None
+    return {
+        "service": name,
+        "matches": True,
+        "entries": verified.entries,
+        "unsealed": verified.unsealed,
+        "seals": len(verified.seals),
+        "newestSeal": {"number": newest.number, "at": newest.at, "hash": newest.hash.hex()} if newest else None,
+    }
+
+
+def _document(service: str, entry: Entry) -> dict[str, Any]:
+    import json
+
+    return {
+        "service": service,
+        "id": entry.id,
+        "at": entry.at,
+        "who": entry.who,
+        "role": entry.role,
+        "action": entry.action,
+        "outcome": entry.outcome,
+        "orderId": entry.order_id,
+        "detail": json.loads(entry.detail),
+    }
+
+
+def _table(found: Sequence[tuple[str, Entry]]) -> Table:
+    table = Table("at", "service", "who", "action", "outcome", Column("order", no_wrap=True), "detail")
+    for service, entry in found:
+        detail = ", ".join(f"{name} {value}" for name, value in _document(service, entry)["detail"].items())
+        at = f"{entry.at:%F %T}"
+        table.add_row(*cells(at, service, entry.who, entry.action, entry.outcome, entry.order_id or "-", detail))
+    return table
+
+
+def _say_not_read(errors: Sequence[Exception]) -> None:
+    if errors:
+        typer.echo("\n".join(dict.fromkeys(map(str, errors))), err=True)
+        raise typer.Exit(ExitStatus.INCOMPLETE)
