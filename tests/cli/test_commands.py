@@ -101,7 +101,17 @@ async def test_migrate_makes_the_schema_and_does_nothing_when_it_is_there(tmp_pa
     tables = {row[0] for row in await connection.fetch("select tablename from pg_tables where schemaname = 'public'")}
     await connection.close()
     ours = {table for table in tables if not table.startswith("inbox_")}
-    kept = {"orders", "unknown_orders", "outbox", "inbox", "parked", "dead_letters", "timelines"}
+    kept = {
+        "orders",
+        "unknown_orders",
+        "outbox",
+        "inbox",
+        "parked",
+        "dead_letters",
+        "timelines",
+        "audit",
+        "audit_seals",
+    }
     assert ours == {*kept, "alembic_version"}
 
 
