@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Modules, and not the scripts beside it: those name their interpreter by a path that may have spaces or be too long.
 RUN := $(BIN)/python -m
 
-.PHONY: run test check bench chaos schemas contracts dashboards firing smoke clean
+.PHONY: run test check bench chaos schemas contracts dashboards firing exercise smoke clean
 
 run: .venv/run  ## serve orders on http://127.0.0.1:8000 and show their events
 	$(RUN) oms up
@@ -38,6 +38,9 @@ contracts: .venv/dev  ## would this tree break a consumer or a client of a relea
 
 firing: .venv/dev  ## each alert, shown firing by the fault that it is for; needs Prometheus, and a JDK with Maven
 	$(RUN) tests.campaigns.firing $(FIRING)
+
+exercise: .venv/dev  ## five faults to be found with docs/operations.md alone: make exercise EXERCISE="--seed 7"; needs root, too
+	$(RUN) tests.campaigns.exercise $(EXERCISE)
 
 smoke:  ## the first order with every Python from 3.11 on that this machine has, each in an environment of its own
 	"$(PYTHON)" -m tests.smoke

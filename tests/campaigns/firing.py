@@ -19,6 +19,7 @@ import typer
 
 from tests.campaigns.firing_faults import FAULTS, Fault
 from tests.campaigns.firing_stage import Stage, stage
+from tests.campaigns.short_rules import short_rules
 
 _SETTLES_WITHIN = 30.0
 _WELL_WITHIN = 90.0
@@ -54,7 +55,7 @@ def main(
 
 async def _campaign(faults: Sequence[Fault], within: float, write: Path) -> list[Fired]:
     fired: list[Fired] = []
-    async with stage() as on:
+    async with stage(short_rules()) as on:
         await asyncio.sleep(_SETTLES_WITHIN)  # the windows fill
         await _until_quiet(on)
         for fault in faults:

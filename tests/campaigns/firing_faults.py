@@ -36,7 +36,7 @@ def _burns(name: str) -> list[str]:
 
 
 @asynccontextmanager
-async def _killed(on: Stage, *names: str) -> AsyncIterator[None]:
+async def killed(on: Stage, *names: str) -> AsyncIterator[None]:
     await on.stopped(*names)
     try:
         yield
@@ -126,9 +126,12 @@ async def _second_installation(on: Stage) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _transaction_open(on: Stage) -> AsyncIterator[None]:
+async def transaction_open(on: Stage, seconds: float = 60) -> AsyncIterator[None]:
+    """The broker ends it after so many seconds."""
     topic, servers = f"{on.kafka.prefix}inventory-commands", on.kafka.bootstrap_servers
-    async with AIOKafkaProducer(bootstrap_servers=servers, transactional_id=f"hanging-{uuid7()}") as producer:
+    async with AIOKafkaProducer(
+        bootstrap_servers=servers, transactional_id=f"hanging-{uuid7()}", transaction_timeout_ms=int(seconds * 1000)
+    ) as producer:
         await producer.begin_transaction()
         for partition in range(4):
             await producer.send_and_wait(topic, b"{}", b"hanging", partition=partition)
@@ -139,7 +142,7 @@ async def _transaction_open(on: Stage) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _poisoned_order(on: Stage) -> AsyncIterator[None]:
+async def poisoned_order(on: Stage) -> AsyncIterator[None]:
     """The inventory cannot store one product's reservations."""
     connection = await asyncpg.connect(on.primary.dsn("inventory_service"))
     try:
@@ -222,11 +225,13 @@ async def _gateway_away(on: Stage) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _gateway_slow(on: Stage) -> AsyncIterator[None]:
+async def gateway_slow(on: Stage, most_seconds: float = 1.6) -> AsyncIterator[None]:
+    """A call takes up to so many seconds."""
+
     async def holding() -> None:
         while True:
             with on.gateway.slow():
-                await asyncio.sleep(1.6)
+                await asyncio.sleep(most_seconds)
             await asyncio.sleep(0.01)
 
     slow = asyncio.create_task(holding())
@@ -242,7 +247,7 @@ async def _nobody_calls(on: Stage) -> AsyncIterator[None]:
     """The payment service is killed while its calls are in doubt."""
     async with _gateway_away(on):
         await asyncio.sleep(3)
-        async with _killed(on, "payment"):
+        async with killed(on, "payment"):
             yield
 
 
@@ -268,16 +273,16 @@ async def _no_cpu_time(on: Stage) -> AsyncIterator[None]:
 
 FAULTS = (
     Fault("the relay of the order service is killed", ["ShardsNotOwned", "OutboxOld", "ProcessDown"],
-          lambda on: _killed(on, "order-relay")),
+          lambda on: killed(on, "order-relay")),
     Fault("the consumer of the order service is killed",
-          ["ConsumerStalled", "ConsumerLags", *_burns("OrdersSettleLate")], lambda on: _killed(on, "order-consumer")),
-    Fault("a key is poisoned: the inventory cannot store its reservation", ["RecordsParked"], _poisoned_order),
+          ["ConsumerStalled", "ConsumerLags", *_burns("OrdersSettleLate")], lambda on: killed(on, "order-consumer")),
+    Fault("a key is poisoned: the inventory cannot store its reservation", ["RecordsParked"], poisoned_order),
     Fault("garbage is sent to a topic of commands", ["DeadLetters"], _garbage),
     Fault("a partner answers about an order that is lost", ["OrdersUnknown"], _lost_order),
     Fault("a row of an order is damaged", ["InternalErrors"], _damaged_row),
-    Fault("a producer dies and leaves its transaction open", ["TransactionHangs"], _transaction_open),
+    Fault("a producer dies and leaves its transaction open", ["TransactionHangs"], transaction_open),
     Fault("a second installation has the same prefix", ["RelaysFenced"], _second_installation),
-    Fault("the payment gateway is slow", ["GatewaySlow"], _gateway_slow),
+    Fault("the payment gateway is slow", ["GatewaySlow"], gateway_slow),
     Fault("the payment gateway is away", ["GatewayInDoubt"], _gateway_away),
     Fault("the payment service is killed while calls are in doubt", ["PaymentsOverdue"], _nobody_calls),
     Fault("a process gets no CPU time", ["EventLoopLags"], _no_cpu_time),
@@ -288,5 +293,5 @@ FAULTS = (
     Fault("the broker hangs for eleven seconds, again and again", ["RequestsUnanswered"], _broker_hangs_shortly),
     Fault("the database is killed", ["DatabaseAway", "ConsumerWaits", *_burns("PostsFail")], _database_away),
     Fault("the inventory service is killed", ["MetricsAbsent", "OrdersTakenBack", "OrdersStuck"],
-          lambda on: _killed(on, "inventory")),
+          lambda on: killed(on, "inventory")),
 )  # fmt: skip

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
@@ -31,6 +32,12 @@ _PROCESSES: Mapping[str, tuple[str, ...]] = {
     "payment-api": ("payment", "--roles", "api"),
 }
 _CLIENTS, _PAUSE = 4, 0.3
+_QUICK = {
+    "KAFKA_SESSION_TIMEOUT_SECONDS": "6",
+    "RELAY_IDLE_TIMEOUT_SECONDS": "2",
+    "STEP_TIMEOUT_SECONDS": "2",
+    "PAYMENT_GATEWAY_TIMEOUT_SECONDS": "2",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,7 @@ class Stage:
     gateway: RealGateway
     processes: Mapping[str, OrderProcess]
     prometheus: Prometheus
+    environment: Mapping[str, str]
 
     @property
     def url(self) -> str:
@@ -61,12 +69,14 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage() -> AsyncIterator[Stage]:
-    """Everything runs, and orders come; gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="oms-firing-"))
+async def stage(
+    rules: Mapping[str, Any], settings: Mapping[str, str] = _QUICK, disk: Path | None = None
+) -> AsyncIterator[Stage]:
+    """Everything runs with these settings, and orders come; gone afterwards. The primary has its data on the disk."""
     async with AsyncExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        primary, standby = stack.enter_context(postgres_cluster())
+        folder, spare = (_folder(stack, name) for name in ("firing", "standby"))
+        disks = [disk, spare] if disk else []
+        primary, standby = stack.enter_context(postgres_cluster(disks=disks))
         broker = KafkaNode(1, folder / "kafka", java_options=("-Xmx512m", *FEW_THREADS))
         stack.callback(broker.kill)
         broker.configure(broker.voter, ALONE)
@@ -77,17 +87,23 @@ async def stage() -> AsyncIterator[Stage]:
         gateway = RealGateway()
         gateway.start()
         stack.callback(gateway.stop)
-        environment = await _environment(primary, kafka, gateway)
+        environment = {**await _environment(primary, kafka, gateway), **settings}
         processes = {name: OrderProcess(folder, environment, "serve", *how) for name, how in _PROCESSES.items()}
         for process in processes.values():
             stack.callback(process.kill)
-        watching = stack.enter_context(prometheus(folder, [process.port for process in processes.values()]))
-        on_stage = Stage(primary, standby, broker, kafka, gateway, processes, watching)
+        watching = stack.enter_context(prometheus(folder, [process.port for process in processes.values()], rules))
+        on_stage = Stage(primary, standby, broker, kafka, gateway, processes, watching, environment)
         await on_stage.started(*processes)
         await put_products(processes["inventory"].url)
         await watching.until_it_answers()
         async with _orders(on_stage):
             yield on_stage
+
+
+def _folder(stack: AsyncExitStack, name: str) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=f"oms-{name}-"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 async def _environment(primary: Node, kafka: KafkaSettings, gateway: RealGateway) -> dict[str, str]:
@@ -100,11 +116,7 @@ async def _environment(primary: Node, kafka: KafkaSettings, gateway: RealGateway
         "EVENT_PUBLISHER": "kafka",
         "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "KAFKA_PREFIX": kafka.prefix,
-        "KAFKA_SESSION_TIMEOUT_SECONDS": "6",
-        "RELAY_IDLE_TIMEOUT_SECONDS": "2",
-        "STEP_TIMEOUT_SECONDS": "2",
         "PAYMENT_GATEWAY": gateway.url,
-        "PAYMENT_GATEWAY_TIMEOUT_SECONDS": "2",
     }
 
 

@@ -5,7 +5,7 @@ import asyncio
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,9 +42,15 @@ _WINDOW = re.compile(r"(\[|offset )(\d+[mhd])\b")
 _STARTS_WITHIN = 60.0
 
 
-def short_rules() -> dict[str, Any]:
-    """The rules as Prometheus reads them. Only windows, holds and the thresholds above differ from the real ones."""
+def real_rules() -> dict[str, Any]:
+    """The rules as an operator's Prometheus reads them."""
     rules: dict[str, Any] = yaml.safe_load(RULES.read_text())
+    return rules
+
+
+def short_rules() -> dict[str, Any]:
+    """The rules, of which only windows, holds and the thresholds above differ from the real ones."""
+    rules = real_rules()
     for group in rules["groups"]:
         for rule in group["rules"]:
             before, after = _THRESHOLDS.get(rule.get("alert", ""), ("", ""))
@@ -60,13 +66,13 @@ class Prometheus:
     """A running Prometheus."""
 
     def __init__(self, port: int) -> None:
-        self._url = f"http://127.0.0.1:{port}/api/v1/alerts"
+        self.url = f"http://127.0.0.1:{port}"
 
-    async def firing(self) -> set[str]:
-        """The names of the alerts that fire."""
+    async def firing(self, *, or_about_to: bool = False) -> set[str]:
+        """The names of the alerts that fire, or are about to, when what they say has held for long enough."""
         async with httpx.AsyncClient(timeout=30) as client:
-            alerts = (await client.get(self._url)).raise_for_status().json()["data"]["alerts"]
-        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+            alerts = (await client.get(f"{self.url}/api/v1/alerts")).raise_for_status().json()["data"]["alerts"]
+        return {alert["labels"]["alertname"] for alert in alerts if or_about_to or alert["state"] == "firing"}
 
     async def until_it_answers(self) -> None:
         """Wait until it is there."""
@@ -81,12 +87,12 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, ports: Sequence[int]) -> Iterator[Prometheus]:
+def prometheus(folder: Path, ports: Sequence[int], rules: Mapping[str, Any]) -> Iterator[Prometheus]:
     """A Prometheus that scrapes these ports of this machine every two seconds; gone afterwards."""
     program = shutil.which("prometheus")
     if program is None:
         raise FileNotFoundError("prometheus is needed: install the package `prometheus`")
-    (folder / "rules.yml").write_text(yaml.safe_dump(short_rules()))
+    (folder / "rules.yml").write_text(yaml.safe_dump(dict(rules)))
     targets = [{"targets": [f"127.0.0.1:{port}" for port in ports]}]
     settings = {
         "global": {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "1s"},

@@ -57,12 +57,12 @@ class OrderProcess:
         self.environment = inherited | {"LOG_FORMAT": "json", "DATA_DIR": str(folder / "data")} | dict(environment)
         self.group = group
         self._folder = folder
-        self._log = folder / f"process-{self.port}.log"
+        self.log_file = folder / f"process-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and return when it answers; raises AssertionError with its log when it does not."""
-        with self._log.open("ab") as log:
+        with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 self._command,
                 env=self.environment,
@@ -95,7 +95,7 @@ class OrderProcess:
     @property
     def log(self) -> str:
         """Everything it has printed."""
-        return self._log.read_text() if self._log.exists() else ""
+        return self.log_file.read_text() if self.log_file.exists() else ""
 
     @property
     def pid(self) -> int:

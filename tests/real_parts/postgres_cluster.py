@@ -43,9 +43,14 @@ class Node:
         """True while there is a server."""
         return self._postmaster() is not None
 
+    @property
+    def log_file(self) -> Path:
+        """Where it logs."""
+        return self.data.parent / f"{self.data.name}.log"
+
     def start(self) -> None:
         """Return when it takes connections."""
-        self._control("start", "-w", "-o", f"-p {self.port}", "-l", str(self.data.parent / f"{self.data.name}.log"))
+        self._control("start", "-w", "-o", f"-p {self.port}", "-l", str(self.log_file))
 
     def stop(self) -> None:
         """Stop it as an operator would; nothing when it does not run."""
