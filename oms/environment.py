@@ -7,9 +7,11 @@ from typing import Annotated, Any
 import structlog
 import typer
 from pydantic import BeforeValidator, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
 from messaging.engine.background import WorkEnded
+from messaging.engine.secret_files import SECRET
 from messaging.kafka.admin import KafkaRefused
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.changes import StoreUnavailable
@@ -55,16 +57,14 @@ class CannotDo(Exception):
 
 def read_settings(*kinds: type[BaseSettings], log_level: LogLevel | None = None) -> list[Any]:
     """The settings of each kind. A wrong value ends the process with a sentence that names it."""
+    all_kinds: list[type[BaseSettings]] = [LogSettings, *kinds]
+    logs: Any
     try:
-        logs = LogSettings()
-        settings = [kind() for kind in kinds]
+        logs, *settings = [kind() for kind in all_kinds]
     except ValidationError as error:
+        (kind,) = (kind for kind in all_kinds if kind.__name__ == error.title)
         for problem in error.errors():
-            prefix = "KAFKA_" if error.title == KafkaSettings.__name__ else ""
-            name = f"{prefix}{problem['loc'][0]}".upper() + " " if problem["loc"] else ""
-            secret = "PASSWORD" in name or "DATABASE_URL" in name
-            given = f" (it is {_without_password(repr(problem['input']))})" if name and not secret else ""
-            typer.echo(f"{name}{problem['msg'].removeprefix('Value error, ')}{given}", err=True)
+            typer.echo(_sentence(kind, problem), err=True)
         raise typer.Exit(2) from None
     configure_logs(logs.log_format, log_level or logs.log_level)
     return settings
@@ -76,9 +76,20 @@ def broker_is_set(kafka: KafkaSettings, settings: Sequence[Any]) -> bool:
     return uses or "bootstrap_servers" in kafka.model_fields_set
 
 
-def _without_password(value: str) -> str:
-    """An address without its user and password."""
-    return re.sub(r"//.*@", "//…@", value)
+def _sentence(kind: type[BaseSettings], problem: ErrorDetails) -> str:
+    """What is wrong with a setting. A secret is not repeated."""
+    said = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:  # it is about several settings, and names them
+        return said
+    field = str(problem["loc"][0])
+    name = f"{kind.model_config.get('env_prefix', '')}{field}".upper()
+    given = "" if SECRET in kind.model_fields[field].metadata else f" (it is {_without_password(problem['input'])})"
+    return f"{name} {said}{given}"
+
+
+def _without_password(value: object) -> str:
+    """What was given. In an address nothing is shown before the host, where a user and a password may be."""
+    return re.sub(r"(?s).*@", "'…@", repr(value))
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

@@ -4,10 +4,13 @@ from typing import Any
 
 import aiokafka.admin.client
 import aiokafka.client
+import aiokafka.conn
 import aiokafka.consumer.fetcher
 from aiokafka.protocol.metadata import MetadataRequest
 
 from messaging.kafka.batches import FetchedBatches, ReadablePartitionRecords
+from messaging.kafka.connection import Connection
+from messaging.kafka.oauth import token_provider
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.record import Record
 
@@ -21,6 +24,7 @@ class _AskAboutTopics(MetadataRequest):  # type: ignore[misc]  # aiokafka has no
 
 # aiokafka has no arguments for these.
 aiokafka.client.MetadataRequest = aiokafka.admin.client.MetadataRequest = _AskAboutTopics
+aiokafka.conn.AIOKafkaConnection = Connection
 aiokafka.consumer.fetcher.MemoryRecords = FetchedBatches
 aiokafka.consumer.fetcher.PartitionRecords = ReadablePartitionRecords
 
@@ -33,11 +37,13 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
     }
     if context := settings.ssl_context():
         options["ssl_context"] = context
-    if settings.sasl_username is not None and settings.sasl_password is not None:
+    if settings.uses_tokens:
+        options |= {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": token_provider(settings)}
+    elif settings.uses_sasl:
         options |= {
             "sasl_mechanism": settings.sasl_mechanism.value,
             "sasl_plain_username": settings.sasl_username,
-            "sasl_plain_password": settings.sasl_password.get_secret_value(),
+            "sasl_plain_password": settings.sasl_password,  # Connection reads it at each login
         }
     return options
 

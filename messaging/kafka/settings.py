@@ -5,9 +5,12 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import httpx
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_settings import SettingsConfigDict
 
+from messaging.engine.secret_files import Secret, Settings
+from messaging.engine.tls import client_context
 from shared_kernel.choice import Choice
 
 
@@ -26,6 +29,7 @@ class SaslMechanism(Choice):
     PLAIN = "PLAIN"
     SCRAM_SHA_256 = "SCRAM-SHA-256"
     SCRAM_SHA_512 = "SCRAM-SHA-512"
+    OAUTHBEARER = "OAUTHBEARER"
 
 
 class Compression(Choice):
@@ -47,7 +51,19 @@ def _addresses(value: str) -> str:
     return value
 
 
-class KafkaSettings(BaseSettings):
+def _token_endpoint(value: str) -> str:
+    """The client's secret goes there, so the way is encrypted unless it stays on this machine."""
+    try:
+        url = httpx.URL(value)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    local = url.scheme == "http" and url.host in ("localhost", "127.0.0.1", "::1")
+    if not (local or url.scheme == "https") or not url.host or url.userinfo or url.fragment:
+        raise ValueError("must be an https:// address (http:// only on this machine) without a user and a password")
+    return value
+
+
+class KafkaSettings(Settings):
     """Fields are environment variables with the prefix KAFKA_: KAFKA_BOOTSTRAP_SERVERS, KAFKA_SASL_USERNAME, …"""
 
     model_config = SettingsConfigDict(env_prefix="KAFKA_", frozen=True)
@@ -56,7 +72,12 @@ class KafkaSettings(BaseSettings):
     security_protocol: SecurityProtocol = SecurityProtocol.PLAINTEXT
     sasl_mechanism: SaslMechanism = SaslMechanism.PLAIN
     sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
+    sasl_password: Secret = None
+    sasl_oauthbearer_token_endpoint_url: Annotated[str, AfterValidator(_token_endpoint)] | None = None
+    sasl_oauthbearer_client_id: str | None = None
+    sasl_oauthbearer_client_secret: Secret = None
+    sasl_oauthbearer_scope: str | None = None
+    sasl_oauthbearer_cafile: Path | None = None
     ssl_cafile: Path | None = None
     ssl_certfile: Path | None = None
     ssl_keyfile: Path | None = None
@@ -69,13 +90,29 @@ class KafkaSettings(BaseSettings):
     group_instance_id: str | None = Field(None, max_length=64, pattern=r"^[a-zA-Z0-9._-]+$")
     """The name by which the broker knows this process again after a restart. No two processes of a service share it."""
 
+    @property
+    def uses_sasl(self) -> bool:
+        """True when clients authenticate by SASL."""
+        return self.security_protocol in (SecurityProtocol.SASL_PLAINTEXT, SecurityProtocol.SASL_SSL)
+
+    @property
+    def uses_tokens(self) -> bool:
+        """True when clients authenticate by tokens of an OAuth server."""
+        return self.uses_sasl and self.sasl_mechanism is SaslMechanism.OAUTHBEARER
+
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> Self:
-        uses_sasl = self.security_protocol in (SecurityProtocol.SASL_PLAINTEXT, SecurityProtocol.SASL_SSL)
-        if uses_sasl and (self.sasl_username is None or self.sasl_password is None):
-            raise ValueError(
-                f"KAFKA_SECURITY_PROTOCOL={self.security_protocol} needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
-            )
+        if not self.uses_sasl:
+            return self
+        needed = (
+            ("sasl_oauthbearer_token_endpoint_url", "sasl_oauthbearer_client_id", "sasl_oauthbearer_client_secret")
+            if self.uses_tokens
+            else ("sasl_username", "sasl_password")
+        )
+        if any(getattr(self, name) is None for name in needed):
+            *others, last = (f"KAFKA_{name}".upper() for name in needed)
+            what = f"{self.security_protocol} with KAFKA_SASL_MECHANISM={self.sasl_mechanism}"
+            raise ValueError(f"KAFKA_SECURITY_PROTOCOL={what} needs {', '.join(others)} and {last} (or {last}_FILE)")
         return self
 
     @model_validator(mode="after")
@@ -84,15 +121,22 @@ class KafkaSettings(BaseSettings):
             self.ssl_context()
         except OSError as error:
             raise ValueError(
-                f"KAFKA_SSL_CAFILE, KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE must be certificates and a key: {error}"
+                f"KAFKA_SSL_CAFILE, KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE must be certificates, and a key without a "
+                f"passphrase: {error}"
             ) from None
+        try:
+            self.token_context()
+        except OSError as error:
+            raise ValueError(f"KAFKA_SASL_OAUTHBEARER_CAFILE must be certificates: {error}") from None
         return self
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """The TLS context with our certificates. None without TLS."""
+        """The TLS context with our certificates, as they are at each new connection. None without TLS. Raises
+        OSError."""
         if self.security_protocol not in (SecurityProtocol.SSL, SecurityProtocol.SASL_SSL):
             return None
-        context = ssl.create_default_context(cafile=str(self.ssl_cafile) if self.ssl_cafile else None)
-        if self.ssl_certfile:
-            context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
-        return context
+        return client_context(self.ssl_cafile, self.ssl_certfile, self.ssl_keyfile)
+
+    def token_context(self) -> ssl.SSLContext | None:
+        """The TLS context for the OAuth server. None without tokens. Raises OSError."""
+        return client_context(self.sasl_oauthbearer_cafile) if self.uses_tokens else None

@@ -1,5 +1,7 @@
 """The address of a database: a `postgresql://` URL, which is checked before a connection is opened.
 
+The `file://` URL of a file with such a URL is an address, too. The file is read again after it has changed.
+
 libpq has more options than asyncpg. Options that asyncpg lacks are implemented here, or are accepted with the value
 that describes asyncpg's behaviour. Every other option is named and refused, because an option such as `require_auth`
 must not be ignored silently.
@@ -11,8 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
+from messaging.engine.renewed import Renewed
+from messaging.engine.secret_files import read_secret
 from messaging.postgres.pinned import FREE, PINNED
 
 FORM = "postgresql://user:password@host:port/database"
@@ -67,7 +71,7 @@ class KeepAlive:
 class Address:
     """A parsed address. `hosts` has a DSN for asyncpg for each host, in the order of the URL."""
 
-    hosts: tuple[str, ...]
+    hosts: tuple[str, ...] = field(repr=False)
     application_name: str = "oms"
     connect_timeout: float = 5.0
     """Seconds for each host."""
@@ -76,9 +80,24 @@ class Address:
     """The settings in `options`, which each session gets."""
 
 
-@lru_cache(maxsize=64)
+def file_url(path: Path) -> str:
+    """The URL of a file that holds an address. It is not a secret."""
+    return path.absolute().as_uri()
+
+
 def address_of(url: str) -> Address:
-    """Read a URL. Raises InvalidAddress."""
+    """Read a URL. Raises InvalidAddress, and OSError for a file that cannot be read the first time."""
+    return _in_file(url)() if url.startswith("file://") else _address_of(url)
+
+
+@lru_cache(maxsize=16)
+def _in_file(url: str) -> Renewed[Address]:
+    path = Path(unquote(urlsplit(url).path))
+    return Renewed(lambda: _address_of(read_secret(path)), [path])
+
+
+@lru_cache(maxsize=64)
+def _address_of(url: str) -> Address:
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -115,6 +134,8 @@ def _options(query: str) -> dict[str, str]:
         raise InvalidAddress("must have its options written as name=value, with & between them") from None
     for name, value in options.items():
         if name not in _ASYNCPGS and name not in _OURS and name not in _AS_IT_IS:
+            if "@" in query:  # it is the rest of a user and a password
+                raise InvalidAddress("must have ? in a user or a password written as %3F")
             raise InvalidAddress(
                 f"has the option {name}, which is not supported: leave it out "
                 "(a setting of PostgreSQL is written as options=-c%20name%3Dvalue)"

@@ -33,7 +33,7 @@ OPERATORS = [
     "parked list --service order",
     "parked retry --service order",
 ]
-SECRET = "hunter2"  # noqa: S105  it is to be looked for
+SECRET = "hunter2"
 NOT_USABLE = "the database of ORDER_DATABASE_URL cannot be used: "
 SOON = 15.0
 

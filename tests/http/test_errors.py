@@ -17,7 +17,7 @@ from tests.http.answers import ORDER, assert_error
 from tests.http.conftest import api_on, client_of, running_service
 from tests.real_parts.kafka import free_port
 
-SECRET = "postgresql://oms:hunter2@db.internal/orders"  # noqa: S105
+SECRET = "postgresql://oms:hunter2@db.internal/orders"
 
 MISSING = "019ab1f0-6c1e-7c8a-9d3e-0b5f6a7c8d9e"  # an id of the right kind that no order has
 EVERY_ROUTE = [

@@ -93,9 +93,10 @@ class KafkaNode:
         }
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in (own | dict(settings)).items()))
 
-    def format(self, cluster_id: str) -> None:
+    def format(self, cluster_id: str, *options: str) -> None:
         """Make its empty storage."""
-        self._run("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(self._properties))
+        storage = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(self._properties))
+        self._run(*storage, *options)
 
     def copy_storage(self, formatted: "KafkaNode") -> None:
         """Make its empty storage out of another node's, without the seconds of another Java."""

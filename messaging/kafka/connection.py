@@ -1,0 +1,64 @@
+"""One connection to a broker: aiokafka's, with credentials that are renewed, and an end before its session's.
+
+With `connections.max.reauth.ms`, and with tokens, a broker ends the session of a connection after a time. It tells that
+time at the login, and from then on it cuts the connection off at the next request. aiokafka does not authenticate again
+(KIP-368). So a connection retires early: it takes no more requests, the next request opens another connection with the
+credentials of that moment, and the last answer closes the old one. No request is cut off.
+"""
+
+import asyncio
+from typing import Any, Final
+
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.protocol.admin import SaslAuthenticateRequest
+from pydantic import SecretStr
+
+_RETIRES_AFTER: Final = 0.8
+"""Of the session. A request that was sent before that has the rest of it to arrive."""
+
+
+class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no types
+    """A connection that retires before its session ends. Its password is a SecretStr, which is read at the login."""
+
+    _is_retired = False
+    _next_step: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, sasl_plain_password: SecretStr | None = None, **kwargs: Any) -> None:
+        password = None if sasl_plain_password is None else sasl_plain_password.get_secret_value()
+        super().__init__(*args, sasl_plain_password=password, **kwargs)
+
+    def connected(self) -> bool:
+        """False also for a retired connection: its client then opens another one, and forgets this one."""
+        return not self._is_retired and bool(super().connected())
+
+    def close(self, reason: CloseReason | None = None, exc: BaseException | None = None) -> Any:
+        """See AIOKafkaConnection."""
+        if self._next_step is not None:
+            self._next_step.cancel()
+        return super().close(reason, exc)
+
+    def send(self, request: Any, expect_response: bool = True) -> Any:
+        """See AIOKafkaConnection."""
+        answer = super().send(request, expect_response)
+        return self._logged_in(answer) if isinstance(request, SaslAuthenticateRequest) else answer
+
+    async def _logged_in(self, answer: Any) -> Any:
+        response = await answer
+        lifetime = getattr(response, "session_lifetime_ms", 0)  # 0: for ever; brokers before Kafka 2.2 do not tell it
+        if lifetime > 0:
+            self._next_step = self._loop.call_later(_RETIRES_AFTER * lifetime / 1000, self._retire)
+        return response
+
+    def _retire(self) -> None:
+        self._is_retired = True
+        # aiokafka refers to a connection only weakly while it reads answers. The timer keeps it until the last one.
+        self._next_step = self._loop.call_later(self._request_timeout, self.close, CloseReason.CONNECTION_TIMEOUT)
+        self._close_when_answered()
+
+    def _handle_frame(self, resp: Any) -> None:
+        super()._handle_frame(resp)
+        self._close_when_answered()
+
+    def _close_when_answered(self) -> None:
+        if self._is_retired and not self._requests:
+            self.close(CloseReason.IDLE_DROP)

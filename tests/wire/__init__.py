@@ -1,0 +1,1 @@
+"""The wire: TLS, passwords, tokens and certificates, against real servers."""
