@@ -6,9 +6,11 @@ import gc
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -23,6 +25,7 @@ DRAIN_SECONDS = 2
 STOP_WITHIN_SECONDS = 10.0
 LOOP_ENDS_WITHIN_SECONDS = 5.0
 BACKLOG = 2048
+HANDSHAKE_SECONDS = 10.0
 # Reference counts free most objects of requests and messages. By default Python looks for cycles after every 700 new
 # objects, which costs a tenth of the processing time.
 GC_THRESHOLDS = (50_000, 20, 50)
@@ -31,7 +34,29 @@ log = structlog.get_logger("process")
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers, which would end the process by the signal instead of with status 0."""
+    """uvicorn with TLS for each socket of its own, and without its signal handlers, which would end the process by the
+    signal instead of with status 0."""
+
+    def __init__(self, config: uvicorn.Config, tls: Sequence[ssl.SSLContext | None]) -> None:
+        super().__init__(config)
+        self._tls = tls
+        self.servers = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections. A client has a time for the handshake, and for the end of its side."""
+        loop = asyncio.get_running_loop()
+        protocol = partial(GuardedHttp, config=self.config, server_state=self.server_state, app_state={})
+        for listening, tls in zip(sockets or (), self._tls, strict=False):
+            server = await loop.create_server(
+                protocol,
+                sock=listening,
+                backlog=BACKLOG,
+                ssl=tls,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+                ssl_shutdown_timeout=DRAIN_SECONDS if tls else None,
+            )
+            self.servers.append(server)
+        self.started = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -83,17 +108,19 @@ async def serve_until_told(
     app: ASGIApp,
     listening: Sequence[socket.socket],
     *,
+    tls: Sequence[ssl.SSLContext | None] = (None, None),
     keep_alive_seconds: int,
     on_stop: Callable[[], None],
     on_started: Callable[[], None],
 ) -> None:
-    """Serve until SIGTERM or SIGINT, or until this is cancelled. Raises WorkEnded when the server ends earlier.
+    """Serve until SIGTERM or SIGINT, or until this is cancelled. Raises WorkEnded when the server ends earlier. `tls`
+    has a context for each of the listening sockets, or None.
 
     At the end `on_stop` is called, no connection is accepted, and current requests get at most two seconds for their
     answers. The process has ten seconds from the signal on. If it still runs then, its hanging tasks are shown and it
     ends with status 1. That loses no data, as kill -9 loses none.
     """
-    server = _Server(server_config(app, keep_alive_seconds))
+    server = _Server(server_config(app, keep_alive_seconds), tls)
 
     WHO.set(ANONYMOUS)  # requests are not the operator's who started the process
     told = asyncio.Event()

@@ -46,10 +46,11 @@ async def run_service(
         await serve_until_told(
             http_application([running_service.http], metrics_port=settings.metrics_port),
             listening,
+            tls=settings.http_tls(),
             keep_alive_seconds=settings.http_keep_alive_seconds,
             on_stop=running_service.stop_taking_requests,
             on_started=lambda: say(
-                f"{service.name} service ({', '.join(sorted(roles))}) on http://{host}:{port}, docs at /docs; "
+                f"{service.name} service ({', '.join(sorted(roles))}) on {_at(host, port, settings)}, docs at /docs; "
                 f"publishing: {settings.event_publisher}{_metrics_at(host, settings)}"
             ),
         )
@@ -124,14 +125,19 @@ async def run_all(
         await serve_until_told(
             http_application([service.http for service in services], metrics_port=process.metrics_port),
             listening,
+            tls=process.http_tls(),
             keep_alive_seconds=process.http_keep_alive_seconds,
             on_stop=stop,
             on_started=lambda: say(
-                f"orders, inventory and payments on http://{host}:{port}, docs at /docs; publishing: {kind}"
+                f"orders, inventory and payments on {_at(host, port, process)}, docs at /docs; publishing: {kind}"
                 f"{_metrics_at(host, process)}"
             ),
         )
 
 
+def _at(host: str, port: int, settings: ServiceSettings) -> str:
+    return f"http{'s' if settings.http_tls_certfile else ''}://{host}:{port}"
+
+
 def _metrics_at(host: str, settings: ServiceSettings) -> str:
-    return f"; health and metrics on http://{host}:{settings.metrics_port}" if settings.metrics_port else ""
+    return f"; health and metrics on {_at(host, settings.metrics_port, settings)}" if settings.metrics_port else ""

@@ -29,7 +29,7 @@ OURS = (
     "STEP_",
     "EVENT_",
     "COMMIT_",
-    "HTTP_KEEP_",
+    "HTTP_",
     "RELAY_",
     "METRICS_",
     "OTEL_",
@@ -82,7 +82,7 @@ class OrderProcess:
 
     def _answers(self) -> bool:
         # Not with httpx: a client costs tens of milliseconds of CPU, which the process that starts needs.
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=1)
+        connection = self.connection()
         try:
             connection.request("GET", "/health/live")
             connection.getresponse()
@@ -91,6 +91,10 @@ class OrderProcess:
         finally:
             connection.close()
         return True
+
+    def connection(self) -> HTTPConnection:
+        """A connection that asks whether it lives."""
+        return HTTPConnection("127.0.0.1", self.port, timeout=1)
 
     @property
     def log(self) -> str:
