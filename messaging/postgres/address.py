@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urls
 
 from messaging.engine.renewed import Renewed
 from messaging.engine.secret_files import read_secret
+from messaging.postgres.certificates import problem_with_certificates
 from messaging.postgres.pinned import FREE, PINNED
 
 FORM = "postgresql://user:password@host:port/database"
@@ -146,6 +147,8 @@ def _options(query: str) -> dict[str, str]:
             raise InvalidAddress(f"has {name}={value}, which is not a whole number")
         if name in _FILES and not Path(value).is_file():
             raise InvalidAddress(f"has {name}={value}, which is not a file that can be read")
+    if problem := problem_with_certificates(options):
+        raise InvalidAddress(problem)
     return options
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -10,6 +11,7 @@ import asyncpg
 
 from messaging.ports.changes import StoreUnavailable
 from messaging.postgres.address import Address, KeepAlive, address_of
+from messaging.postgres.certificates import not_accepted
 from messaging.postgres.durability import Session
 from messaging.postgres.errors import DatabaseRefused, as_store_errors
 from messaging.postgres.pinned import COMMAND_TIMEOUT, PINNED, SINCE
@@ -75,7 +77,8 @@ def _refuse_other_encodings(connection: Any) -> None:
 async def _first_that_answers(
     url: str, hosts: Sequence[str], open_at: Callable[[str], Awaitable[Any]]
 ) -> tuple[str, Any]:
-    start = hosts.index(_first_host.get(url, hosts[0]))
+    first = _first_host.get(url)
+    start = hosts.index(first) if first in hosts else 0  # a file may name other hosts by now
     failure: StoreUnavailable | None = None
     for place in range(start, start + len(hosts)):
         host = hosts[place % len(hosts)]
@@ -104,6 +107,10 @@ async def _open(address: Address, host: str, *, suffix: str, within: float, comm
                 )
             except asyncpg.TargetServerAttributeNotMatched as error:
                 raise NotWritable from error
+    except StoreUnavailable as error:
+        if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+            raise DatabaseRefused(not_accepted(error.__cause__)) from error
+        raise
     except asyncpg.PostgresError as error:  # no data is involved yet, so the server is at fault
         raise StoreUnavailable(f"the database does not answer ({type(error).__name__})") from error
     _keep_alive(connection, address.keep_alive)

@@ -13,6 +13,7 @@ from messaging.postgres.connection import CommitConnection
 from messaging.postgres.session import connect
 from oms.cli import app
 from tests.postgres.conftest import name_of
+from tests.real_parts.authority import Authority
 from tests.real_parts.kafka import free_port
 from tests.real_parts.postgres import PostgresServer
 from tests.real_parts.tcp import over_tcp
@@ -78,7 +79,7 @@ def test_what_cannot_be_used_is_named_before_anything_connects(
         "postgresql:///orders",
         "postgresql://",
         f"{URL}?channel_binding=prefer&gssencmode=disable&sslsni=1&load_balance_hosts=disable&client_encoding=utf8",
-        f"{URL}?sslmode=verify-full&krbsrvname=postgres&ssl_min_protocol_version=TLSv1.3",
+        f"{URL}?sslmode=require&krbsrvname=postgres&ssl_min_protocol_version=TLSv1.3",
         "postgresql://user:p%40ss%23word@[::1]:5433/orders",
         "postgresql://%2Fvar%2Frun%2Fpostgresql/orders",
         "postgresql://u@/orders?host=/var/run/postgresql&port=5433",
@@ -160,8 +161,8 @@ async def test_of_several_hosts_the_one_that_answers_and_takes_writes_is_used(
 
 
 def test_a_file_that_is_there_is_taken(tmp_path: Path) -> None:
-    (tmp_path / "root.crt").write_text("")
+    there = Authority(tmp_path, "root").ca
 
-    assert address_of(f"{URL}?sslrootcert={tmp_path}/root.crt")
+    assert address_of(f"{URL}?sslrootcert={there}")
     with pytest.raises(InvalidAddress):
         address_of(f"{URL}?sslrootcert={tmp_path}/other.crt")

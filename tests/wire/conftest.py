@@ -9,6 +9,7 @@ import pytest
 from messaging.kafka.topics import create_topics
 from oms.services import TOPICS
 from tests.real_parts.kafka_node import NoBroker
+from tests.real_parts.postgres_tls import TlsServer, system_postgres, tls_server
 from tests.real_parts.secured_kafka import SecuredBroker, secured_kafka
 
 
@@ -23,3 +24,13 @@ def secured() -> Iterator[SecuredBroker]:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def tls_postgres() -> Iterator[TlsServer]:
+    """A PostgreSQL with TLS."""
+    system = system_postgres()
+    if system is None:
+        pytest.skip("a PostgreSQL with TLS is needed, which the wheel's is not: apt-get install postgresql")
+    with tls_server(system) as server:
+        yield server
