@@ -47,7 +47,10 @@ async def inventory_service(
 
     With `samples`, products for trials are added to the catalogue.
     """
-    async with open_store(SERVICE, settings, in_memory=MemoryStock, in_postgres=PostgresStock) as (stock, storage):
+    async with open_store(SERVICE, settings, roles, in_memory=MemoryStock, in_postgres=PostgresStock) as (
+        stock,
+        storage,
+    ):
         if samples:
             await add_sample_products(stock)
         commands = subscriptions(ReserveStock(stock, now, uuid7), ReleaseStock(stock, now, uuid7), ShipStock(stock))

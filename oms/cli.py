@@ -1,5 +1,6 @@
 """`oms`: start the services, look at their topics, put load on them."""
 
+import re
 from functools import partial
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import structlog
 import typer
 
 from messaging.kafka.settings import KafkaSettings
+from messaging.postgres import rights
 from messaging.runtime import database as service_database
 from messaging.runtime.database_unusable import as_database_unusable
 from messaging.runtime.service import Service
@@ -35,6 +37,7 @@ app.add_typer(audit, name="audit")
 
 
 ONE_OF = f"One of {', '.join(SERVICES)}."
+PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
 Port = Annotated[int, typer.Option(help="The port to listen on.", min=1, max=65535)]
 
@@ -126,11 +129,31 @@ def migrate(
             with as_database_unusable(one):
                 dsn = await service_database.resolve(url, its_settings.data_dir, one.database_name)
                 await service_database.bring_up_to_date(dsn, one.migrations)
+                await service_database.grant_rights(dsn, one.tables)
             migrated.append({"service": one.name, "upToDate": True})
             if not as_json:
                 typer.echo(f"{one.name}: the schema is up to date")
         if as_json:
             print_json(migrated)
+
+    run(main())
+
+
+@app.command()
+def roles(
+    service: Annotated[Service, typer.Argument(help=ONE_OF, metavar="SERVICE", parser=service_named)],
+    prefix: Annotated[
+        str | None, typer.Option(help="What the names of the roles begin with. [default: oms_ and the service]")
+    ] = None,
+) -> None:
+    """Print the SQL that makes a service's database roles: a migrator that owns the tables, and roles for the
+    application, its relay and operators, with no more rights than they need. A superuser runs it once with psql."""
+    chosen = prefix or f"oms_{service.name}"
+    if not PREFIX.fullmatch(chosen):
+        raise typer.BadParameter(f"--prefix has 1 to 40 small letters, digits and underscores, not {chosen!r}")
+
+    async def main() -> None:
+        typer.echo(rights.roles(chosen, service.tables, service.name), nl=False)
 
     run(main())
 

@@ -15,7 +15,7 @@ from messaging.postgres.tables import EVERY_SERVICES
 from messaging.runtime.clock import now
 from messaging.runtime.roles import Sweep, run_roles
 from messaging.runtime.service import Service
-from messaging.runtime.settings import Role
+from messaging.runtime.settings import RELAY_ALONE, Role
 from messaging.runtime.storage import open_store
 from messaging.runtime.transport import Transport
 from order_service.api.http_part import OrderUseCases, orders_http
@@ -53,7 +53,10 @@ async def order_service(
     settings: OrderSettings, transport: Transport, roles: frozenset[Role] = frozenset(Role)
 ) -> AsyncIterator[OrderService]:
     """Start the roles. Leaving the block stops them: accepted writes are answered and begun batches are published."""
-    async with open_store(SERVICE, settings, in_memory=MemoryOrders, in_postgres=PostgresOrders) as (orders, storage):
+    async with open_store(SERVICE, settings, roles, in_memory=MemoryOrders, in_postgres=PostgresOrders) as (
+        orders,
+        storage,
+    ):
         step_timeout = timedelta(seconds=settings.step_timeout_seconds)
         moments = Moments(now, uuid7, step_timeout)
         fulfil = FulfilOrder(orders, moments, observe)
@@ -76,7 +79,7 @@ async def order_service(
                 storage,
                 relay,
                 queue_is_full=lambda: orders.is_full,
-                refresh_metrics=lambda: refresh_metrics(orders, orders.unknown),
+                refresh_metrics=(lambda: refresh_metrics(orders, orders.unknown)) if roles != RELAY_ALONE else None,
             )
             use_cases = OrderUseCases(
                 PlaceOrder(orders, moments, uuid7),

@@ -15,7 +15,7 @@ from messaging.runtime.clock import now
 from messaging.runtime.place import place_in
 from messaging.runtime.roles import Sweep, run_roles
 from messaging.runtime.service import Service
-from messaging.runtime.settings import Role
+from messaging.runtime.settings import RELAY_ALONE, Role
 from messaging.runtime.storage import open_store
 from messaging.runtime.transport import Transport
 from payment_service.api import payments_http
@@ -49,7 +49,7 @@ async def payment_service(
     accepted writes are answered."""
     async with AsyncExitStack() as stack:
         payments, storage = await stack.enter_async_context(
-            open_store(SERVICE, settings, in_memory=MemoryPayments, in_postgres=PostgresPayments)
+            open_store(SERVICE, settings, roles, in_memory=MemoryPayments, in_postgres=PostgresPayments)
         )
         gateway = WatchedGateway(await stack.enter_async_context(_open_gateway(settings)))
         steps = Steps(payments, now, uuid7)
@@ -72,7 +72,7 @@ async def payment_service(
             storage,
             relay,
             queue_is_full=lambda: payments.is_full,
-            refresh_metrics=lambda: refresh_metrics(payments),
+            refresh_metrics=(lambda: refresh_metrics(payments)) if roles != RELAY_ALONE else None,
         )
         http = payments_http(checks, FindPayment(payments) if Role.API in roles else None)
         yield RunningService(http, on_stop=cashier.finish_soon)

@@ -1,7 +1,6 @@
 """The readiness check of the database. It has a session of its own."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +10,7 @@ import structlog
 from messaging.ports.changes import StoreUnavailable
 from messaging.ports.store_health import HEALTHY, StoreHealth
 from messaging.postgres.errors import as_store_errors
+from messaging.postgres.rights import Rights
 from messaging.postgres.session import NotWritable, connect
 
 _WITHIN = 1.5
@@ -19,12 +19,13 @@ _LOOK_ANEW_AFTER = 10.0
 _IS_WRITABLE = "select not (pg_is_in_recovery() or current_setting('transaction_read_only')::boolean)"
 _REVISION = "select version_num from alembic_version"
 # A table that is not there has no privileges: they are null. Whoever may write some columns has what we need of it.
-_HAS_TABLES = """
+_HAS_RIGHTS = """
     select coalesce(bool_and(coalesce(
-        has_any_column_privilege(to_regclass(name), 'select') and has_any_column_privilege(to_regclass(name), 'insert'),
+        case privilege when 'delete' then has_table_privilege(to_regclass(name), privilege)
+                       else has_any_column_privilege(to_regclass(name), privilege) end,
         false
     )), true)
-    from unnest($1::text[]) as name
+    from unnest($1::text[], $2::text[]) as needed(name, privilege)
 """
 
 log = structlog.get_logger("database")
@@ -56,10 +57,10 @@ class DatabaseProbe:
     """Asks the database at each call. The session is replaced every ten seconds, because a setting of the database,
     such as read-only, affects new sessions only."""
 
-    def __init__(self, dsn: str, revisions: Revisions, tables: Sequence[str] = ()) -> None:
+    def __init__(self, dsn: str, revisions: Revisions, needed: Rights) -> None:
         self._dsn = dsn
         self._revisions = revisions
-        self._tables = tables
+        self._needed = [(table, each.split()[0]) for table, privileges in needed.items() for each in privileges]
         self._session: Any = None
         self._opened = 0.0
         self._said = HEALTHY
@@ -108,8 +109,9 @@ class DatabaseProbe:
         """True where the schema is that of this release, is whole, and is ours to use."""
         if not self._revisions.fit(await revision_of(self._session)):
             return False
-        has_tables: bool = await self._session.fetchval(_HAS_TABLES, list(self._tables))
-        return has_tables
+        tables, privileges = [table for table, _ in self._needed], [privilege for _, privilege in self._needed]
+        has_rights: bool = await self._session.fetchval(_HAS_RIGHTS, tables, privileges)
+        return has_rights
 
     def _say(self, health: StoreHealth) -> None:
         if health != self._said:

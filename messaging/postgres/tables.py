@@ -66,5 +66,5 @@ create table timelines (
 
 CONSUMING = (INBOX, INBOX_DEFAULT, PARKED, PARKED_BY_KEY, PARKED_ONCE, DEAD_LETTERS, DEAD_ONCE)
 
-EVERY_SERVICES = ("outbox", "inbox", "parked", "dead_letters", "timelines")
+EVERY_SERVICES = ("outbox", "inbox", "parked", "dead_letters", "timelines", "audit")
 """The tables that a service needs which sends and consumes."""

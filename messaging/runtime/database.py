@@ -1,10 +1,12 @@
 """A service's database: resolving its *_DATABASE_URL, and the revisions of its schema."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from messaging.ports.changes import StoreUnavailable
 from messaging.postgres.errors import DatabaseRefused, as_store_errors
 from messaging.postgres.probe import Revisions, revision_of
+from messaging.postgres.rights import grants, prefix_of
 from messaging.postgres.session import connect
 from messaging.runtime import embedded_postgres
 
@@ -37,6 +39,20 @@ async def bring_up_to_date(dsn: str, migrations: Path) -> None:
     from messaging.runtime.migrations import migrate
 
     await migrate(dsn, migrations)
+
+
+async def grant_rights(dsn: str, tables: Sequence[str]) -> str | None:
+    """Grant the other roles what this release needs, if we are a migrator that has some. Returns the prefix of the
+    roles. Raises StoreUnavailable."""
+    session = await connect(dsn)
+    try:
+        with as_store_errors():
+            prefix = prefix_of(await session.fetchval("select current_user"))
+            if prefix is not None:
+                await session.execute(grants(prefix, tables))
+            return prefix
+    finally:
+        session.terminate()
 
 
 def revisions_in(migrations: Path) -> Revisions:

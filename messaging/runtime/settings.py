@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -27,6 +27,10 @@ class Role(Choice):
     API = "api"
     RELAY = "relay"
     CONSUMER = "consumer"
+
+
+RELAY_ALONE: Final = frozenset({Role.RELAY})
+"""The roles of a process that only publishes. It reads and writes nothing of the database but the outbox."""
 
 
 def _database_url(value: str) -> str:

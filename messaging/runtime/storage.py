@@ -7,6 +7,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
+from prometheus_client import Gauge
 
 from messaging.engine.gauges import set_gauges
 from messaging.engine.metrics import (
@@ -26,17 +27,19 @@ from messaging.ports.outbox import Outbox
 from messaging.ports.store_health import HEALTHY, StoreHealth
 from messaging.postgres.audit import PostgresAudit
 from messaging.postgres.failures import PostgresFailures
-from messaging.postgres.inbox import keep_inbox, today_in
+from messaging.postgres.inbox import keep_inbox
 from messaging.postgres.outbox import PostgresOutbox, depth_and_age
 from messaging.postgres.pool import Pools, open_pools
 from messaging.postgres.probe import DatabaseProbe
 from messaging.postgres.replication import replication_state
+from messaging.postgres.rights import rights_needed
 from messaging.postgres.timeline import notice_timeline
 from messaging.runtime.database import bring_up_to_date, resolve, revisions_in
 from messaging.runtime.service import Service
-from messaging.runtime.settings import ServiceSettings
+from messaging.runtime.settings import RELAY_ALONE, Role, ServiceSettings
 
-_GAUGES = (OUTBOX_DEPTH, OUTBOX_AGE, PARKED, PARKED_AGE, DEAD_LETTERS, STANDBYS, STANDBY_LAG, STANDBY_WAITS)
+_OF_RELAYS = (OUTBOX_DEPTH, OUTBOX_AGE, STANDBYS, STANDBY_LAG, STANDBY_WAITS)
+_GAUGES = (*_OF_RELAYS, PARKED, PARKED_AGE, DEAD_LETTERS)
 
 log = structlog.get_logger("storage")
 
@@ -57,28 +60,31 @@ class ServiceStorage:
 
 @asynccontextmanager
 async def postgres_storage(
-    service: Service, dsn: str, pools: Pools, outbox: PostgresOutbox
+    service: Service, dsn: str, pools: Pools, outbox: PostgresOutbox, roles: frozenset[Role]
 ) -> AsyncIterator[ServiceStorage]:
-    """The storage of `service` in the database of `dsn`, `pools` and `outbox`."""
+    """The storage of `service` in the database of `dsn`, `pools` and `outbox`, for a process with these roles."""
     failures = PostgresFailures(pools.engine)
     for name, pool in (("clients", pools.clients), ("engine", pools.engine)):
         POOL_BUSY.labels(service.name, name).set_function(partial(getattr, pool, "busy"))
-    probe = DatabaseProbe(dsn, revisions_in(service.migrations), service.tables)
+    relays_alone = roles == RELAY_ALONE
+    needed = rights_needed(service.tables, application=not relays_alone, relay=Role.RELAY in roles)
+    probe = DatabaseProbe(dsn, revisions_in(service.migrations), needed)
 
     async def counts() -> Sequence[float]:
-        waiting, failed = await depth_and_age(pools.engine), await failures.counts()
-        return (*waiting, *failed, *await replication_state(pools.engine))
+        waiting = await depth_and_age(pools.engine)
+        failed = () if relays_alone else await failures.counts()
+        return (*waiting, *await replication_state(pools.engine), *failed)
 
     async def keep_house() -> None:
         async with pools.engine.session() as session:
-            await keep_inbox(session, await today_in(session))
+            await keep_inbox(session)
 
     try:
         yield ServiceStorage(
             outbox,
             failures,
             probe,
-            _refreshing(service.name, counts),
+            _refreshing(service.name, counts, _OF_RELAYS if relays_alone else _GAUGES),
             keep_house,
             partial(_seal, service.name, PostgresAudit(pools.engine)),
             partial(notice_timeline, service.name, pools.engine),
@@ -110,11 +116,13 @@ InPostgres = TypeVar("InPostgres", bound=Closable)
 async def open_store(
     service: Service,
     settings: ServiceSettings,
+    roles: frozenset[Role],
     *,
     in_memory: Callable[[MemoryOutbox], InMemory],
     in_postgres: Callable[..., InPostgres],
 ) -> AsyncIterator[tuple[InMemory | InPostgres, ServiceStorage]]:
-    """A service's store of aggregates and its other storage, in the database of its *_DATABASE_URL.
+    """A service's store of aggregates and its other storage, in the database of its *_DATABASE_URL, for a process with
+    these roles.
 
     `in_memory` makes the store for `memory`. `in_postgres` makes it from a DSN, its pools, `wake`, and the limits of
     connections, of writes in a batch and of waiting writes.
@@ -128,7 +136,7 @@ async def open_store(
     if database_url == "embedded":
         await bring_up_to_date(dsn, service.migrations)
     outbox = PostgresOutbox(dsn, idle_timeout=settings.relay_idle_timeout_seconds)
-    async with open_pools(dsn) as pools, postgres_storage(service, dsn, pools, outbox) as storage:
+    async with open_pools(dsn) as pools, postgres_storage(service, dsn, pools, outbox, roles) as storage:
         store = in_postgres(
             dsn,
             pools,
@@ -154,10 +162,12 @@ def memory_storage(service: str, outbox: MemoryOutbox) -> ServiceStorage:
         return HEALTHY
 
     async def counts() -> Sequence[float]:
-        return (*outbox.depth_and_age(), *await failures.counts(), 0, 0, 0)
+        return (*outbox.depth_and_age(), 0, 0, 0, *await failures.counts())
 
     return ServiceStorage(outbox, failures, health, _refreshing(service, counts), nothing, nothing, nothing)
 
 
-def _refreshing(service: str, counts: Callable[[], Awaitable[Sequence[float]]]) -> Callable[[], Awaitable[None]]:
-    return partial(set_gauges, [gauge.labels(service) for gauge in _GAUGES], counts)
+def _refreshing(
+    service: str, counts: Callable[[], Awaitable[Sequence[float]]], gauges: Sequence[Gauge] = _GAUGES
+) -> Callable[[], Awaitable[None]]:
+    return partial(set_gauges, [gauge.labels(service) for gauge in gauges], counts)

@@ -131,3 +131,13 @@ async def test_memory_has_no_schema_to_migrate(tmp_path: Path) -> None:
 
     assert (ended.code, ended.output) == (0, "")
     assert ended.errors.count("memory has no schema") == 3
+
+
+async def test_roles_prints_the_sql_of_one_service_and_no_role_has_a_name_that_is_sql(tmp_path: Path) -> None:
+    printed = await oms(tmp_path, "roles", "payment", "--prefix", "shop")
+    refused = await oms(tmp_path, "roles", "payment", "--prefix", "shop; drop table payments")
+
+    assert printed.code == 0
+    assert all(f"shop_{role}" in printed.output for role in ("migrator", "app", "relay", "operator"))
+    assert "('shop_relay', 'outbox', 'select, delete')" in printed.output
+    assert (refused.code, refused.output) == (2, "")
