@@ -1,11 +1,15 @@
 """The payment service's settings: environment variables that are checked once, at the start."""
 
+import ssl
 from decimal import Decimal
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Self
 
 import httpx
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from messaging.engine.secret_files import Secret
+from messaging.engine.tls import client_context
 from messaging.runtime.settings import DatabaseUrl, ServiceSettings
 
 SIMULATED = "simulated"
@@ -31,14 +35,38 @@ class PaymentSettings(ServiceSettings):
     of a call), PAYMENT_CALLS_AT_ONCE and PAYMENT_RECOVERY_SECONDS. The last one is the time for which only the process
     that began a call makes it. It should be longer than a call takes.
 
+    PAYMENT_GATEWAY_KEY is what the gateway knows us by, and so are PAYMENT_GATEWAY_CERTFILE and
+    PAYMENT_GATEWAY_KEYFILE. PAYMENT_GATEWAY_CAFILE has the authorities of the gateway's certificate.
+
     SIMULATED_LIMIT, SIMULATED_DELAY_SECONDS and SIMULATED_FAILURE_RATE (0 to 1) configure the simulated gateway.
     """
 
     payment_database_url: DatabaseUrl = "embedded"
-    payment_gateway: Annotated[str, AfterValidator(_gateway)] = SIMULATED
+    payment_gateway: Annotated[str, AfterValidator(_gateway), Field(repr=False)] = SIMULATED
+    payment_gateway_key: Secret = None
+    payment_gateway_cafile: Path | None = None
+    payment_gateway_certfile: Path | None = None
+    payment_gateway_keyfile: Path | None = None
     payment_gateway_timeout_seconds: float = Field(5.0, gt=0, le=300)
     payment_calls_at_once: int = Field(64, ge=1, le=1000)
     payment_recovery_seconds: float = Field(15.0, gt=0, le=3600)
     simulated_limit: Decimal = Field(Decimal("1000.00"), ge=0)
     simulated_delay_seconds: float = Field(0.0, ge=0, le=3600)
     simulated_failure_rate: float = Field(0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _gateway_can_be_called(self) -> Self:
+        try:
+            self.gateway_tls()
+        except OSError as error:
+            raise ValueError(
+                "PAYMENT_GATEWAY_CAFILE, PAYMENT_GATEWAY_CERTFILE and PAYMENT_GATEWAY_KEYFILE must be certificates, "
+                f"and a key without a passphrase: {error}"
+            ) from None
+        return self
+
+    def gateway_tls(self) -> ssl.SSLContext | None:
+        """The TLS context for the gateway. None for the standard one. Raises OSError."""
+        if self.payment_gateway_cafile is None and self.payment_gateway_certfile is None:
+            return None
+        return client_context(self.payment_gateway_cafile, self.payment_gateway_certfile, self.payment_gateway_keyfile)

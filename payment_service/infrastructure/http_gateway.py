@@ -3,6 +3,7 @@
     POST {url}/charges   {"orderId": "…", "amount": {"amount": "12.50", "currency": "EUR"}}
     POST {url}/refunds   the same
     Idempotency-Key: {orderId}:charge, or {orderId}:refund
+    Authorization: Bearer {PAYMENT_GATEWAY_KEY}, if it is set
 
 | answer | charge | refund |
 |---|---|---|
@@ -23,12 +24,14 @@ that is used again, a surplus answer would be taken for the answer to another or
 
 import asyncio
 import random
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from uuid import UUID
 
 import httpx
+from pydantic import SecretStr
 
 from messaging.engine import conventions as names
 from messaging.engine.tracing import Kind, Span, Value, child_of
@@ -51,9 +54,10 @@ _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "Connec
 class HttpGateway:
     """See PaymentGateway. All tries of a call together take at most twice `seconds`."""
 
-    def __init__(self, client: httpx.AsyncClient, url: str, *, seconds: float) -> None:
+    def __init__(self, client: httpx.AsyncClient, url: str, *, seconds: float, secret: SecretStr | None = None) -> None:
         self._client = client
         self._url = url.rstrip("/")
+        self._secret = secret
         self._seconds = seconds
 
     async def charge(self, key: str, order_id: UUID, amount: Money) -> Captured | Declined:
@@ -119,12 +123,13 @@ class HttpGateway:
 
     async def _call(self, what: str, key: str, body: object) -> Answer | str:
         """Return the answer, or the name of the error. The time limit covers the whole answer, also a slow one."""
+        headers = {"Idempotency-Key": key}
+        if self._secret is not None:
+            headers["Authorization"] = f"Bearer {self._secret.get_secret_value()}"
         try:
             async with (
                 asyncio.timeout(self._seconds),
-                self._client.stream(
-                    "POST", f"{self._url}/{what}", json=body, headers={"Idempotency-Key": key}
-                ) as response,
+                self._client.stream("POST", f"{self._url}/{what}", json=body, headers=headers) as response,
             ):
                 return await read_answer(response)
         except Exception as error:  # noqa: BLE001  any failure to read a foreign answer means no answer
@@ -132,9 +137,21 @@ class HttpGateway:
 
 
 @asynccontextmanager
-async def open_http_gateway(url: str, *, seconds: float, at_once: int) -> AsyncIterator[HttpGateway]:
-    """A gateway with connections for `at_once` calls. Each try has `seconds` seconds."""
-    limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=0)
-    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    async with httpx.AsyncClient(timeout=seconds, limits=limits, headers=_HEADERS, cookies=no_cookies) as client:
-        yield HttpGateway(client, url, seconds=seconds)
+async def open_http_gateway(
+    url: str,
+    *,
+    seconds: float,
+    at_once: int,
+    secret: SecretStr | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[HttpGateway]:
+    """A gateway with connections for `at_once` calls. Each try has `seconds` seconds. The secret is read at each
+    call."""
+    async with httpx.AsyncClient(
+        verify=tls or True,
+        timeout=seconds,
+        limits=httpx.Limits(max_connections=at_once, max_keepalive_connections=0),
+        headers=_HEADERS,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+    ) as client:
+        yield HttpGateway(client, url, seconds=seconds, secret=secret)
