@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Modules, and not the scripts beside it: those name their interpreter by a path that may have spaces or be too long.
 RUN := $(BIN)/python -m
+RELEASING := .venv/release-tools/bin/python -m
 
-.PHONY: run test check bench chaos schemas contracts dashboards firing exercise smoke clean
+.PHONY: run test check bench chaos schemas contracts dashboards helm manifests firing exercise rollout smoke sbom audit release clean
 
 run: .venv/run  ## serve orders on http://127.0.0.1:8000 and show their events
 	$(RUN) oms up
@@ -36,14 +37,32 @@ dashboards: .venv/dev  ## write deploy/grafana/dashboards from the code
 contracts: .venv/dev  ## would this tree break a consumer or a client of a release?
 	$(RUN) contracts
 
+helm: .venv/dev  ## helm, for the tests of the chart: built by Go into the user's cache folder where it is missing, in minutes
+	$(RUN) tests.deploy.helm build
+
+manifests: .venv/dev  ## write deploy/kubernetes from the chart; needs helm, or Go
+	$(RUN) tests.deploy.helm write
+
 firing: .venv/dev  ## each alert, shown firing by the fault that it is for; needs Prometheus, and a JDK with Maven
 	$(RUN) tests.campaigns.firing $(FIRING)
 
 exercise: .venv/dev  ## five faults to be found with docs/operations.md alone: make exercise EXERCISE="--seed 7"; needs root, too
 	$(RUN) tests.campaigns.exercise $(EXERCISE)
 
+rollout: .venv/dev  ## the manifests run: an upgrade, the way back and a drained node, under load; needs a JDK with Maven
+	$(RUN) tests.campaigns.rollout $(ROLLOUT)
+
 smoke:  ## the first order with every Python from 3.11 on that this machine has, each in an environment of its own
 	"$(PYTHON)" -m tests.smoke
+
+sbom: .venv/release  ## the bill of materials (CycloneDX) of requirements.lock, in dist
+	$(RELEASING) deploy.release sbom
+
+audit: .venv/release  ## the locked dependencies and the published advisories; deploy/release/accepted.toml accepts
+	$(RELEASING) deploy.release audit
+
+release: .venv/release  ## check version and changelog, then write wheel, bill of materials, chart and image; needs helm and Docker
+	$(RELEASING) deploy.release $(RELEASE)
 
 clean:  ## take the virtual environment away; ./data, with the orders, stays
 	rm -rf .venv
@@ -57,4 +76,9 @@ clean:  ## take the virtual environment away; ./data, with the orders, stays
 
 .venv/dev: .venv/run requirements-dev.lock
 	$(RUN) pip install -q --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv/release: requirements-release.lock
+	"$(PYTHON)" -m venv .venv/release-tools
+	.venv/release-tools/bin/python -m pip install -q --require-hashes -r requirements-release.lock
 	@touch $@

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 import psutil
 
-_MARK = "OMS_TEST_RUN"
+MARK = "OMS_TEST_RUN"
+"""The variable that every process of a test run has."""
+
 _GONE_WITHIN = 20.0
 # They belong to this interpreter and end with it.
 _OURS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker")
@@ -19,7 +21,7 @@ def nothing_left_running() -> Iterator[None]:
 
     What is found is killed, so that it cannot disturb the next run.
     """
-    mark = os.environ[_MARK] = uuid.uuid4().hex
+    mark = os.environ[MARK] = uuid.uuid4().hex
     yield
     _, left = psutil.wait_procs(_marked(mark), timeout=_GONE_WITHIN)
     named = [f"{process.pid}: {' '.join(process.cmdline())[:200]}" for process in left if process.is_running()]
@@ -32,7 +34,7 @@ def _marked(mark: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get(_MARK) == mark:
+            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue

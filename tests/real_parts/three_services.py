@@ -201,13 +201,17 @@ def _environment(databases: Mapping[str, str]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def service_databases(postgres: PostgresServer, tablespace: str = "pg_default") -> AsyncIterator[dict[str, str]]:
+async def service_databases(
+    postgres: PostgresServer, tablespace: str = "pg_default", *, migrated: bool = True
+) -> AsyncIterator[dict[str, str]]:
+    """The address of a database for each service; gone afterwards."""
     run = uuid.uuid4().hex[:8]
     databases: dict[str, str] = {}
     for name, service in SERVICES.items():
         await asyncio.to_thread(postgres.execute, f"create database {name}_{run} tablespace {tablespace}")
         databases[name] = postgres.dsn_of(f"{name}_{run}")
-        await migrate(databases[name], service.migrations)
+        if migrated:
+            await migrate(databases[name], service.migrations)
     try:
         yield databases
     finally:

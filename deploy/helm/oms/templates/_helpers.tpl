@@ -1,0 +1,117 @@
+{{- define "oms.name" -}}
+{{- if eq .Release.Name .Chart.Name }}{{ .Release.Name }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- define "oms.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "oms.labels" -}}
+{{ include "oms.selector" . }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- define "oms.image" -}}
+{{- with .Values.image }}{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}{{ end }}
+{{- end }}
+
+{{- define "oms.role" -}}
+app.kubernetes.io/component: {{ .service }}-{{ .role }}
+{{- end }}
+
+{{/* The variables of a container: (dict "root" $ "layers" [{NAME: value or {secret, key}}, …]). A later layer wins. */}}
+{{- define "oms.env" -}}
+{{- $values := .root.Values }}
+{{- $env := dict
+  "EVENT_PUBLISHER" "kafka"
+  "LOG_FORMAT" "json"
+  "DATA_DIR" "/data"
+  "AUTH" (eq (toString $values.auth.mode) "required" | ternary "required" "off")
+  "AUTH_ISSUER" $values.auth.issuer
+  "AUTH_AUDIENCE" $values.auth.audience
+  "AUTH_JWKS_URL" $values.auth.jwksUrl
+  "KAFKA_BOOTSTRAP_SERVERS" $values.kafka.bootstrapServers
+  "KAFKA_PREFIX" $values.kafka.prefix
+  "KAFKA_SECURITY_PROTOCOL" $values.kafka.securityProtocol }}
+{{- range prepend .layers $values.env }}
+{{- $env = mergeOverwrite $env (deepCopy (. | default dict)) }}
+{{- end }}
+{{- range $name, $value := $env }}
+{{- if kindIs "map" $value }}
+- name: {{ $name }}
+  valueFrom: {secretKeyRef: {name: {{ $value.secret }}, key: {{ $value.key }}}}
+{{- else if ne ($value | toString) "" }}
+- {name: {{ $name }}, value: {{ $value | toString | quote }}}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What every pod of ours is allowed, and no more. */}}
+{{- define "oms.podSecurity" -}}
+automountServiceAccountToken: false
+# A Service of somebody else, named `kafka` or `metrics`, would set KAFKA_PORT or METRICS_PORT.
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "oms.containerSecurity" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "oms.placement" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . }}
+{{- end }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end }}
+
+{{- define "oms.mounts" -}}
+- {name: data, mountPath: /data}
+{{- range .Values.secretMounts }}
+- {name: {{ printf "secret-%s" .secret | trunc 63 }}, mountPath: {{ .path }}, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "oms.volumes" -}}
+- name: data
+  emptyDir: {sizeLimit: 16Mi}
+{{- range .Values.secretMounts }}
+- name: {{ printf "secret-%s" .secret | trunc 63 }}
+  secret: {secretName: {{ .secret }}, defaultMode: 0440}
+{{- end }}
+{{- end }}
+
+{{- define "oms.topologySpread" -}}
+{{- range $key, $unsatisfiable := dict "topology.kubernetes.io/zone" .root.Values.topologySpread.zones "kubernetes.io/hostname" .root.Values.topologySpread.hosts }}
+- topologyKey: {{ $key }}
+  maxSkew: 1
+  whenUnsatisfiable: {{ $unsatisfiable }}
+  nodeTaintsPolicy: Honor  # a zone that is gone takes no part
+  matchLabelKeys: [pod-template-hash]
+  labelSelector:
+    matchLabels: {{- include "oms.selector" $.root | nindent 6 }}
+      {{ include "oms.role" $ }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,1 @@
+"""What a release consists of, and what is asked about its dependencies."""

@@ -1,0 +1,60 @@
+"""What is written of a release. Each function answers with a sentence for whatever could not be written."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from deploy.release.version import CHART, ROOT
+
+DIST = ROOT / "dist"
+IMAGE = "distributed-oms"
+
+
+def wheel(version: str) -> Sequence[str]:
+    """The package for pip."""
+    problems = _run(sys.executable, "-m", "build", "--wheel", "--outdir", str(DIST), ".")
+    return problems or _written(f"distributed_oms-{version}-py3-none-any.whl")
+
+
+def sbom(version: str) -> Sequence[str]:
+    """The bill of materials, in CycloneDX: what requirements.lock has, with its hashes."""
+    DIST.mkdir(exist_ok=True)
+    name = f"distributed_oms-{version}.cdx.json"
+    problems = _run(
+        sys.executable,
+        *("-m", "cyclonedx_py", "requirements", "requirements.lock", "--pyproject", "pyproject.toml"),
+        *("--mc-type", "application", "--output-reproducible", "--of", "JSON", "--output-file", str(DIST / name)),
+    )
+    return problems or _written(name)
+
+
+def chart(version: str) -> Sequence[str]:
+    """The packaged chart, with the alerts and dashboards in it."""
+    helm = shutil.which("helm")
+    if helm is None:
+        return ["the chart is not packaged: put helm on the PATH"]
+    return _run(helm, "package", str(CHART), "--destination", str(DIST)) or _written(f"oms-{version}.tgz")
+
+
+def image(version: str) -> Sequence[str]:
+    """The container image, in the local Docker."""
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "info"], capture_output=True, check=False).returncode != 0:
+        return ["the image is not built: start a Docker engine"]
+    revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    built = (f"VERSION={version}", f"REVISION={revision.stdout.strip()}")
+    arguments = [part for argument in built for part in ("--build-arg", argument)]
+    return _run(docker, "build", *arguments, "--tag", f"{IMAGE}:{version}", ".")
+
+
+def _written(name: str) -> Sequence[str]:
+    if not (DIST / name).exists():
+        return [f"dist/{name} was not written"]
+    print(f"written: dist/{name}")
+    return []
+
+
+def _run(*command: str) -> Sequence[str]:
+    ended = subprocess.run(command, cwd=ROOT, check=False)
+    return [f"{' '.join(command[:4])} … ended with {ended.returncode}"] if ended.returncode else []

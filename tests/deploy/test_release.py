@@ -1,0 +1,92 @@
+"""What is released: one version everywhere, an image made of certain parts, and dependencies that are audited."""
+
+import re
+import tomllib
+from datetime import date
+from typing import Any
+
+import pytest
+
+from deploy.release import version
+from deploy.release.audit import ACCEPTED, findings
+from deploy.release.version import ROOT, disagreements, problems_with_the_tree, version_of_the_tree
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+TODAY = date(2026, 11, 26)
+
+
+def test_the_chart_and_the_manifest_are_of_this_version() -> None:
+    assert [*disagreements(version_of_the_tree())] == []
+
+
+def test_another_version_is_noticed_in_each_place() -> None:
+    found = [*disagreements("9.9.9")]
+    assert [
+        place for place in ("appVersion of", "version of", "small.yaml") if not any(place in one for one in found)
+    ] == []
+
+
+def test_a_tree_with_unreleased_changes_is_not_released(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    (tmp_path / "CHANGELOG.md").write_text("## [Unreleased]\n\n- something\n\n## [0.1.0] - 2026-01-01\n\n- the first\n")
+    monkeypatch.setattr(version, "ROOT", tmp_path)
+    monkeypatch.setattr(version, "disagreements", lambda _: [])
+    monkeypatch.setattr(version, "_uncommitted", list)
+
+    assert problems_with_the_tree("0.2.0") == [
+        "CHANGELOG.md says nothing about 0.2.0: move what is unreleased under it",
+        "CHANGELOG.md has unreleased changes: move them under 0.2.0",
+    ]
+
+
+def test_the_image_is_built_in_two_stages_on_a_base_of_a_certain_digest() -> None:
+    (base,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE, re.MULTILINE)
+    assert re.fullmatch(r"python:[\d.]+-slim@sha256:[0-9a-f]{64}", base)
+    assert re.findall(r"^FROM (.+)$", DOCKERFILE, re.MULTILINE) == ["${PYTHON_IMAGE} AS build", "${PYTHON_IMAGE}"]
+    assert "--require-hashes -r requirements.lock" in DOCKERFILE
+
+
+def test_the_image_is_not_root_and_starts_without_a_shell() -> None:
+    _, _, last = DOCKERFILE.rpartition("\nFROM ")
+    assert re.findall(r"^USER (\d+)$", last, re.MULTILINE) == ["10001"]
+    started = re.findall(r"^(?:ENTRYPOINT|\s+CMD) (.*)$", last, re.MULTILINE)
+    assert len(started) == 2
+    assert all(command.startswith("[") and "sh" not in command for command in started)
+
+
+def test_the_image_says_what_it_is() -> None:
+    labels = set(re.findall(r"org\.opencontainers\.image\.(\w+)=", DOCKERFILE))
+    assert labels >= {"title", "description", "licenses", "version", "revision"}
+    license_of_the_tree = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["license"]
+    assert f'licenses="{license_of_the_tree}"' in DOCKERFILE
+    assert (ROOT / "LICENSE").read_text().startswith(f"{license_of_the_tree} License")
+
+
+def _dependency(*advisories: str) -> dict[str, Any]:
+    return {
+        "name": "parser",
+        "version": "1.0",
+        "vulns": [{"id": identifier, "fix_versions": ["1.1"]} for identifier in advisories],
+    }
+
+
+def test_a_finding_is_a_problem_until_it_is_accepted() -> None:
+    accepted = {"GHSA-1": {"reason": "not reached", "until": date(2026, 12, 31)}}
+
+    assert [*findings([_dependency("GHSA-1", "GHSA-2")], accepted, TODAY)] == [
+        "parser 1.0: GHSA-2, fixed in 1.1: update it, or accept it in accepted.toml"
+    ]
+
+
+def test_an_acceptance_ends_on_its_day_and_goes_when_nobody_needs_it() -> None:
+    accepted = {name: {"reason": "not reached", "until": date(2026, 11, 25)} for name in ("GHSA-1", "GHSA-3")}
+
+    assert [*findings([_dependency("GHSA-1")], accepted, TODAY)] == [
+        "parser 1.0: GHSA-1 was accepted until 2026-11-25; it is fixed in 1.1",
+        "GHSA-3 is accepted in accepted.toml, and is not found any more: take it out",
+    ]
+
+
+def test_each_acceptance_has_a_reason_and_a_day() -> None:
+    for identifier, acceptance in tomllib.loads(ACCEPTED.read_text()).items():
+        assert set(acceptance) == {"reason", "until"}, identifier
+        assert isinstance(acceptance["until"], date), identifier

@@ -1,0 +1,177 @@
+"""The values of the chart: what is refused before it reaches a cluster, and what the values do."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.helm import CHART, EXAMPLES, NoHelm, Refused, helm, run, template
+from tests.deploy.policies import problems_with
+
+Object = Mapping[str, Any]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _helm_is_there() -> None:
+    try:
+        helm()
+    except NoHelm as missing:
+        pytest.skip(str(missing))
+
+
+def _rendered(values: Object, folder: Path) -> list[Object]:
+    path = folder / "values.yaml"
+    path.write_text(yaml.safe_dump(dict(values)))
+    return [found for found in yaml.safe_load_all(template(values=[path])) if found]
+
+
+def _named(objects: list[Object], kind: str, name: str) -> Object:
+    (found,) = [one for one in objects if (one["kind"], one["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def _variables(objects: list[Object], deployment: str) -> Mapping[str, Any]:
+    kind = "Job" if deployment in ("oms-migrate", "oms-topics") else "Deployment"
+    (container,) = _named(objects, kind, deployment)["spec"]["template"]["spec"]["containers"]
+    return {one["name"]: one.get("value") or one["valueFrom"]["secretKeyRef"] for one in container["env"]}
+
+
+@pytest.mark.parametrize("values", [[], *([path] for path in EXAMPLES.values())], ids=["defaults", *EXAMPLES])
+def test_helm_has_nothing_against_the_chart(values: list[Path]) -> None:
+    files = [part for path in values for part in ("--values", str(path))]
+    assert "0 chart(s) failed" in run("lint", "--strict", str(CHART), *files)
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("replicas=2", "replicas"),
+        ("services.order.relay.replicas=5", "/services/order/relay/replicas"),
+        ("services.inventory.consumer.replicas=5", "/services/inventory/consumer/replicas"),
+        ("services.payment.consumer.autoscaling.maxReplicas=5", "/services/payment/consumer/autoscaling/maxReplicas"),
+        ("services.order.consumer.autoscaling.maxReplicas=9", "/services/order/consumer/autoscaling/maxReplicas"),
+        ("env.STEP_TIMEOUT_SECONDS=60", "/env/STEP_TIMEOUT_SECONDS"),
+        ("drainSeconds=15", "/drainSeconds"),
+        ("auth.mode=perhaps", "/auth/mode"),
+        ("kafka.securityProtocol=TLS", "/kafka/securityProtocol"),
+        ("services.order.databaseUrl.secret=", "/services/order/databaseUrl/secret"),
+        ("services.order.api.resources.limits=null", "/services/order/api/resources"),
+        ("image.digest=1234", "/image/digest"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(option: str, named: str) -> None:
+    with pytest.raises(Refused) as refused:
+        template("--set", option)
+    assert named in str(refused.value)
+
+
+def test_off_is_off_although_yaml_reads_it_as_false(tmp_path: Path) -> None:
+    for written in ("off", '"off"'):
+        path = tmp_path / "values.yaml"
+        path.write_text(f"auth: {{mode: {written}}}")
+        objects = [found for found in yaml.safe_load_all(template(values=[path])) if found]
+        assert _variables(objects, "oms-order-api")["AUTH"] == "off"
+
+
+def test_a_variable_of_a_role_wins_over_that_of_its_service_and_that_over_the_one_of_all(tmp_path: Path) -> None:
+    objects = _rendered(
+        {
+            "env": {
+                "LOG_LEVEL": "WARNING",
+                "COMMIT_CONNECTIONS": "3",
+                "KAFKA_SASL_PASSWORD": {"secret": "s", "key": "k"},
+            },
+            "services": {"order": {"env": {"COMMIT_CONNECTIONS": "4"}, "api": {"env": {"LOG_LEVEL": "DEBUG"}}}},
+        },
+        tmp_path,
+    )
+    found = {
+        name: _variables(objects, f"oms-{name}") for name in ("order-api", "order-relay", "payment-api", "migrate")
+    }
+
+    assert [found["order-api"][name] for name in ("LOG_LEVEL", "COMMIT_CONNECTIONS")] == ["DEBUG", "4"]
+    assert [found["order-relay"][name] for name in ("LOG_LEVEL", "COMMIT_CONNECTIONS")] == ["WARNING", "4"]
+    assert [found["payment-api"][name] for name in ("LOG_LEVEL", "COMMIT_CONNECTIONS")] == ["WARNING", "3"]
+    assert {one["KAFKA_SASL_PASSWORD"]["name"] for one in found.values()} == {"s"}
+
+
+def test_migrations_are_made_as_the_user_who_owns_the_tables_and_a_relay_has_its_own(tmp_path: Path) -> None:
+    owner, relay = {"secret": "owner", "key": "url"}, {"secret": "relay", "key": "url"}
+    order = {"migrations": {"databaseUrl": owner}, "relay": {"databaseUrl": relay}}
+    objects = _rendered({"services": {"order": order}}, tmp_path)
+
+    urls = {
+        name: _variables(objects, f"oms-{name}")["ORDER_DATABASE_URL"]["name"]
+        for name in ("migrate", "order-relay", "order-api", "order-consumer")
+    }
+    assert urls == {
+        "migrate": "owner",
+        "order-relay": "relay",
+        "order-api": "oms-databases",
+        "order-consumer": "oms-databases",
+    }
+    assert "ORDER_DATABASE_URL" not in _variables(objects, "oms-topics")
+
+
+def test_secrets_are_files_in_every_container(tmp_path: Path) -> None:
+    objects = _rendered({"secretMounts": [{"secret": "kafka-tls", "path": "/etc/oms/kafka"}]}, tmp_path)
+
+    for one in objects:
+        if one["kind"] in ("Deployment", "Job"):
+            pod = one["spec"]["template"]["spec"]
+            (container,) = pod["containers"]
+            (mount,) = [mount for mount in container["volumeMounts"] if mount["mountPath"] == "/etc/oms/kafka"]
+            (volume,) = [volume for volume in pod["volumes"] if volume["name"] == mount["name"]]
+            assert (mount["readOnly"], volume["secret"]["secretName"]) == (True, "kafka-tls")
+
+
+def test_relays_follow_the_age_of_the_outbox_if_they_are_told_to(tmp_path: Path) -> None:
+    scaled = {"services": {"order": {"relay": {"autoscaling": {"enabled": True}}}}}
+    with pytest.raises(Refused, match=r"monitoring\.prometheusUrl is needed"):
+        _rendered(scaled, tmp_path)
+    objects = _rendered(scaled | {"monitoring": {"prometheusUrl": "http://prometheus:9090"}}, tmp_path)
+
+    spec = _named(objects, "ScaledObject", "oms-order-relay")["spec"]
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (2, 4)
+    assert 'oms_outbox_oldest_age_seconds{service="order"' in spec["triggers"][0]["metadata"]["query"]
+
+
+def test_a_second_release_in_a_namespace_shares_nothing_with_the_first() -> None:
+    def names(release: str) -> set[tuple[str, str]]:
+        text = run("template", release, str(CHART))
+        return {(one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(text) if one}
+
+    assert not names("oms") & names("second")
+
+
+def test_a_digest_decides_instead_of_a_tag(tmp_path: Path) -> None:
+    digest = "sha256:" + "a" * 64
+    objects = _rendered({"image": {"digest": digest, "repository": "registry.example.com/oms"}}, tmp_path)
+    pod = _named(objects, "Deployment", "oms-order-api")["spec"]["template"]["spec"]
+    assert pod["containers"][0]["image"] == f"registry.example.com/oms@{digest}"
+
+
+def test_objects_of_ones_own_are_rendered_too(tmp_path: Path) -> None:
+    own = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-own"}}
+    objects = _rendered({"extraObjects": [own, yaml.safe_dump(own | {"metadata": {"name": "text"}})]}, tmp_path)
+    assert _named(objects, "ConfigMap", "oms-own")
+    assert _named(objects, "ConfigMap", "text")
+
+
+def test_a_careless_pod_is_found() -> None:
+    assert [
+        *problems_with({"containers": [{"image": "oms", "env": [{"name": "KAFKA_SASL_PASSWORD", "value": "x"}]}]})
+    ] == [
+        "it has a token for the API of the cluster",
+        "Services of others set variables in it",
+        "it may be root",
+        "it has every system call",
+        "it may get privileges",
+        "it can write to its image",
+        "it has capabilities",
+        "it does not say what it needs",
+        "its image is whichever there is",
+        "KAFKA_SASL_PASSWORD is written in the manifest",
+    ]

@@ -1,0 +1,54 @@
+"""Customers behind a load balancer: they use only what the Service names, over connections that stay open."""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+CUSTOMERS, PAUSE = 4, 0.25
+
+
+@dataclass(slots=True)
+class Customers:
+    """`failed` is whatever was not answered as on a good day. Nothing is tried again."""
+
+    urls: Callable[[], Sequence[str]]
+    order: Mapping[str, Any]
+    orders: list[str] = field(default_factory=list)
+    requests: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    async def order_until(self, stop: asyncio.Event) -> None:
+        """Place orders and read them until `stop` is set."""
+        async with httpx.AsyncClient(timeout=60) as client:
+
+            async def customer() -> None:
+                while not stop.is_set():
+                    placed = await self._asked(client, "POST", "/orders", 201)
+                    if placed is not None:
+                        self.orders.append(placed["orderId"])
+                        await self._asked(client, "GET", f"/orders/{placed['orderId']}", 200)
+                    await asyncio.sleep(PAUSE)
+
+            await asyncio.gather(*(customer() for _ in range(CUSTOMERS)))
+
+    async def _asked(self, client: httpx.AsyncClient, method: str, path: str, expected: int) -> Any:
+        self.requests += 1
+        urls = self.urls()
+        if not urls:
+            self.failed.append(f"{method} {path}: no pod is ready")
+            return None
+        try:
+            response = await client.request(
+                method, random.choice(urls) + path, json=self.order if method == "POST" else None
+            )
+        except httpx.HTTPError as error:
+            self.failed.append(f"{method} {path}: {type(error).__name__}: {error}")
+            return None
+        if response.status_code != expected:
+            self.failed.append(f"{method} {path}: {response.status_code} {response.text}")
+            return None
+        return response.json()
