@@ -83,3 +83,10 @@ SPANS_DROPPED = Counter(
     "Spans that nobody will see: queue_full, or not_accepted by the collector in time",
     ["reason"],
 )
+
+ACCESS_REFUSED = Counter("oms_access_refused_total", "Requests refused because of who asked", ["service"])
+AUDIT_DROPPED = Counter(
+    "oms_audit_dropped_total",
+    "Refusals that are in the audit trail as a number only, because there were many",
+    ["service"],
+)

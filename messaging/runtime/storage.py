@@ -21,8 +21,10 @@ from messaging.engine.metrics import (
     STANDBY_WAITS,
     STANDBYS,
 )
+from messaging.engine.refused_access import RefusedAccess
 from messaging.memory.failures import MemoryFailures
 from messaging.memory.outbox import MemoryOutbox
+from messaging.ports.audit import AuditEntry
 from messaging.ports.outbox import Outbox
 from messaging.ports.store_health import HEALTHY, StoreHealth
 from messaging.postgres.audit import PostgresAudit
@@ -55,6 +57,7 @@ class ServiceStorage:
     refresh_metrics: Callable[[], Awaitable[None]]
     keep_house: Callable[[], Awaitable[None]]
     seal_audit: Callable[[], Awaitable[None]]
+    refused: RefusedAccess
     notice_timeline: Callable[[], Awaitable[None]]
 
 
@@ -63,7 +66,7 @@ async def postgres_storage(
     service: Service, dsn: str, pools: Pools, outbox: PostgresOutbox, roles: frozenset[Role]
 ) -> AsyncIterator[ServiceStorage]:
     """The storage of `service` in the database of `dsn`, `pools` and `outbox`, for a process with these roles."""
-    failures = PostgresFailures(pools.engine)
+    failures, audit = PostgresFailures(pools.engine), PostgresAudit(pools.engine)
     for name, pool in (("clients", pools.clients), ("engine", pools.engine)):
         POOL_BUSY.labels(service.name, name).set_function(partial(getattr, pool, "busy"))
     relays_alone = roles == RELAY_ALONE
@@ -86,7 +89,8 @@ async def postgres_storage(
             probe,
             _refreshing(service.name, counts, _OF_RELAYS if relays_alone else _GAUGES),
             keep_house,
-            partial(_seal, service.name, PostgresAudit(pools.engine)),
+            partial(_seal, service.name, audit),
+            RefusedAccess(service.name, audit.write),
             partial(notice_timeline, service.name, pools.engine),
         )
     finally:
@@ -164,7 +168,10 @@ def memory_storage(service: str, outbox: MemoryOutbox) -> ServiceStorage:
     async def counts() -> Sequence[float]:
         return (*outbox.depth_and_age(), 0, 0, 0, *await failures.counts())
 
-    return ServiceStorage(outbox, failures, health, _refreshing(service, counts), nothing, nothing, nothing)
+    async def no_trail(_: Sequence[AuditEntry]) -> None: ...
+
+    refused = RefusedAccess(service, no_trail)
+    return ServiceStorage(outbox, failures, health, _refreshing(service, counts), nothing, nothing, refused, nothing)
 
 
 def _refreshing(

@@ -1,0 +1,104 @@
+"""Refused access on its way to the audit trail.
+
+A stranger who is refused again and again must not fill the disk or slow the service. So refusals are gathered. Equal
+ones become one entry with a count. Every five seconds entries are written, at most a hundred and on average one. How
+many refusals there were beyond that is one more entry.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, TypeAlias
+from uuid import UUID
+
+import structlog
+
+from messaging.engine.metrics import ACCESS_REFUSED, AUDIT_DROPPED
+from messaging.ports.audit import AuditEntry, Outcome
+
+FLUSH_EVERY: Final = 5.0
+BURST: Final = 100
+MOST_WAITING: Final = 1_000
+_CLOSE_WITHIN = 1.0
+
+log = structlog.get_logger("audit")
+
+WriteEntries: TypeAlias = Callable[[Sequence[AuditEntry]], Awaitable[None]]
+_Refusal: TypeAlias = tuple[str, str, str, UUID | None]
+
+
+class RefusedAccess:
+    """The refusals of a process, for the trail of one service. `write` stores entries."""
+
+    def __init__(self, service: str, write: WriteEntries, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._write = write
+        self._seconds = seconds
+        self._waiting: dict[_Refusal, int] = {}
+        self._beyond = 0
+        self._room = float(BURST)
+        self._filled_at = seconds()
+        self._refused = ACCESS_REFUSED.labels(service)
+        self._dropped = AUDIT_DROPPED.labels(service)
+
+    def note(self, who: str, action: str, reason: str, order_id: UUID | None = None) -> None:
+        """Remember that `who` was refused `action`, such as `GET /orders/{orderId}`. This returns at once. Actions and
+        reasons must be few, so that equal refusals are counted together."""
+        self._refused.inc()
+        self._add((who, action, reason, order_id), 1)
+
+    async def run(self) -> None:
+        """Write what was refused, for ever. What cannot be written waits."""
+        while True:
+            await asyncio.sleep(FLUSH_EVERY)
+            try:
+                await self.flush()
+            except Exception as error:  # noqa: BLE001  any failure is logged and tried again
+                log.warning("refused access is not recorded yet", error=f"{type(error).__name__}: {error}")
+
+    async def close(self) -> None:
+        """Write the rest, if that takes less than a second. Otherwise the log says how many are lost."""
+        try:
+            async with asyncio.timeout(_CLOSE_WITHIN):
+                await self.flush()
+        except Exception as error:  # noqa: BLE001  nothing comes after it
+            lost = sum(self._waiting.values()) + self._beyond
+            log.warning("refused access was not recorded", refusals=lost, error=f"{type(error).__name__}: {error}")
+
+    async def flush(self) -> None:
+        """Write what there is room for. Raises the exceptions of `write`, and keeps everything then."""
+        self._make_room()
+        waiting, beyond = self._waiting, self._beyond
+        self._waiting, self._beyond = {}, 0
+        chosen = dict(list(waiting.items())[: int(self._room)])
+        not_chosen = beyond + sum(waiting.values()) - sum(chosen.values())
+        entries = [_entry(*refusal, times) for refusal, times in chosen.items()]
+        if not_chosen:
+            entries.append(_entry("several", "several", "too many to be recorded one by one", None, not_chosen))
+        try:
+            if entries:
+                await self._write(entries)
+        except BaseException:
+            self._put_back(waiting, beyond)
+            raise
+        self._room -= len(chosen)
+        self._dropped.inc(not_chosen)
+
+    def _make_room(self) -> None:
+        now = self._seconds()
+        self._room = min(BURST, self._room + (now - self._filled_at) / FLUSH_EVERY)
+        self._filled_at = now
+
+    def _put_back(self, waiting: Mapping[_Refusal, int], beyond: int) -> None:
+        self._beyond += beyond
+        for refusal, times in waiting.items():
+            self._add(refusal, times)
+
+    def _add(self, refusal: _Refusal, times: int) -> None:
+        if refusal in self._waiting or len(self._waiting) < MOST_WAITING:
+            self._waiting[refusal] = self._waiting.get(refusal, 0) + times
+        else:
+            self._beyond += times
+
+
+def _entry(who: str, action: str, reason: str, order_id: UUID | None, times: int) -> AuditEntry:
+    return AuditEntry(who, action, Outcome.REFUSED, order_id, {"reason": reason, "times": times})
