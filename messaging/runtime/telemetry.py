@@ -1,17 +1,21 @@
 """Traces by the environment's wish. Nothing of OpenTelemetry is imported without it."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated
+from urllib.parse import unquote
 
 import structlog
-from pydantic import AfterValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr
 
 from messaging.engine import tracing
+from messaging.engine.secret_files import Secret, Settings
 from messaging.engine.tracing import TraceMessages, Tracing
 from shared_kernel.choice import Choice
+
+_NAME, _VALUE = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"), re.compile(r"[\x20-\x7e]+")
 
 log = structlog.get_logger("telemetry")
 
@@ -33,13 +37,27 @@ def _address(value: str) -> str:
     return value.rstrip("/")
 
 
-class TelemetrySettings(BaseSettings):
+def headers_of(secret: SecretStr) -> dict[str, str]:
+    """The headers in OTEL_EXPORTER_OTLP_HEADERS: `name=value`, with commas between them. Raises ValueError."""
+    pairs = [pair.partition("=") for pair in secret.get_secret_value().split(",")]
+    headers = {name.strip().lower(): unquote(value).strip() for name, _, value in pairs}
+    if not all(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in headers.items()):
+        raise ValueError("must be name=value, or several of them with commas")
+    return headers
+
+
+def _headers(secret: SecretStr | None) -> SecretStr | None:
+    if secret is not None:
+        headers_of(secret)
+    return secret
+
+
+class TelemetrySettings(Settings):
     """OpenTelemetry's own variables, and TRACE_MESSAGES."""
 
-    model_config = SettingsConfigDict(frozen=True)
-
     otel_traces_exporter: TracesExporter = TracesExporter.NONE
-    otel_exporter_otlp_endpoint: Annotated[str, AfterValidator(_address)] = "http://127.0.0.1:4318"
+    otel_exporter_otlp_endpoint: Annotated[str, AfterValidator(_address), Field(repr=False)] = "http://127.0.0.1:4318"
+    otel_exporter_otlp_headers: Annotated[Secret, AfterValidator(_headers)] = None
     otel_traces_sampler_arg: float = Field(0.01, ge=0.0, le=1.0)
     otel_bsp_max_queue_size: int = Field(8192, ge=1, le=1_000_000)
     trace_messages: TraceMessages = TraceMessages.CHILD
@@ -60,10 +78,11 @@ async def record_traces(settings: TelemetrySettings, service: str, system: str) 
             "install distributed-oms[telemetry], or set OTEL_TRACES_EXPORTER=none"
         ) from None
     most_waiting = settings.otel_bsp_max_queue_size
-    sender = SpanSender(settings.otel_exporter_otlp_endpoint, service, most_waiting=most_waiting)
+    endpoint, headers = settings.otel_exporter_otlp_endpoint, settings.otel_exporter_otlp_headers
+    sender = SpanSender(endpoint, service, most_waiting=most_waiting, headers=headers)
     share = settings.otel_traces_sampler_arg
     tracing.install(Tracing(sender.record, share, settings.trace_messages, system))
-    log.info("recording traces", share=share, to=settings.otel_exporter_otlp_endpoint)
+    log.info("recording traces", share=share, to=re.sub("//.*@", "//…@", endpoint))
     try:
         yield
     finally:

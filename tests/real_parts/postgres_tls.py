@@ -13,7 +13,7 @@ from tests.real_parts.authority import Authority, Files
 from tests.real_parts.kafka import free_port
 from tests.real_parts.postgres_cluster import Node, run
 
-USER, PASSWORD = "oms", "pa ss:wo/rd@?#&%="
+USER, PASSWORD = "oms", "canary-database :/@?#&%="
 _SETTINGS: Final = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''

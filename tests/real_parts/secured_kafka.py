@@ -15,7 +15,7 @@ from tests.real_parts.kafka_node import FEW_THREADS, KafkaNode, NoBroker, free_p
 from tests.real_parts.token_server import AUDIENCE, CLIENT, ISSUER, TokenServer
 
 USER = "oms"
-PASSWORD = "a password: ü %+&"
+PASSWORD = "canary-kafka: ü %+&"
 REAUTHENTICATE_MS = 10_000
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 _OAUTH = "org.apache.kafka.common.security.oauthbearer"
@@ -93,7 +93,7 @@ def secured_kafka() -> Iterator[SecuredBroker]:
     server, client = authority.issue("broker", *LOOPBACK), authority.issue("client")
     local = authority.issue("local", "localhost")
     keys = folder / "keys.json"
-    tokens = TokenServer("the client's secret: ü%+", keys)
+    tokens = TokenServer("canary-client: ü%+", keys)
     urls = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={keys.as_uri()}"
     files = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.files={keys}"
     node = KafkaNode(1, folder / "n1", java_options=("-Xmx384m", *FEW_THREADS, urls, files))

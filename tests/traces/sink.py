@@ -46,6 +46,8 @@ class Sink:
     spans: list[Seen] = field(default_factory=list)
     open: threading.Event = field(default_factory=threading.Event)
     status: int = 200
+    authorization: list[str | None] = field(default_factory=list)
+    """What each request had in this header."""
 
     async def until(self, holds: Callable[["Sink"], bool], what: str) -> None:
         """Wait until the sink has what is waited for. Raises AssertionError with the names that came instead."""
@@ -109,6 +111,7 @@ def sink() -> Iterator[Sink]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             kept.open.wait(PATIENCE)
+            kept.authorization.append(self.headers.get("Authorization"))
             kept.take(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
             self.send_response(kept.status)
             self.end_headers()

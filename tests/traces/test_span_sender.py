@@ -4,10 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
+from pydantic import SecretStr
 
+from messaging.engine.secret_files import SecretOfFile
 from messaging.engine.tracing import FinishedSpan, Kind
 from messaging.ports.trace_context import context_of
 from messaging.runtime.otlp import SpanSender
@@ -24,9 +27,9 @@ def collector() -> Iterator[Sink]:
 
 
 @contextmanager
-def sending(collector: Sink, most_waiting: int = 2000) -> Iterator[SpanSender]:
+def sending(collector: Sink, most_waiting: int = 2000, headers: SecretStr | None = None) -> Iterator[SpanSender]:
     """A sender, closed afterwards."""
-    sender = SpanSender(collector.url, "oms-order", most_waiting=most_waiting)
+    sender = SpanSender(collector.url, "oms-order", most_waiting=most_waiting, headers=headers)
     try:
         yield sender
     finally:
@@ -84,3 +87,19 @@ async def test_while_a_collector_hangs_the_queue_is_bounded_and_closing_it_too(c
 
     assert dropped("queue_full") - before >= 80, "one batch is on its way, and one waits"
     assert time.monotonic() - began < PATIENCE / 3
+
+
+async def test_headers_are_those_of_the_file_at_each_request(collector: Sink, tmp_path: Path) -> None:
+    file = tmp_path / "headers"
+    file.write_text("authorization=Bearer%20first\n")
+    with sending(collector, headers=SecretOfFile(file)) as sender:
+        sender.record(span(1))
+        await until(lambda: len(collector.authorization) == 1)
+        file.write_text("authorization=Bearer%20second")
+        sender.record(span(2))
+        await until(lambda: len(collector.authorization) == 2)
+        file.write_text("nonsense")
+        sender.record(span(3))
+        await until(lambda: len(collector.authorization) == 3)
+
+    assert collector.authorization == ["Bearer first", "Bearer second", "Bearer second"]
