@@ -130,13 +130,20 @@ def _address_of(url: str) -> Address:
 
 def _options(query: str) -> dict[str, str]:
     try:
+        return _checked_options(query)
+    except InvalidAddress:
+        if "@" in query:  # it is the rest of a password, and is not repeated
+            raise InvalidAddress("must have ? in a user or a password written as %3F") from None
+        raise
+
+
+def _checked_options(query: str) -> dict[str, str]:
+    try:
         options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True)) if query else {}
     except ValueError:
         raise InvalidAddress("must have its options written as name=value, with & between them") from None
     for name, value in options.items():
         if name not in _ASYNCPGS and name not in _OURS and name not in _AS_IT_IS:
-            if "@" in query:  # it is the rest of a user and a password
-                raise InvalidAddress("must have ? in a user or a password written as %3F")
             raise InvalidAddress(
                 f"has the option {name}, which is not supported: leave it out "
                 "(a setting of PostgreSQL is written as options=-c%20name%3Dvalue)"

@@ -1,0 +1,58 @@
+"""Secrets that can be told from everything else, in every setting that is a secret."""
+
+import base64
+from collections.abc import Mapping
+
+from pydantic_settings import BaseSettings
+
+from messaging.engine.secret_files import SECRET
+from messaging.kafka.settings import KafkaSettings
+from messaging.runtime.telemetry import TelemetrySettings
+from oms.services import SERVICES
+
+CANARY = "canary-"
+KINDS: list[type[BaseSettings]] = [
+    KafkaSettings,
+    TelemetrySettings,
+    *(service.settings for service in SERVICES.values()),
+]
+
+SECRETS: Mapping[str, str] = {
+    "ORDER_DATABASE_URL": "postgresql://oms:canary-orders@127.0.0.1:1/orders",
+    "INVENTORY_DATABASE_URL": "postgresql://oms:canary-inventory@127.0.0.1:1/inventory?sslpassword=canary-key",
+    "PAYMENT_DATABASE_URL": "postgresql://oms:canary-payments@127.0.0.1:1/payments",
+    "KAFKA_SASL_PASSWORD": "canary-kafka",
+    "KAFKA_SASL_OAUTHBEARER_CLIENT_SECRET": "canary-client",
+    "PAYMENT_GATEWAY_KEY": "canary-gateway",
+    "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer canary-collector",
+}
+"""A working value of each secret."""
+
+ADDRESSES: Mapping[str, str] = {
+    "PAYMENT_GATEWAY": "http://oms:canary-gateway-user@127.0.0.1:1",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://oms:canary-collector-user@127.0.0.1:1",
+    "PGPASSWORD": "canary-environment",
+}
+"""Settings that are no secrets, and may have one in them."""
+
+
+def secret_settings() -> set[str]:
+    """The names of all settings that are marked as secrets."""
+    return {
+        f"{kind.model_config.get('env_prefix', '')}{field}".upper()
+        for kind in KINDS
+        for field, described in kind.model_fields.items()
+        if SECRET in described.metadata
+    }
+
+
+def leaks(text: str) -> list[str]:
+    """The lines with a canary, in plain text or in base64."""
+    traces = [CANARY, *(_base64(CANARY, before) for before in range(3))]
+    return [line for line in text.splitlines() if any(trace in line for trace in traces)]
+
+
+def _base64(text: str, before: int) -> str:
+    """What stays of a text in base64 when so many bytes come before it, and any after it."""
+    encoded = base64.b64encode(b"\0" * before + text.encode()).decode().rstrip("=")
+    return encoded[-(-8 * before // 6) : 4 * ((before + len(text)) // 3)]
