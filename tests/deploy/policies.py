@@ -57,5 +57,8 @@ def _problems_with_container(container: Object) -> Iterator[str]:
     if set(container.get("lifecycle", {}).get("preStop", {})) - {"sleep"} or "command" in container:
         yield "it needs a program of the image that is not ours"
     for variable in container.get("env", ()):
-        if variable["name"].endswith(("PASSWORD", "DATABASE_URL", "SECRET")) and "valueFrom" not in variable:
+        if (
+            variable["name"].endswith(("PASSWORD", "DATABASE_URL", "SECRET", "GATEWAY_KEY"))
+            and "valueFrom" not in variable
+        ):
             yield f"{variable['name']} is written in the manifest"

@@ -16,6 +16,7 @@ from oms.services import SERVICES, TOPICS
 from tests.deploy.custom_resources import NoDefinitions, problems_with_custom_resource
 from tests.deploy.helm import EXAMPLES, ROOT, SMALL, NoHelm, manifest, template
 from tests.deploy.policies import pods_of, problems_with
+from tests.deploy.settings import settings_of_processes
 
 Object = Mapping[str, Any]
 COMMITTED = "deploy/kubernetes"
@@ -106,8 +107,7 @@ def test_a_container_runs_its_service_and_role_and_is_probed_where_health_is(obj
         assert container["args"][:4] == ["serve", service, "--roles", role]
         assert variables["METRICS_PORT"] == str(ports["metrics"])
         assert ("http" in ports) == (role == Role.API)
-        assert f"{service.upper()}_DATABASE_URL" in variables
-        assert {name for name in variables if name.endswith("DATABASE_URL")} == {f"{service.upper()}_DATABASE_URL"}
+        assert {name for name in variables if "DATABASE_URL" in name} == {f"{service.upper()}_DATABASE_URL_FILE"}
         probes = {name: container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
         assert {probe["port"] for probe in probes.values()} == {"metrics"}
         assert [probe["path"] for probe in probes.values()] == ["/health/live", "/health/live", "/health/ready"]
@@ -237,11 +237,10 @@ def _ports(objects: Sequence[Object], component: str, direction: str) -> set[int
     return opened
 
 
-def test_each_variable_is_a_setting_that_the_operations_guide_names(objects: list[Object]) -> None:
-    named = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", (ROOT / "docs" / "operations.md").read_text()))
-    named |= {"AUTH", "AUTH_ISSUER", "AUTH_AUDIENCE", "AUTH_JWKS_URL"}
+def test_each_variable_is_a_setting(objects: list[Object]) -> None:
+    known = settings_of_processes() | {"AUTH", "AUTH_ISSUER", "AUTH_AUDIENCE", "AUTH_JWKS_URL"}
     for name, pod in pods_of(objects):
-        assert {one["name"] for one in pod["containers"][0]["env"]} <= named, name
+        assert {one["name"].removesuffix("_FILE") for one in pod["containers"][0]["env"]} <= known, name
 
 
 def test_the_alerts_and_the_dashboards_are_those_of_the_repository() -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from oms.services import SERVICES
 from tests.deploy.helm import CHART, EXAMPLES, NoHelm, Refused, helm, run, template
 from tests.deploy.policies import problems_with
+from tests.deploy.settings import settings_of_processes
 
 Object = Mapping[str, Any]
 
@@ -35,7 +37,16 @@ def _named(objects: list[Object], kind: str, name: str) -> Object:
 def _variables(objects: list[Object], deployment: str) -> Mapping[str, Any]:
     kind = "Job" if deployment in ("oms-migrate", "oms-topics") else "Deployment"
     (container,) = _named(objects, kind, deployment)["spec"]["template"]["spec"]["containers"]
-    return {one["name"]: one.get("value") or one["valueFrom"]["secretKeyRef"] for one in container["env"]}
+    return dict(_variable(one) for one in container["env"])
+
+
+def _variable(one: Object) -> tuple[str, Any]:
+    """Its name, and its value, or the secret and the key that it comes from."""
+    if "valueFrom" in one:
+        return one["name"], tuple(one["valueFrom"]["secretKeyRef"].values())
+    if one["name"].endswith("_FILE"):
+        return one["name"].removesuffix("_FILE"), Path(one["value"]).parts[-2:]
+    return one["name"], one["value"]
 
 
 @pytest.mark.parametrize("values", [[], *([path] for path in EXAMPLES.values())], ids=["defaults", *EXAMPLES])
@@ -94,7 +105,7 @@ def test_a_variable_of_a_role_wins_over_that_of_its_service_and_that_over_the_on
     assert [found["order-api"][name] for name in ("LOG_LEVEL", "COMMIT_CONNECTIONS")] == ["DEBUG", "4"]
     assert [found["order-relay"][name] for name in ("LOG_LEVEL", "COMMIT_CONNECTIONS")] == ["WARNING", "4"]
     assert [found["payment-api"][name] for name in ("LOG_LEVEL", "COMMIT_CONNECTIONS")] == ["WARNING", "3"]
-    assert {one["KAFKA_SASL_PASSWORD"]["name"] for one in found.values()} == {"s"}
+    assert {one["KAFKA_SASL_PASSWORD"] for one in found.values()} == {("s", "k")}
 
 
 def test_migrations_are_made_as_the_user_who_owns_the_tables_and_a_relay_has_its_own(tmp_path: Path) -> None:
@@ -103,7 +114,7 @@ def test_migrations_are_made_as_the_user_who_owns_the_tables_and_a_relay_has_its
     objects = _rendered({"services": {"order": order}}, tmp_path)
 
     urls = {
-        name: _variables(objects, f"oms-{name}")["ORDER_DATABASE_URL"]["name"]
+        name: _variables(objects, f"oms-{name}")["ORDER_DATABASE_URL"][0]
         for name in ("migrate", "order-relay", "order-api", "order-consumer")
     }
     assert urls == {
@@ -115,7 +126,40 @@ def test_migrations_are_made_as_the_user_who_owns_the_tables_and_a_relay_has_its
     assert "ORDER_DATABASE_URL" not in _variables(objects, "oms-topics")
 
 
-def test_secrets_are_files_in_every_container(tmp_path: Path) -> None:
+def test_a_secret_is_a_file_where_the_process_reads_one_and_else_a_variable(tmp_path: Path) -> None:
+    names = settings_of_processes(secret=True)
+    assert names >= {"KAFKA_SASL_PASSWORD", "PAYMENT_DATABASE_URL", "PAYMENT_GATEWAY_KEY"}
+    given = {name: {"secret": "some", "key": name.lower()} for name in (*names, "KAFKA_SASL_USERNAME")}
+    objects = _rendered({"env": given}, tmp_path)
+
+    pod = _named(objects, "Job", "oms-topics")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert {one["name"] for one in container["env"]} >= {f"{name}_FILE" for name in names}
+    assert [one["name"] for one in container["env"] if "valueFrom" in one] == ["KAFKA_SASL_USERNAME"]
+    (volume,) = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
+    assert {item["key"] for item in volume["items"]} == {name.lower() for name in names}
+
+
+def test_a_pod_gets_no_key_of_a_secret_that_it_does_not_use() -> None:
+    objects = [found for found in yaml.safe_load_all(template()) if found]
+    for service in SERVICES:
+        pod = _named(objects, "Deployment", f"oms-{service}-api")["spec"]["template"]["spec"]
+        keys = [item["key"] for volume in pod["volumes"] for item in volume.get("secret", {}).get("items", ())]
+        assert keys == [service]
+
+
+def test_processes_with_a_certificate_are_probed_and_scraped_over_https(tmp_path: Path) -> None:
+    monitored = {"monitoring": {"serviceMonitor": {"enabled": True}}}
+    objects = _rendered(monitored | {"env": {"HTTP_TLS_CERTFILE": "/etc/oms/http/tls.crt"}}, tmp_path)
+
+    (container,) = _named(objects, "Deployment", "oms-payment-relay")["spec"]["template"]["spec"]["containers"]
+    probes = [container[name]["httpGet"]["scheme"] for name in ("startupProbe", "livenessProbe", "readinessProbe")]
+    assert probes == ["HTTPS"] * 3
+    assert _named(objects, "ServiceMonitor", "oms")["spec"]["endpoints"][0]["scheme"] == "https"
+    assert _named(objects, "Service", "oms-order")["spec"]["ports"][0]["appProtocol"] == "https"
+
+
+def test_secrets_are_folders_in_every_container(tmp_path: Path) -> None:
     objects = _rendered({"secretMounts": [{"secret": "kafka-tls", "path": "/etc/oms/kafka"}]}, tmp_path)
 
     for one in objects:

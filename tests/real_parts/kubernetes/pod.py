@@ -15,6 +15,8 @@ from tests.real_parts.kubernetes.manifest import PodTemplate, Probe
 from tests.real_parts.leftovers import MARK
 
 _EVERYWHERE = "0.0.0.0"  # noqa: S104  what a container listens on
+_READS_SECRETS_OF_FILES = "messaging/engine/secret_files.py"
+"""Releases without this module, such as 0.2.0, were installed with their secrets in variables."""
 _FROM_THIS_MACHINE = ("PATH", "HOME", "LANG", MARK)
 
 
@@ -114,7 +116,10 @@ class Pod:
                 for name, value in variables.items()
             }
         ours = {name: os.environ[name] for name in _FROM_THIS_MACHINE if name in os.environ}
-        return ours | variables | {"PYTHONPATH": self._machine.images[self.template.image], "PYTHONUNBUFFERED": "1"}
+        code = self._machine.images[self.template.image]
+        if not (Path(code) / _READS_SECRETS_OF_FILES).exists():
+            variables = {name.removesuffix("_FILE"): _content(name, value) for name, value in variables.items()}
+        return ours | variables | {"PYTHONPATH": code, "PYTHONUNBUFFERED": "1"}
 
     def _value(self, variable: Mapping[str, Any]) -> str:
         if "valueFrom" not in variable:
@@ -126,8 +131,9 @@ class Pod:
         folder = self._folder / str(volume["name"])
         folder.mkdir(exist_ok=True)
         if "secret" in volume:
-            for name, content in self._machine.secrets[volume["secret"]["secretName"]].items():
-                (folder / name).write_text(content)
+            keys = self._machine.secrets[volume["secret"]["secretName"]]
+            for item in volume["secret"].get("items") or [{"key": key, "path": key} for key in keys]:
+                (folder / item["path"]).write_text(keys[item["key"]])
         return folder
 
     def _measure(self) -> None:
@@ -170,6 +176,11 @@ class Pod:
             failures = 0 if await _answers(self.address, probe) else failures + 1
             self.ready = failures == 0 or (self.ready and failures < probe.failures)
             await asyncio.sleep(probe.period)
+
+
+def _content(name: str, value: str) -> str:
+    """What a variable says, or the file that it names."""
+    return Path(value).read_text() if name.endswith("_FILE") else value
 
 
 async def _answers(address: str, probe: Probe) -> bool:

@@ -22,10 +22,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 app.kubernetes.io/component: {{ .service }}-{{ .role }}
 {{- end }}
 
-{{/* The variables of a container: (dict "root" $ "layers" [{NAME: value or {secret, key}}, …]). A later layer wins. */}}
-{{- define "oms.env" -}}
+{{/* The variables of a container, as JSON: (dict "root" $ "layers" [{NAME: value or {secret, key}}, …]). A later layer
+wins. */}}
+{{- define "oms.variables" -}}
 {{- $values := .root.Values }}
-{{- $env := dict
+{{- $variables := dict
   "EVENT_PUBLISHER" "kafka"
   "LOG_FORMAT" "json"
   "DATA_DIR" "/data"
@@ -37,16 +38,42 @@ app.kubernetes.io/component: {{ .service }}-{{ .role }}
   "KAFKA_PREFIX" $values.kafka.prefix
   "KAFKA_SECURITY_PROTOCOL" $values.kafka.securityProtocol }}
 {{- range prepend .layers $values.env }}
-{{- $env = mergeOverwrite $env (deepCopy (. | default dict)) }}
+{{- $variables = mergeOverwrite $variables (deepCopy (. | default dict)) }}
 {{- end }}
-{{- range $name, $value := $env }}
-{{- if kindIs "map" $value }}
+{{- toJson $variables }}
+{{- end }}
+
+{{/* A secret that processes read from a file, where a new one reaches them without a restart. The others are variables. */}}
+{{- define "oms.isFile" -}}
+{{- if kindIs "map" .value }}{{ if regexMatch "_(DATABASE_URL|PASSWORD|SECRET|GATEWAY_KEY)$" .name }}yes{{ end }}{{ end }}
+{{- end }}
+
+{{- define "oms.env" -}}
+{{- range $name, $value := . }}
+{{- if include "oms.isFile" (dict "name" $name "value" $value) }}
+- {name: {{ $name }}_FILE, value: /etc/oms/secrets/{{ $value.secret }}/{{ $value.key }}}
+{{- else if kindIs "map" $value }}
 - name: {{ $name }}
   valueFrom: {secretKeyRef: {name: {{ $value.secret }}, key: {{ $value.key }}}}
 {{- else if ne ($value | toString) "" }}
 - {name: {{ $name }}, value: {{ $value | toString | quote }}}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* The keys that a container reads, by their secrets, as JSON. */}}
+{{- define "oms.secretFiles" -}}
+{{- $files := dict }}
+{{- range $name, $value := . }}
+{{- if include "oms.isFile" (dict "name" $name "value" $value) }}
+{{- $_ := set $files $value.secret (append (get $files $value.secret | default list) $value.key | uniq) }}
+{{- end }}
+{{- end }}
+{{- toJson $files }}
+{{- end }}
+
+{{- define "oms.scheme" -}}
+{{ hasKey . "HTTP_TLS_CERTFILE" | ternary "HTTPS" "HTTP" }}
 {{- end }}
 
 {{/* What every pod of ours is allowed, and no more. */}}
@@ -89,16 +116,29 @@ priorityClassName: {{ . }}
 
 {{- define "oms.mounts" -}}
 - {name: data, mountPath: /data}
-{{- range .Values.secretMounts }}
-- {name: {{ printf "secret-%s" .secret | trunc 63 }}, mountPath: {{ .path }}, readOnly: true}
+{{- range $secret, $_ := include "oms.secretFiles" .variables | fromJson }}
+- {name: {{ printf "keys-%s" $secret | trunc 63 }}, mountPath: /etc/oms/secrets/{{ $secret }}, readOnly: true}
+{{- end }}
+{{- range .root.Values.secretMounts }}
+- {name: {{ printf "files-%s" .secret | trunc 63 }}, mountPath: {{ .path }}, readOnly: true}
 {{- end }}
 {{- end }}
 
 {{- define "oms.volumes" -}}
 - name: data
   emptyDir: {sizeLimit: 16Mi}
-{{- range .Values.secretMounts }}
-- name: {{ printf "secret-%s" .secret | trunc 63 }}
+{{- range $secret, $keys := include "oms.secretFiles" .variables | fromJson }}
+- name: {{ printf "keys-%s" $secret | trunc 63 }}
+  secret:
+    secretName: {{ $secret }}
+    defaultMode: 0440
+    items:
+    {{- range $keys }}
+      - {key: {{ . }}, path: {{ . }}}
+    {{- end }}
+{{- end }}
+{{- range .root.Values.secretMounts }}
+- name: {{ printf "files-%s" .secret | trunc 63 }}
   secret: {secretName: {{ .secret }}, defaultMode: 0440}
 {{- end }}
 {{- end }}
