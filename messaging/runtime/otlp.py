@@ -19,8 +19,7 @@ from messaging.engine.tracing import FinishedSpan
 from messaging.runtime.otlp_encoding import SpanEncoder, encoded
 from messaging.runtime.telemetry import headers_of
 
-_BATCH = 512
-_SEND_EVERY = 1.0
+_BATCH = 2048
 _SEND_WITHIN = 5.0
 _SEND_LAST_WITHIN = 1.5
 
@@ -34,7 +33,9 @@ class SpanSender:
     A span is encoded when it ends: the event loop never competes with a thread that encodes a whole batch.
     """
 
-    def __init__(self, endpoint: str, service: str, *, most_waiting: int, headers: SecretStr | None = None) -> None:
+    def __init__(
+        self, endpoint: str, service: str, *, most_waiting: int, send_every: float, headers: SecretStr | None = None
+    ) -> None:
         ours = version("distributed-oms")
         resource = Resource.create(
             {
@@ -50,6 +51,7 @@ class SpanSender:
         self._exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", timeout=_SEND_WITHIN, session=session)
         self._send = self._exporter._client.export  # noqa: SLF001  its own `export` takes no encoded spans
         self._most_waiting = most_waiting
+        self._send_every = send_every
         self._batch = min(_BATCH, most_waiting)
         self._waiting: deque[bytes] = deque()
         self._is_time = threading.Event()
@@ -75,9 +77,9 @@ class SpanSender:
         self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
     def _send_until_closed(self) -> None:
-        """Send a batch when it is full, and what there is after a second."""
+        """Send a batch when it is full, and what there is after a while."""
         while not self._is_closing:
-            self._is_time.wait(_SEND_EVERY)
+            self._is_time.wait(self._send_every)
             self._is_time.clear()
             self._send_batch()
             while len(self._waiting) >= self._batch or (self._is_closing and self._waiting):

@@ -29,7 +29,7 @@ _LINK_AND_TRACE_ID, _LINK_FLAGS = b"\x6a\x21\x0a\x10", 0x35
 _ATTRIBUTES, _KEY, _VALUE = b"\x4a", b"\x0a", b"\x12"
 _STRING, _BOOL, _INT, _64_BITS = b"\x0a", b"\x10", b"\x18", 2**64 - 1
 _ONE_BYTE = tuple(bytes([number]) for number in range(0x80))
-_MOST_KEPT, _LONGEST_KEPT = 1024, 256
+_MOST_KEPT, _LONGEST = 1024, 1024
 
 
 class SpanEncoder:
@@ -63,9 +63,7 @@ def encoded(span: FinishedSpan) -> bytes:
         parts.append(Span(trace_state=span.context.state).SerializeToString())
     if span.error is not None:
         parts.append(_WRONG)
-    for name, value in span.attributes.items():
-        is_long = type(value) is str and len(value) > _LONGEST_KEPT
-        parts.append(_attribute.__wrapped__(name, value) if is_long else _attribute(name, value))
+    parts += [_attribute(name, value) for name, value in span.attributes.items()]
     for link in span.links:
         to = link.traceparent
         parts.append(_link(_LINK_AND_TRACE_ID, fromhex(to[3:35]), _SPAN_ID, fromhex(to[36:52]), _LINK_FLAGS, _LOCAL))
@@ -81,7 +79,7 @@ def _same_for_many(name: str, kind: Kind) -> bytes:
 @lru_cache(_MOST_KEPT, typed=True)
 def _attribute(name: str, value: Value) -> bytes:
     if isinstance(value, str):
-        encoded_value = _field(_STRING, value.encode(errors="replace"))
+        encoded_value = _field(_STRING, value[:_LONGEST].encode(errors="replace"))
     elif isinstance(value, bool):
         encoded_value = _BOOL + _varint(value)
     else:

@@ -60,6 +60,7 @@ class TelemetrySettings(Settings):
     otel_exporter_otlp_headers: Annotated[Secret, AfterValidator(_headers)] = None
     otel_traces_sampler_arg: float = Field(0.01, ge=0.0, le=1.0)
     otel_bsp_max_queue_size: int = Field(8192, ge=1, le=1_000_000)
+    otel_bsp_schedule_delay: int = Field(5000, ge=1, le=60_000)
     trace_messages: TraceMessages = TraceMessages.CHILD
 
 
@@ -77,9 +78,14 @@ async def record_traces(settings: TelemetrySettings, service: str, system: str) 
             f"OTEL_TRACES_EXPORTER=otlp needs packages that are not installed ({missing.name}): "
             "install distributed-oms[telemetry], or set OTEL_TRACES_EXPORTER=none"
         ) from None
-    most_waiting = settings.otel_bsp_max_queue_size
-    endpoint, headers = settings.otel_exporter_otlp_endpoint, settings.otel_exporter_otlp_headers
-    sender = SpanSender(endpoint, service, most_waiting=most_waiting, headers=headers)
+    endpoint = settings.otel_exporter_otlp_endpoint
+    sender = SpanSender(
+        endpoint,
+        service,
+        most_waiting=settings.otel_bsp_max_queue_size,
+        send_every=settings.otel_bsp_schedule_delay / 1000,
+        headers=settings.otel_exporter_otlp_headers,
+    )
     share = settings.otel_traces_sampler_arg
     tracing.install(Tracing(sender.record, share, settings.trace_messages, system))
     log.info("recording traces", share=share, to=re.sub("//.*@", "//…@", endpoint))

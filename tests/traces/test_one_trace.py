@@ -120,6 +120,7 @@ async def traced(broker: Broker, postgres: PostgresServer, tmp_path: Path) -> As
             "OTEL_TRACES_EXPORTER": "otlp",
             "OTEL_TRACES_SAMPLER_ARG": "1",
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
             "PAYMENT_GATEWAY": gateway.url,
             "STEP_TIMEOUT_SECONDS": "3600",
             "PAYMENT_GATEWAY_TIMEOUT_SECONDS": "300",

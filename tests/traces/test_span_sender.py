@@ -27,9 +27,9 @@ def collector() -> Iterator[Sink]:
 
 
 @contextmanager
-def sending(collector: Sink, most_waiting: int = 2000, headers: SecretStr | None = None) -> Iterator[SpanSender]:
+def sending(collector: Sink, most_waiting: int = 5000, headers: SecretStr | None = None) -> Iterator[SpanSender]:
     """A sender, closed afterwards."""
-    sender = SpanSender(collector.url, "oms-order", most_waiting=most_waiting, headers=headers)
+    sender = SpanSender(collector.url, "oms-order", most_waiting=most_waiting, send_every=0.1, headers=headers)
     try:
         yield sender
     finally:
@@ -55,11 +55,11 @@ async def until(holds: Callable[[], bool]) -> None:
 
 async def test_spans_arrive_in_order_and_none_twice(collector: Sink) -> None:
     with sending(collector) as sender:
-        for number in range(1300):
+        for number in range(5000):
             sender.record(span(number))
-        await collector.until(lambda sink: len(sink.spans) >= 1300, "all spans")
+        await collector.until(lambda sink: len(sink.spans) >= 5000, "all spans")
 
-    assert [each.name for each in collector.spans] == [f"span {number}" for number in range(1300)]
+    assert [each.name for each in collector.spans] == [f"span {number}" for number in range(5000)]
 
 
 async def test_what_waits_at_the_end_is_sent(collector: Sink) -> None:
