@@ -1,5 +1,6 @@
 """`oms load` counts a request's time from when it was due, follows orders to the end and fails when none gets there."""
 
+import asyncio
 import io
 import json
 import threading
@@ -7,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -15,7 +17,6 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 from uuid_utils.compat import uuid7
 
-from oms import load
 from oms.cli import app
 from oms.load_report import LoadReport, _progress, percentiles
 
@@ -132,9 +133,13 @@ def test_orders_that_are_accepted_and_never_confirmed_are_no_success() -> None:
 
 
 def test_a_system_that_stops_taking_orders_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "_GIVES_UP_AFTER", 0.5)
+    limits: list[tuple[asyncio.AbstractEventLoop, asyncio.Timeout]] = []
+    monkeypatch.setattr(asyncio, "timeout", partial(_noting, limits, asyncio.timeout))
 
     def three_only(number: int) -> tuple[int, Any]:
+        if number == 4:
+            loop, limit = limits[0]
+            loop.call_soon_threadsafe(limit.reschedule, 0.0)  # the time is over
         return (201, {"orderId": str(uuid7())}) if number < 3 else (503, {})
 
     ended, report = loaded(FakeShop(three_only), "-n", "100000", "-c", "1")
@@ -142,6 +147,12 @@ def test_a_system_that_stops_taking_orders_is_no_success(monkeypatch: pytest.Mon
     assert (ended.exit_code, report["accepted"]) == (1, 3)
     assert report["refused"]["503"] > 0
     assert ended.stderr.endswith(" took 3 of 100000 orders, and then none for some time\n")
+
+
+def _noting(limits: list[Any], timeout: Callable[[float], asyncio.Timeout], seconds: float) -> asyncio.Timeout:
+    limit = timeout(seconds)
+    limits.append((asyncio.get_running_loop(), limit))
+    return limit
 
 
 @pytest.mark.parametrize("answer", [(201, {}), (201, ["order"]), (200, {"orderId": "x"}), (422, {})])

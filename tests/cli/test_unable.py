@@ -157,13 +157,22 @@ def test_an_embedded_database_that_cannot_start_is_said_to_be_so(tmp_path: Path,
 
 def test_load_without_anybody_to_take_orders_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "_ANSWERS_WITHIN", 0.1)
-    monkeypatch.setattr(load, "_GIVES_UP_AFTER", 0.2)
+    monkeypatch.setattr(load, "_GIVES_UP_AFTER", 3600.0)
     with silent_server() as silent:
         for address in (silent, f"127.0.0.1:{free_port()}", "nowhere.invalid", "[", "no such host"):
-            ended = CliRunner().invoke(app, ["load", "--url", f"http://{address}", "-n", "100000", "-c", "4"])
+            ended = CliRunner().invoke(app, ["load", "--url", f"http://{address}", "-n", "4", "-c", "4"])
             assert ended.exit_code == 1, ended.output
             assert ended.stderr.splitlines()[-1].startswith(f"http://{address} took none of the orders, but answered ")
             assert "Traceback" not in ended.output
+
+
+def test_load_gives_up_when_every_request_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "_GIVES_UP_AFTER", 0.2)
+
+    ended = CliRunner().invoke(app, ["load", "--url", "http://[", "-n", "10000000", "-c", "4"])
+
+    assert ended.exit_code == 1, ended.output
+    assert ended.stderr.splitlines()[-1].startswith("http://[ took none of the orders, but ")
 
 
 def test_load_gives_up_in_the_middle_of_requests_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
