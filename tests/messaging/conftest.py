@@ -82,8 +82,9 @@ def shared_database(postgres: PostgresServer) -> Iterator[str]:
 
 
 @pytest_asyncio.fixture
-async def postgres_failures(shared_database: str) -> AsyncIterator[PostgresFailures]:
-    """Nothing has failed yet."""
+async def postgres_failures(shared_database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PostgresFailures]:
+    """Nothing has failed yet. Whoever wants a session gets one in the end, however busy the machine is."""
+    monkeypatch.setattr("messaging.postgres.pool.WAIT", 3600.0)
     async with open_pool(shared_database) as pool:
         await pool.execute("delete from parked")
         await pool.execute("delete from dead_letters")
