@@ -23,7 +23,7 @@ from tests.real_parts.waiting import until
 
 Trouble: TypeAlias = Callable[[Any, ThreeServices], AbstractAsyncContextManager[None]]
 
-AT_ONCE = 100
+MANY, SOME = 100, 20
 PATIENT = {"STEP_TIMEOUT_SECONDS": "600"}
 _DATA = "select setting from pg_settings where name = 'data_directory'"
 _SESSIONS = "select count(*) from pg_stat_activity where datname = any($1::text[])"
@@ -46,7 +46,6 @@ def disk(postgres: PostgresServer) -> Iterator[Disk]:
             try:
                 yield mounted
             finally:
-                mounted.free()
                 postgres.execute("drop tablespace small")
     except NoDisk as missing:
         pytest.skip(str(missing))
@@ -127,25 +126,25 @@ async def test_on_a_full_disk_orders_are_503_and_consumers_and_relays_wait_until
 ) -> None:
     slow = {"SIMULATED_DELAY_SECONDS": "3", **PATIENT}  # so that much is under way when the disk is full
     async with all_in_one(postgres, tmp_path, tablespace="small", **slow) as services, _client(services) as api:
-        under_way = await _accepted(api)
+        under_way = await _accepted(api, MANY)
 
         async def refused() -> bool:
-            accepted = await _accepted(api)
+            disk.fill()  # what was given back meanwhile, too
+            accepted = await _accepted(api, SOME)
             under_way.extend(accepted)
             return not accepted
 
-        assert len(under_way) == AT_ONCE
-        disk.fill()
-        await until(refused, "the disk is so full that no order is taken")
-        await until(partial(_logged, services, "waiting for the store"), "a consumer has no room either")
-        assert (await api.get("/health/live")).status_code == 200
-        disk.free()
+        assert len(under_way) == MANY
+        with disk.full():
+            await until(refused, "the disk is so full that no order is taken")
+            await until(partial(_logged, services, "waiting for the store"), "a consumer has no room either")
+            assert (await api.get("/health/live")).status_code == 200
         await _goes_on(services, api, under_way)
 
 
-async def _accepted(api: httpx.AsyncClient) -> list[str]:
-    """Of many orders those that are taken. The others are 503."""
-    answers = await asyncio.gather(*(api.post("/orders", json=ORDER) for _ in range(AT_ONCE)))
+async def _accepted(api: httpx.AsyncClient, at_once: int) -> list[str]:
+    """Of so many orders those that are taken. The others are 503."""
+    answers = await asyncio.gather(*(api.post("/orders", json=ORDER) for _ in range(at_once)))
     assert {answer.status_code for answer in answers} <= {201, 503}
     return [answer.headers["Location"] for answer in answers if answer.status_code == 201]
 

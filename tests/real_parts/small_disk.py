@@ -42,6 +42,15 @@ class Disk:
         """Give the room back."""
         self._ballast.unlink(missing_ok=True)
 
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """A disk without room for the block. What its server frees meanwhile is room, until `fill` takes it, too."""
+        try:
+            self.fill()
+            yield
+        finally:
+            self.free()
+
 
 @contextmanager
 def disk_in_memory(megabytes: int, like: Path) -> Iterator[Disk]:
