@@ -17,7 +17,7 @@ from tests.messaging.conftest import commit_messages
 from tests.messaging.messages import batch_of, key_in, message, messages_in
 
 DEADLINE = 30.0
-IDLE_TIMEOUT = 1.0
+IDLE_TIMEOUT = 2.0
 LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 _OWNERS = """
@@ -43,7 +43,7 @@ async def relays(database: str) -> AsyncIterator[tuple[PostgresOutbox, PostgresO
 
 @pytest_asyncio.fixture
 async def impatient_relays(database: str) -> AsyncIterator[tuple[PostgresOutbox, PostgresOutbox]]:
-    """The same, with sessions that end when they say nothing for a second."""
+    """The same, with sessions that end when they say nothing for two seconds."""
     async with _two_relays(database, idle_timeout=IDLE_TIMEOUT) as both:
         yield both
 
@@ -199,9 +199,9 @@ async def test_an_owner_that_is_busy_elsewhere_for_longer_than_the_idle_timeout_
         contender = asyncio.create_task(_own_and_leave(right))
         await _until(
             sql,
-            f"clock_timestamp() - backend_start > interval '{3 * IDLE_TIMEOUT} s' "
+            f"clock_timestamp() - backend_start > interval '{2 * IDLE_TIMEOUT} s' "
             f"from pg_stat_activity where pid = {owner}",
-            "three idle timeouts to pass in the owner's session",
+            "two idle timeouts to pass in the owner's session",
         )
         assert not contender.done()
         await commit_messages(database, messages_in(0, 1))
