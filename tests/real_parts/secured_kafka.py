@@ -114,7 +114,7 @@ def secured_kafka() -> Iterator[SecuredBroker]:
                 tokens,
             )
     finally:
-        node.stop()
+        node.kill()
         shutil.rmtree(folder, ignore_errors=True)
 
 
