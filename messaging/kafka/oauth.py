@@ -88,8 +88,12 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # aiokafk
                 status, content = response.status_code, await _content(response)
         except TimeoutError:
             raise _refused(endpoint, f"it did not answer within {_ANSWERED_WITHIN:.0f} s") from None
-        except (httpx.HTTPError, OSError) as error:
-            raise _refused(endpoint, f"{type(error).__name__}: {error}") from None
+        except httpx.ConnectError as error:
+            raise _refused(endpoint, str(error)) from None
+        except (httpx.HTTPError, OSError) as error:  # its text may repeat what the server has sent
+            raise _refused(endpoint, f"its answer cannot be read ({type(error).__name__})") from None
+        if len(content) > _LARGEST:
+            raise _refused(endpoint, f"its answer has more than {_LARGEST} bytes")
         if status != httpx.codes.OK:
             code = _ERROR.search(content)
             raise _refused(endpoint, f"it answered {status}{f' ({code[1]})' if code else ''}")
@@ -116,7 +120,7 @@ async def _content(response: httpx.Response) -> str:
     async for part in response.aiter_raw():
         content += part
         if len(content) > _LARGEST:
-            raise httpx.DecodingError(f"its answer has more than {_LARGEST} bytes")
+            break
     return content.decode(errors="replace")
 
 
