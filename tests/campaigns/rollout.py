@@ -9,7 +9,6 @@ import asyncio
 import json
 import tempfile
 import time
-from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
@@ -38,15 +37,14 @@ console = Console(highlight=False)
 
 @dataclass(slots=True)
 class Report:
-    """What the customers saw in each phase, and what it cost."""
+    """What the customers saw in each phase."""
 
     phases: dict[str, "Phase"] = field(default_factory=dict)
     first_order: str = ""
     orders: int = 0
     pods: int = 0
     wrong: Sequence[str] = ()
-    cpu_ms_an_order: Mapping[str, float] = field(default_factory=dict)
-    memory_mib: Mapping[str, float] = field(default_factory=dict)
+    memory_mib: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ async def rollout(installed: Installation, report: Report, steady: float) -> Non
     await installed.audit(report.orders)
     await cluster.uninstall()
     report.pods, report.wrong = len(cluster.gone), cluster.wrong
-    report.cpu_ms_an_order, report.memory_mib = _costs(cluster.gone, report.orders)
+    report.memory_mib = _memory(cluster.gone)
 
 
 @asynccontextmanager
@@ -113,17 +111,13 @@ async def _phase(report: Report, name: str, customers: Customers) -> AsyncIterat
     )
 
 
-def _costs(pods: Sequence[Pod], orders: int) -> tuple[Mapping[str, float], Mapping[str, float]]:
-    """CPU of all pods of a Deployment for each order, starts included, and the most memory that one of them had."""
-    cpu: Counter[str] = Counter()
-    memory: defaultdict[str, float] = defaultdict(float)
+def _memory(pods: Sequence[Pod]) -> Mapping[str, int]:
+    """The most that a pod of each Deployment had, in MiB."""
+    most: dict[str, int] = {}
     for pod in pods:
-        component = pod.name.rpartition("-")[0]
-        cpu[component] += pod.cpu_seconds * 1000 / orders  # type: ignore[assignment]
-        memory[component] = max(memory[component], pod.memory_bytes / 2**20)
-    return {name: round(value, 2) for name, value in cpu.items()}, {
-        name: round(value) for name, value in memory.items()
-    }
+        name = pod.name.rpartition("-")[0]
+        most[name] = max(most.get(name, 0), pod.memory_bytes // 2**20)
+    return most
 
 
 def _print(report: Report) -> None:
@@ -135,7 +129,7 @@ def _print(report: Report) -> None:
     for sentence in (*report.wrong, *(one for phase in report.phases.values() for one in phase.failed[:3])):
         console.print(f"WRONG: {sentence}", markup=False)
     for name, memory in report.memory_mib.items():
-        console.print(f"{name}: {memory:.0f} MiB")
+        console.print(f"{name}: {memory} MiB")
 
 
 if __name__ == "__main__":

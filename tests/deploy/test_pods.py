@@ -15,7 +15,7 @@ MANIFEST = ROOT / "deploy" / "kubernetes" / "small.yaml"
 async def test_the_first_order_is_confirmed_and_a_drained_node_fails_no_request_and_loses_nothing(
     broker: Broker, postgres: PostgresServer, tmp_path: Path
 ) -> None:
-    manifest = read_manifest(MANIFEST.read_text()).of_image("this tree")
+    manifest = read_manifest(MANIFEST.read_text()).of_image("this tree").with_one_of_each_but("order-api")
     async with installation(broker, postgres, tmp_path, {"this tree": path_of(ROOT)}) as installed:
         cluster = installed.cluster
         await cluster.upgrade(manifest)

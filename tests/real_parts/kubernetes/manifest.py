@@ -77,6 +77,11 @@ class Manifest:
             deployments=[replace(one, template=of(one.template)) for one in self.deployments],
         )
 
+    def with_one_of_each_but(self, component: str) -> "Manifest":
+        """The same with as few pods as may be: those of this component, and one of each other."""
+        few = [one if one.component == component else replace(one, replicas=1) for one in self.deployments]
+        return replace(self, deployments=few)
+
 
 def read_manifest(text: str) -> Manifest:
     """Read the output of `helm template`, or a file for `kubectl apply`."""

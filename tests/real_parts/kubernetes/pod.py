@@ -42,7 +42,6 @@ class Pod:
         self.node = node
         self.ready = False
         self.terminating_since: float | None = None
-        self.cpu_seconds = 0.0
         self.memory_bytes = 0
         self.wrong: list[str] = []
         self._machine = machine
@@ -85,11 +84,11 @@ class Pod:
         try:
             async with asyncio.timeout(self.template.grace_seconds):
                 await asyncio.sleep(self.template.pre_stop_seconds)
-                self._measure()
+                self.memory_bytes = psutil.Process(self._process.pid).memory_info().rss
                 self._process.send_signal(signal.SIGTERM)
                 if status := await self._process.wait():
                     self.wrong.append(f"{self.name} ended with {status} after SIGTERM:\n{self.log}")
-        except ProcessLookupError:
+        except (ProcessLookupError, psutil.NoSuchProcess):
             self.wrong.append(f"{self.name} was gone before SIGTERM")
         except TimeoutError:
             self.wrong.append(f"{self.name} was killed after {self.template.grace_seconds:.0f} s:\n{self.log}")
@@ -135,12 +134,6 @@ class Pod:
             for item in volume["secret"].get("items") or [{"key": key, "path": key} for key in keys]:
                 (folder / item["path"]).write_text(keys[item["key"]])
         return folder
-
-    def _measure(self) -> None:
-        assert self._process is not None
-        process = psutil.Process(self._process.pid)
-        times = process.cpu_times()
-        self.cpu_seconds, self.memory_bytes = times.user + times.system, process.memory_info().rss
 
     async def _watched(self) -> None:
         status = await self.ended()
