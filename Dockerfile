@@ -34,5 +34,5 @@ STOPSIGNAL SIGTERM
 # Every role answers here. Whether it may get orders is another question: /health/ready. No shell is needed, here or in
 # the manifests.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request; port = os.environ.get('METRICS_PORT') or '8000'; urllib.request.urlopen(f'http://127.0.0.1:{port}/health/live', timeout=2)"]
+    CMD ["python", "-m", "oms.healthcheck"]
 ENTRYPOINT ["oms"]

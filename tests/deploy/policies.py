@@ -58,7 +58,7 @@ def _problems_with_container(container: Object) -> Iterator[str]:
         yield "it needs a program of the image that is not ours"
     for variable in container.get("env", ()):
         if (
-            variable["name"].endswith(("PASSWORD", "DATABASE_URL", "SECRET", "GATEWAY_KEY"))
+            variable["name"].endswith(("PASSWORD", "DATABASE_URL", "SECRET", "GATEWAY_KEY", "HEADERS"))
             and "valueFrom" not in variable
         ):
             yield f"{variable['name']} is written in the manifest"

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+import yaml
 
 from deploy.release import version
 from deploy.release.audit import ACCEPTED, findings
@@ -43,6 +44,8 @@ def test_the_image_is_built_in_two_stages_on_a_base_of_a_certain_digest() -> Non
     assert re.fullmatch(r"python:[\d.]+-slim@sha256:[0-9a-f]{64}", base)
     assert re.findall(r"^FROM (.+)$", DOCKERFILE, re.MULTILINE) == ["${PYTHON_IMAGE} AS build", "${PYTHON_IMAGE}"]
     assert "--require-hashes -r requirements.lock" in DOCKERFILE
+    built = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["migrate"]["build"]["args"]
+    assert built["PYTHON_IMAGE"] == f"${{PYTHON_IMAGE:-{base.partition('@')[0]}}}"
 
 
 def test_the_image_is_not_root_and_starts_without_a_shell() -> None:

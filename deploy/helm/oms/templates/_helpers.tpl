@@ -45,7 +45,7 @@ wins. */}}
 
 {{/* A secret that processes read from a file, where a new one reaches them without a restart. The others are variables. */}}
 {{- define "oms.isFile" -}}
-{{- if kindIs "map" .value }}{{ if regexMatch "_(DATABASE_URL|PASSWORD|SECRET|GATEWAY_KEY)$" .name }}yes{{ end }}{{ end }}
+{{- if kindIs "map" .value }}{{ if regexMatch "_(DATABASE_URL|PASSWORD|SECRET|GATEWAY_KEY|OTLP_HEADERS)$" .name }}yes{{ end }}{{ end }}
 {{- end }}
 
 {{- define "oms.env" -}}
