@@ -154,6 +154,9 @@ def _checked_options(query: str) -> dict[str, str]:
             raise InvalidAddress(f"has {name}={value}, which is not a whole number")
         if name in _FILES and not Path(value).is_file():
             raise InvalidAddress(f"has {name}={value}, which is not a file that can be read")
+    if (passfile := options.get("passfile")) and Path(passfile).stat().st_mode & 0o077:
+        # asyncpg, as libpq, would read no password from it, and say only that the login failed.
+        raise InvalidAddress(f"has passfile={passfile}, which others than its owner may read: chmod 600 {passfile}")
     if problem := problem_with_certificates(options):
         raise InvalidAddress(problem)
     return options

@@ -9,6 +9,7 @@ import structlog
 from typer.testing import CliRunner
 
 from messaging.ports.changes import StoreUnavailable
+from messaging.postgres.address import InvalidAddress
 from messaging.postgres.connection import CommitConnection
 from messaging.postgres.pool import open_pool
 from messaging.postgres.session import connect
@@ -47,9 +48,7 @@ async def test_sessions_are_encrypted_and_the_server_is_verified(tls_postgres: T
         assert await pool.fetchval(OWN_SESSION)
 
 
-@pytest.mark.parametrize(
-    "command", ["migrate order", "serve order", "serve order --roles relay,consumer", "orders stuck"]
-)
+@pytest.mark.parametrize("command", ["migrate order", "serve order", "orders stuck"])
 async def test_a_server_of_another_authority_is_refused_with_a_sentence(
     tls_postgres: TlsServer, stranger: Authority, tmp_path: Path, command: str
 ) -> None:
@@ -112,7 +111,23 @@ async def test_a_changed_certificate_of_the_server_is_verified_without_a_restart
         tls_postgres.show(tls_postgres.authority.issue("localhost"))
 
 
-async def test_a_changed_password_is_used_without_a_restart(
+async def test_a_changed_passfile_is_used_without_a_restart(tls_postgres: TlsServer, tmp_path: Path) -> None:
+    file = tmp_path / "passfile"
+    file.write_text("*:*:*:oms:of yesterday\n")
+    file.chmod(0o640)
+    options = f"sslmode=verify-full&sslrootcert={tls_postgres.authority.ca}&passfile={file}"
+    url = f"postgresql://{USER}@localhost:{tls_postgres.node.port}/postgres?{options}"
+    with pytest.raises(InvalidAddress, match=f"chmod 600 {file}"):
+        await connect(url)
+    file.chmod(0o600)
+
+    with pytest.raises(StoreUnavailable):
+        await connect(url)
+    file.write_text(f"*:*:*:oms:{PASSWORD}\n")
+    assert await is_encrypted(url)
+
+
+async def test_a_changed_address_in_a_file_is_used_without_a_restart(
     tls_postgres: TlsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "order-database-url"
