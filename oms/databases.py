@@ -4,7 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import structlog
+
+from messaging.ports.audit import AuditEntry
 from messaging.ports.changes import StoreUnavailable
+from messaging.postgres.audit import PostgresAudit
 from messaging.postgres.failures import PostgresFailures
 from messaging.postgres.pinned import LOOKING
 from messaging.postgres.pool import Pool, open_pool
@@ -17,6 +21,8 @@ from oms.environment import CannotDo, LogLevel, read_settings
 
 NOT_REACHED = (DatabaseUnusable, StoreUnavailable, EmbeddedPostgresUnavailable, CannotDo)
 """The errors of `looking_into` and `failures_of`. Their texts are sentences."""
+
+log = structlog.get_logger("audit")
 
 _one_at_a_time = asyncio.Lock()
 
@@ -42,6 +48,27 @@ async def looking_into(service: Service, settings: ServiceSettings) -> AsyncIter
     with as_database_unusable(service):
         async with open_pool(dsn, LOOKING) as pool:
             yield pool
+
+
+async def record(service: Service, settings: ServiceSettings, entry: AuditEntry) -> None:
+    """Write an action whose effect is not in the service's database into its audit trail. If that cannot be done, the
+    log has the entry. A service in memory has no trail."""
+    if service.database_url(settings) == "memory":
+        return
+    try:
+        dsn = await address_of_database(service, settings)
+        with as_database_unusable(service):
+            async with open_pool(dsn) as pool:
+                await PostgresAudit(pool).write([entry])
+    except NOT_REACHED as error:
+        log.warning(
+            "done, but not in the audit trail",
+            service=service.name,
+            who=entry.who,
+            action=entry.action,
+            **entry.detail,
+            error=str(error),
+        )
 
 
 @asynccontextmanager

@@ -10,12 +10,15 @@ import structlog
 import typer
 
 from messaging.engine.background import running
+from messaging.kafka import acls
 from messaging.kafka.admin import KafkaRefused, as_kafka_refused
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topic_check import problems_with
 from messaging.kafka.topics import create_topics
+from messaging.ports.audit import done
 from messaging.ports.record import Record
 from messaging.postgres.inbox import KEEP_DAYS
+from oms.databases import record
 from oms.environment import CannotDo, read_settings, run
 from oms.output import AsJson, print_json, print_json_line
 from oms.services import SERVICES, TOPICS
@@ -34,17 +37,48 @@ def topics_create(
     as_json: AsJson = False,
 ) -> None:
     """Create the missing topics, and name what is wrong with the others."""
-    kafka, *_ = read_settings(KafkaSettings, *(service.settings for service in SERVICES.values()))
+    kafka, *settings = read_settings(KafkaSettings, *(service.settings for service in SERVICES.values()))
 
     async def main() -> None:
         with as_kafka_refused(kafka):
             created = await create_topics(kafka, TOPICS, replication=replication)
+        for service, its_settings in zip(SERVICES.values(), settings, strict=True):
+            if new := [kafka.prefix + topic.name for topic in service.topics if topic.name in created]:
+                entry = done("topics.create", topics=", ".join(new), replication=replication)
+                await record(service, its_settings, entry)
         if as_json:
             print_json([{"topic": topic.name, "created": topic.name in created} for topic in TOPICS])
         else:
             for topic in TOPICS:
                 typer.echo(f"{topic.name}: {'created' if topic.name in created else 'was there already'}")
         await require_topics(kafka, replication=replication)
+
+    run(main())
+
+
+@topics.command("acls")
+def topics_acls(
+    principal: Annotated[
+        str, typer.Option(help="The principals. {role} becomes order-relay, order-consumer, …, operator.")
+    ] = "User:oms-{role}",
+    command_config: Annotated[
+        str | None, typer.Option(help="The file with which kafka-acls.sh logs in, as its --command-config.")
+    ] = None,
+) -> None:
+    """Print the kafka-acls.sh commands that give each service's relay and consumer, and operators, what they need."""
+    if acls.ROLE not in principal:
+        raise typer.BadParameter(f"--principal has {acls.ROLE} where the role's name comes, unlike {principal!r}")
+    (kafka,) = read_settings(KafkaSettings)
+
+    async def main() -> None:
+        permissions = [
+            permission
+            for service in SERVICES.values()
+            for permission in acls.permissions_of(kafka.prefix, service.name, service.produces, service.consumes)
+        ]
+        permissions += acls.permissions_of_operators(kafka.prefix, TOPICS, list(SERVICES))
+        for command in acls.commands(permissions, principal, kafka.bootstrap_servers, command_config):
+            typer.echo(command)
 
     run(main())
 

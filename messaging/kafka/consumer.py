@@ -14,13 +14,20 @@ from typing import Any, TypeAlias
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    CommitFailedError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
 
 from messaging.engine import conventions as names
 from messaging.engine import tracing
 from messaging.engine.background import running
 from messaging.engine.message_spans import moved
 from messaging.kafka.client import client_options, record_of
+from messaging.kafka.refused import as_not_allowed
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.subscription import CaughtUp, Subscriber
 
@@ -78,19 +85,31 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         while True:
             try:
                 self._assigned, self._ends = False, None
-                async with _consumer(self._settings, self._group) as consumer:
-                    consumer.subscribe(self._topics, listener=self)
-                    while True:
-                        began = time.time_ns()
-                        if polled := await _poll(consumer):
-                            await self._deliver(consumer, polled, await _ends_of(consumer, polled), began)
-                        _check_parts(consumer)
-                        if self._asked and self._assigned:
-                            await self._look_whether_caught_up(consumer)
+                with as_not_allowed(self._settings, self._settings.prefix + self._group):
+                    await self._deliver_until_it_fails()
             except Exception as error:  # noqa: BLE001  any failure is logged and tried again
                 log.warning("consuming begins again", group=self._group, error=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(random.uniform(0, self._pause))  # noqa: S311  jitter, not a secret
                 self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+    async def _deliver_until_it_fails(self) -> None:
+        async with _consumer(self._settings, self._group) as consumer:
+            consumer.subscribe(self._topics, listener=self)
+            while True:
+                began = time.time_ns()
+                if polled := await _poll(consumer):
+                    await self._deliver(consumer, polled, await _ends_of(consumer, polled), began)
+                _check_parts(consumer)
+                self._check_topics(consumer)
+                if self._asked and self._assigned:
+                    await self._look_whether_caught_up(consumer)
+
+    def _check_topics(self, consumer: Any) -> None:
+        """Raise TopicAuthorizationFailedError for topics that this user may not see. The client would go on silently
+        without their partitions."""
+        unseen = consumer._client.cluster.unauthorized_topics & set(self._topics)  # noqa: SLF001
+        if unseen:
+            raise TopicAuthorizationFailedError(unseen)
 
     def caught_up(self) -> bool:
         """See `CaughtUp`. A call makes the consumer look up the ends of its partitions. Once they are reached, the

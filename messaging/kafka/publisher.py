@@ -25,6 +25,7 @@ from messaging.kafka.client import client_options
 from messaging.kafka.epoch import Epoch
 from messaging.kafka.packing import LARGEST_BATCH, Target, find_targets, pack
 from messaging.kafka.positions import decode_position, encode_position
+from messaging.kafka.refused import as_not_allowed
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import positions_of
 from messaging.ports.event_publisher import EventPublisher
@@ -71,7 +72,8 @@ class KafkaPublisher:
         unknown."""
         began = time.time_ns()
         try:
-            await self._publish(batch)
+            with as_not_allowed(self._settings, "of a message"):
+                await self._publish(batch)
         except Exception as error:
             self._record(batch, began, type(error).__name__)
             raise
@@ -110,6 +112,10 @@ class KafkaPublisher:
         producer has ended it. Then it is unknown whether that batch is published.
         """
         partition = self._positions
+        with as_not_allowed(self._settings, partition.topic):
+            return await self._read_position(partition)
+
+    async def _read_position(self, partition: TopicPartition) -> Position | None:
         async with (
             _within(_READ_POSITION_WITHIN, "reading the last position"),
             _consumer(self._settings, "read_uncommitted") as anything,
@@ -162,6 +168,11 @@ class KafkaPublisher:
         return self._targets
 
 
+def transactional_id(prefix: str, service: str, shard: int) -> str:
+    """The id by which the broker knows the publishers of a shard."""
+    return f"{prefix}oms-outbox-{service}-{shard}"
+
+
 @asynccontextmanager
 async def open_kafka_publisher(
     settings: KafkaSettings, service: str, shard: int, *, partitions: dict[str, int] | None = None
@@ -171,15 +182,16 @@ async def open_kafka_publisher(
     producer = AIOKafkaProducer(
         **client_options(settings),
         client_id=f"oms-relay-{service}-{shard}",
-        transactional_id=f"{settings.prefix}oms-outbox-{service}-{shard}",
+        transactional_id=transactional_id(settings.prefix, service, shard),
         transaction_timeout_ms=_TRANSACTION_TIMEOUT_MS,
         max_batch_size=LARGEST_BATCH,
         request_timeout_ms=_REQUEST_TIMEOUT_MS,
     )
     epoch = Epoch(producer.client, service, shard)
     try:
-        async with _within(_START_WITHIN, "starting the producer"):
-            await producer.start()
+        with as_not_allowed(settings, transactional_id(settings.prefix, service, shard)):
+            async with _within(_START_WITHIN, "starting the producer"):
+                await producer.start()
         yield KafkaPublisher(producer, epoch, settings, service, shard, {} if partitions is None else partitions)
     except ProducerFenced:
         FENCED.labels(service).inc()

@@ -5,15 +5,19 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import structlog
 
 from inventory_service.application import PutProduct, SetPrice, add_sample_products
 from inventory_service.infrastructure.postgres import PostgresStock
-from messaging.ports.audit import WHO
+from messaging.ports.audit import WHO, done
 from messaging.ports.failures import Failure
 from messaging.ports.record import Record
 from messaging.postgres.failures import PostgresFailures
 from messaging.postgres.pool import open_pool, open_pools
+from oms.databases import record
+from oms.services import SERVICES
 from order_service.domain.order import OrderId
+from order_service.settings import OrderSettings
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
 from tests.http.conftest import client_of, running_service
@@ -71,7 +75,8 @@ async def test_what_cannot_be_recorded_is_not_done(database: str) -> None:
     async with running_service(database) as service, client_of(service.app) as api:
         order_id = await _place(api)
         await rows(database, "alter table audit add constraint nothing_more check (action <> 'order.cancel')")
-        answer = await api.post(f"/orders/{order_id}/cancel")
+        with structlog.testing.capture_logs():
+            answer = await api.post(f"/orders/{order_id}/cancel")
         order = (await api.get(f"/orders/{order_id}")).json()
 
     assert answer.status_code == 500
@@ -122,3 +127,17 @@ async def test_a_product_that_is_put_or_priced(inventory_database: str) -> None:
     assert [(action, detail["product"]) for _, action, _, detail in samples] == [
         ("product.add-sample", name) for name in ("p2", "p3", "p4", "p5")
     ], "p1 was there already"
+
+
+async def test_what_is_done_elsewhere_is_in_the_trail_or_in_the_log(database: str) -> None:
+    token = WHO.set("anna")
+    entry = done("topics.create", topics="order-events", replication=3)
+    WHO.reset(token)
+    with structlog.testing.capture_logs() as logs:
+        await record(SERVICES["order"], OrderSettings(order_database_url=database), entry)
+        await record(SERVICES["order"], OrderSettings(order_database_url="memory"), entry)
+        await record(SERVICES["order"], OrderSettings(order_database_url="postgresql://a@127.0.0.1:1/b"), entry)
+
+    assert await _trail(database) == [("anna", "topics.create", None, {"topics": "order-events", "replication": 3})]
+    (told,) = logs
+    assert (told["event"], told["who"], told["topics"]) == ("done, but not in the audit trail", "anna", "order-events")
