@@ -54,7 +54,10 @@ def _problems_with_container(container: Object) -> Iterator[str]:
     _, _, tag = container["image"].rpartition("/")[2].partition(":")
     if tag in ("", "latest"):
         yield "its image is whichever there is"
-    if set(container.get("lifecycle", {}).get("preStop", {})) - {"sleep"} or "command" in container:
+    if (
+        set(container.get("lifecycle", {}).get("preStop", {})) - {"sleep"}
+        or container.get("command", ["python"])[0] != "python"
+    ):
         yield "it needs a program of the image that is not ours"
     for variable in container.get("env", ()):
         if (

@@ -126,6 +126,27 @@ def test_migrations_are_made_as_the_user_who_owns_the_tables_and_a_relay_has_its
     assert "ORDER_DATABASE_URL" not in _variables(objects, "oms-topics")
 
 
+def test_the_jobs_may_have_another_user_or_be_left_to_an_operator(tmp_path: Path) -> None:
+    admin = {"KAFKA_SASL_USERNAME": "admin", "KAFKA_SASL_PASSWORD": {"secret": "kafka-admin", "key": "password"}}
+    own = {"KAFKA_SASL_USERNAME": "oms", "KAFKA_SASL_PASSWORD": {"secret": "kafka", "key": "password"}}
+    objects = _rendered({"env": own, "topics": {"env": admin}, "migrations": {"enabled": False}}, tmp_path)
+
+    assert _variables(objects, "oms-topics")["KAFKA_SASL_PASSWORD"] == ("kafka-admin", "password")
+    assert _variables(objects, "oms-order-relay")["KAFKA_SASL_PASSWORD"] == ("kafka", "password")
+    assert [one["metadata"]["name"] for one in objects if one["kind"] == "Job"] == ["oms-topics"]
+
+
+def test_people_get_a_pod_with_every_database_if_they_want_one(tmp_path: Path) -> None:
+    own = {"ORDER_DATABASE_URL": {"secret": "oms-operators", "key": "order"}}
+    objects = _rendered({"operator": {"enabled": True, "env": own}}, tmp_path)
+
+    variables = _variables(objects, "oms-operator")
+    assert variables["ORDER_DATABASE_URL"] == ("oms-operators", "order")
+    assert variables["PAYMENT_DATABASE_URL"] == ("oms-databases", "payment")
+    pod = _named(objects, "Deployment", "oms-operator")["spec"]["template"]["spec"]
+    assert [*problems_with(pod)] == []
+
+
 def test_a_secret_is_a_file_where_the_process_reads_one_and_else_a_variable(tmp_path: Path) -> None:
     names = settings_of_processes(secret=True)
     assert names >= {"KAFKA_SASL_PASSWORD", "PAYMENT_DATABASE_URL", "PAYMENT_GATEWAY_KEY"}
