@@ -26,7 +26,7 @@ from tests.real_parts.kubernetes.installation import Installation, installation
 from tests.real_parts.kubernetes.manifest import read_manifest
 from tests.real_parts.kubernetes.pod import Pod
 from tests.real_parts.postgres import postgres_server
-from tests.real_parts.releases import last_release, path_of
+from tests.real_parts.releases import as_in_the_image, last_release, path_of
 
 MANIFEST = ROOT / "deploy" / "kubernetes" / "small.yaml"
 OLD, NEW = "the last release", "this tree"
@@ -66,7 +66,7 @@ def main(
         report = Report()
 
         async def run() -> None:
-            releases = {OLD: path_of(last_release(Path(folder))), NEW: path_of(ROOT)}
+            releases = {OLD: path_of(last_release(Path(folder))), NEW: path_of(as_in_the_image(Path(folder)))}
             async with installation(broker, postgres, Path(folder) / "pods", releases) as installed:
                 await rollout(installed, report, steady)
 

@@ -1,5 +1,6 @@
 """The values of the chart: what is refused before it reaches a cluster, and what the values do."""
 
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,16 @@ def test_a_second_release_in_a_namespace_shares_nothing_with_the_first() -> None
         return {(one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(text) if one}
 
     assert not names("oms") & names("second")
+
+
+def test_a_packaged_chart_contains_the_alerts_and_the_dashboards(tmp_path: Path) -> None:
+    run("package", str(CHART), "--destination", str(tmp_path))
+    (packaged,) = tmp_path.glob("oms-*.tgz")
+    with tarfile.open(packaged) as archive:
+        names = {member.name for member in archive if member.isfile()}
+    assert {f"oms/{path.relative_to(CHART)}" for path in EXAMPLES.values()} <= names
+    rendered = run("template", "oms", str(packaged), "--values", str(EXAMPLES["three-zones"]))
+    assert rendered == run("template", "oms", str(CHART), "--values", str(EXAMPLES["three-zones"]))
 
 
 def test_a_digest_decides_instead_of_a_tag(tmp_path: Path) -> None:

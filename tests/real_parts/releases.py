@@ -1,6 +1,7 @@
 """Checkouts of this tree and of the last release, to run processes of both side by side."""
 
 import io
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -23,6 +24,21 @@ def last_release(folder: Path) -> Path:
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         archive.extractall(checkout, filter="data")
     return checkout
+
+
+def as_in_the_image(folder: Path) -> Path:
+    """This tree as its image has it: installed from the files that .dockerignore lets into the build."""
+    source, installed = folder / "context", folder / "image"
+    for pattern in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines():
+        for path in ROOT.glob(pattern[1:]) if pattern.startswith("!") else ():
+            if path.is_dir():
+                shutil.copytree(path, source / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                source.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, source)
+    install = ("-m", "pip", "install", "--quiet", "--no-deps", "--target", str(installed), str(source))
+    subprocess.run([sys.executable, *install], check=True)
+    return installed
 
 
 def path_of(checkout: Path) -> str:
