@@ -1,6 +1,7 @@
 """Another company's program on a bad day: a server that takes requests and answers with whatever bytes a test has."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ class HostileServer:
 
 
 @asynccontextmanager
-async def hostile_server(answers: Answers) -> AsyncIterator[HostileServer]:
+async def hostile_server(answers: Answers, tls: ssl.SSLContext | None = None) -> AsyncIterator[HostileServer]:
     """Answer each request like this, on its own connection or on one that is used again; gone afterwards."""
     hostile = HostileServer()
     connections: set[asyncio.Task[None]] = set()
@@ -43,10 +44,10 @@ async def hostile_server(answers: Answers) -> AsyncIterator[HostileServer]:
         finally:
             connections.discard(task)
 
-    server = await asyncio.start_server(converse, "127.0.0.1", 0)
+    server = await asyncio.start_server(converse, "127.0.0.1", 0, ssl=tls)
     try:
         host, port = server.sockets[0].getsockname()
-        hostile.url = f"http://{host}:{port}"
+        hostile.url = f"http{'s' if tls else ''}://{host}:{port}"
         yield hostile
     finally:
         server.close()

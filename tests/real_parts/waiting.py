@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 DEADLINE = 60.0
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], what: str, within: float = DEADLINE) -> None:
     """Return once the condition holds; when it never does, say what was waited for."""
     try:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(within):
             while not await condition():
                 await asyncio.sleep(0.01)
     except TimeoutError:

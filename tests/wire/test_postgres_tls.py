@@ -15,8 +15,8 @@ from messaging.postgres.pool import open_pool
 from messaging.postgres.session import connect
 from oms.cli import app
 from order_service.settings import OrderSettings
-from tests.cli.commands import oms
 from tests.real_parts.authority import Authority
+from tests.real_parts.kafka import free_port
 from tests.real_parts.postgres_tls import PASSWORD, USER, TlsServer
 
 OWN_SESSION = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
@@ -48,26 +48,26 @@ async def test_sessions_are_encrypted_and_the_server_is_verified(tls_postgres: T
         assert await pool.fetchval(OWN_SESSION)
 
 
-@pytest.mark.parametrize("command", ["migrate order", "serve order", "orders stuck"])
-async def test_a_server_of_another_authority_is_refused_with_a_sentence(
-    tls_postgres: TlsServer, stranger: Authority, tmp_path: Path, command: str
+@pytest.mark.parametrize("command", ["migrate order", f"serve order --port {free_port()}", "orders stuck"])
+def test_a_server_of_another_authority_is_refused_with_a_sentence(
+    tls_postgres: TlsServer, stranger: Authority, command: str
 ) -> None:
-    url = url_of(tls_postgres, stranger.ca)
-    ended = await oms(tmp_path, *command.split(), ORDER_DATABASE_URL=url, EVENT_PUBLISHER="kafka", LOG_LEVEL="ERROR")
-    (sentence,) = ended.errors.splitlines()
-    assert ended.code == 1
+    environment = {"ORDER_DATABASE_URL": url_of(tls_postgres, stranger.ca), "LOG_LEVEL": "ERROR"}
+    ended = CliRunner().invoke(app, command.split(), env=environment | {"EVENT_PUBLISHER": "logging"})
+    (sentence,) = ended.stderr.splitlines()
+    assert ended.exit_code == 1
     assert sentence.startswith(
         "the certificate of the database is not accepted (unable to get local issuer certificate)"
     )
     assert "sslrootcert must be its authority" in sentence
 
 
-async def test_a_server_with_another_name_is_refused_with_a_sentence(tls_postgres: TlsServer, tmp_path: Path) -> None:
+def test_a_server_with_another_name_is_refused_with_a_sentence(tls_postgres: TlsServer) -> None:
     url = url_of(tls_postgres, tls_postgres.authority.ca, host="127.0.0.1")
-    ended = await oms(tmp_path, "migrate", "order", ORDER_DATABASE_URL=url)
-    assert ended.code == 1
-    assert "IP address mismatch, certificate is not valid for '127.0.0.1'" in ended.errors
-    assert len(ended.errors.splitlines()) == 1
+    ended = CliRunner().invoke(app, ["migrate", "order"], env={"ORDER_DATABASE_URL": url})
+    (sentence,) = ended.stderr.splitlines()
+    assert ended.exit_code == 1
+    assert "IP address mismatch, certificate is not valid for '127.0.0.1'" in sentence
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ from aiokafka.errors import KafkaConnectionError
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
+from messaging.engine.tls import server_context
 from messaging.kafka import oauth
 from messaging.kafka.oauth import ClientCredentials
 from messaging.kafka.settings import KafkaSettings
+from tests.real_parts.authority import LOOPBACK, Authority
 from tests.real_parts.hostile_server import HostileServer, hostile_server, saying
 from tests.wire.canaries import leaks
 
@@ -129,6 +131,18 @@ async def test_a_token_is_used_to_its_end_while_there_is_no_other(clock: Clock) 
         clock.now = 1301.0
         with pytest.raises(KafkaConnectionError, match="it answered 503"):
             await tokens.token()
+
+
+async def test_the_oauth_server_is_verified(tmp_path: Path) -> None:
+    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    files = authority.issue("tokens", *LOOPBACK)
+    async with hostile_server(saying(answer()), server_context(files.certificate, files.key)) as server:
+        trusting = settings_for(server.url, sasl_oauthbearer_cafile=authority.ca)
+        assert await ClientCredentials(trusting).token() == "abc"
+        for doubting in (settings_for(server.url), settings_for(server.url, sasl_oauthbearer_cafile=stranger.ca)):
+            with pytest.raises(KafkaConnectionError, match="certificate verify failed"):
+                await ClientCredentials(doubting).token()
+    assert len(server.requests) == 1, "the secret is not sent to a server that is not trusted"
 
 
 @pytest.mark.parametrize(
