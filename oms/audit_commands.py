@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.table import Column, Table
 
 from messaging.postgres.audit import PostgresAudit
 from messaging.postgres.audit_chain import Entry, Tampered, Verified
@@ -14,7 +13,7 @@ from oms.databases import NOT_REACHED, looking_into
 from oms.environment import LogLevel, read_settings, run
 from oms.exit_status import ExitStatus
 from oms.order_commands import order_id_of
-from oms.output import AsJson, cells, print_json, print_list
+from oms.output import AsJson, console, print_json, printable
 from oms.services import SERVICES, service_named
 
 LISTED = 100
@@ -53,7 +52,10 @@ def audit_list(
             raise not_read[0]
         found.sort(key=lambda each: each[1].at, reverse=True)
         documents = [_document(name, entry) for name, entry in found[:limit]]
-        print_list(documents, _table(found[:limit]), as_json=as_json, otherwise="audit trail: nothing")
+        if as_json:
+            print_json(documents)
+        else:
+            _print_entries(documents)
         _say_not_read(not_read)
 
     run(main())
@@ -134,10 +136,10 @@ def _print_verified(
         print_json(documents)
         return
     for name, each in verified.items():
-        newest = f"; the newest is seal {each.seals[-1].number}: {each.seals[-1].hash.hex()}" if each.seals else ""
+        newest = f"; seal {each.seals[-1].number} is {each.seals[-1].hash.hex()}" if each.seals else ""
         typer.echo(
-            f"{name}: {each.entries} entries and {len(each.seals)} seals match, "
-            f"{each.unsealed} entries are not sealed yet{newest}"
+            f"{name}: everything matches; entries {each.entries}, seals {len(each.seals)}, "
+            f"not sealed yet {each.unsealed}{newest}"
         )
     for name, flaw in flaws.items():
         typer.echo(f"{name}: {flaw}", err=True)
@@ -173,13 +175,20 @@ def _document(service: str, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _table(found: Sequence[tuple[str, Entry]]) -> Table:
-    table = Table("at", "service", "who", "action", "outcome", Column("order", no_wrap=True), "detail")
-    for service, entry in found:
-        detail = ", ".join(f"{name} {value}" for name, value in _document(service, entry)["detail"].items())
-        at = f"{entry.at:%F %T}"
-        table.add_row(*cells(at, service, entry.who, entry.action, entry.outcome, entry.order_id or "-", detail))
-    return table
+def _print_entries(documents: Sequence[dict[str, Any]]) -> None:
+    """A line for each, like a log: a terminal that is too narrow breaks it, and leaves nothing out."""
+    columns = [
+        [f"{each['at']:%F %T}", *(str(each[name]) for name in ("service", "action", "outcome", "who"))]
+        for each in documents
+    ]
+    widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
+    for each, values in zip(documents, columns, strict=True):
+        padded = [value.ljust(width) for value, width in zip(map(printable, values), widths, strict=True)]
+        rest = {"order": each["orderId"]} if each["orderId"] else {}
+        details = [f"{name}={value}" for name, value in (rest | each["detail"]).items()]
+        console().print("  ".join([*padded, printable(" ".join(details))]).rstrip(), soft_wrap=True)
+    if not documents:
+        typer.echo("audit trail: nothing")
 
 
 def _say_not_read(errors: Sequence[Exception]) -> None:

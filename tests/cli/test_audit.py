@@ -24,7 +24,7 @@ async def test_who_did_what_is_listed_and_verified_and_what_was_changed_is_named
         tmp_path, "dead-letters", "replay", "--all", "-s", "order", OMS_OPERATOR="anna\x1b[1m", **environment
     )
     listed = await oms(tmp_path, "audit", "list", "order", "--order", ORDER_ID, "--json", **environment)
-    table = await oms(tmp_path, "audit", "list", "order", **environment)
+    lines = await oms(tmp_path, "audit", "list", "order", COLUMNS="40", **environment)
     owner = await asyncpg.connect(database)
     seal = (await owner.fetchval("select hash from seal_audit()")).hex()
     verified = await oms(tmp_path, "audit", "verify", "order", "--seal", seal, **environment)
@@ -43,11 +43,11 @@ async def test_who_did_what_is_listed_and_verified_and_what_was_changed_is_named
     assert entry["who"].startswith("anna[1m (")
     assert entry["who"].endswith(f"@{socket.gethostname()})"), "the name that was given, and the account"
     assert (entry["orderId"], entry["role"]) == (ORDER_ID, "postgres")
-    assert "schema.migrate" in table.output
+    replay, migrate = lines.output.splitlines()
+    assert "schema.migrate" in migrate
+    assert f"order={ORDER_ID} deadLetter=1 topic=inventory-events partition=2 offset=41" in replay
     assert (verified.code, verified.errors) == (0, "")
-    assert verified.output == (
-        f"order: 2 entries and 1 seals match, 0 entries are not sealed yet; the newest is seal 1: {seal}\n"
-    )
+    assert verified.output == (f"order: everything matches; entries 2, seals 1, not sealed yet 0; seal 1 is {seal}\n")
     assert elsewhere.code == 1
     assert "seals were removed, or all were made anew" in elsewhere.errors
     assert (changed.code, changed.errors) == (1, "order: entry 2 is not as it was written\n")
