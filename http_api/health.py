@@ -11,7 +11,9 @@ from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel, Field
 
+from http_api.access.guard import needs
 from messaging.ports.store_health import StoreHealth
+from shared_kernel.caller import Scope
 
 Answer = TypeVar("Answer")
 
@@ -135,6 +137,7 @@ def add_health_routes(app: FastAPI, services: Sequence[HealthChecks]) -> None:
     @app.get(
         "/metrics",
         tags=["operations"],
+        dependencies=[needs(Scope.OPERATOR)],
         summary="Prometheus metrics",
         response_class=Response,
         description="As text, or as OpenMetrics with exemplars if `Accept` asks for that.",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.responses import RedirectResponse
@@ -41,8 +42,14 @@ async def _to_docs() -> Response:
     return RedirectResponse("/docs")
 
 
-def http_application(parts: Sequence[HttpPart], *, metrics_port: int | None = None) -> ASGIApp:
-    """One application with the routes of all parts. Health, /metrics and /docs cover all of them together.
+def http_application(
+    parts: Sequence[HttpPart],
+    *,
+    metrics_port: int | None = None,
+    access: Callable[[ASGIApp], ASGIApp] = _unchanged,
+) -> ASGIApp:
+    """One application with the routes of all parts. Health, /metrics and /docs cover all of them together. `access` is
+    the middleware that finds out who calls.
 
     With `metrics_port`, health and metrics are served to connections to that port only, and nothing else is there.
     """
@@ -50,11 +57,11 @@ def http_application(parts: Sequence[HttpPart], *, metrics_port: int | None = No
     checks = [part.checks for part in parts]
     if metrics_port is None:
         add_health_routes(app, checks)
-        return _outermost(whole)
+        return _outermost(access(whole))
     operations = FastAPI(openapi_url=None, redirect_slashes=False)
     install_error_handlers(operations, {})
     add_health_routes(operations, checks)
-    return _outermost(_by_port({metrics_port: operations}, otherwise=whole))
+    return _outermost(_by_port({metrics_port: operations}, otherwise=access(whole)))
 
 
 def _outermost(app: ASGIApp) -> ASGIApp:
@@ -72,6 +79,21 @@ def _by_port(apps: Mapping[int, ASGIApp], *, otherwise: ASGIApp) -> ASGIApp:
     return chosen
 
 
+def _document_credentials(app: FastAPI) -> None:
+    """Document that routes may be called without credentials, too: while AUTH is off."""
+    build = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            for methods in build()["paths"].values():
+                for operation in methods.values():
+                    if "security" in operation:
+                        operation["security"].insert(0, {})
+        return app.openapi_schema or build()
+
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI documents it
+
+
 def _public_application(parts: Sequence[HttpPart]) -> tuple[FastAPI, ASGIApp]:
     """The routes of all parts, and the same behind the middleware of the parts."""
     any_other = {"model": ErrorView, "description": "Any other error, in the same shape"}
@@ -84,6 +106,7 @@ def _public_application(parts: Sequence[HttpPart]) -> tuple[FastAPI, ASGIApp]:
         redirect_slashes=False,
         responses={"default": any_other},
     )
+    _document_credentials(app)
     install_error_handlers(app, {kind: answer for part in parts for kind, answer in part.errors.items()})
     app.add_api_route("/", _to_docs, include_in_schema=False)
     whole: ASGIApp = app

@@ -56,7 +56,9 @@ def money_view(money: Money | None) -> MoneyView | None:
 
 _DESCRIPTIONS = {
     400: "The body, a header or a parameter is not what it should be",
-    404: "There is no such thing",
+    401: "The caller is not known: Authorization is missing or not valid",
+    403: "The caller does not have the scope that is needed",
+    404: "There is no such thing, as far as the caller may know",
     409: "Its state does not allow it",
     413: "The body is larger than 64 KiB",
     415: "The body is not application/json, or is compressed",

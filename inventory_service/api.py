@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Path, Query, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
+from http_api.access.guard import needs
 from http_api.body_limit import JsonBodyRoute
 from http_api.cursor import decode_cursor, encode_cursor
 from http_api.errors import Answer, ErrorTable
@@ -16,6 +17,7 @@ from http_api.request_line import decoded_name
 from http_api.schemas import MoneyView, ProductName, documented
 from inventory_service.application import FindProducts, ProductNotFound, PutProduct, SetPrice
 from inventory_service.domain import MAX_ON_HAND, MAX_PRICE_MINOR, OnHandBelowReserved, Product
+from shared_kernel.caller import Scope
 from shared_kernel.money import InvalidMoney, Money
 from shared_kernel.product import ProductId, is_printable_text
 
@@ -131,7 +133,8 @@ def add_product_routes(app: FastAPI, use_cases: InventoryUseCases) -> None:
     @routes.put(
         "/products/{productId}",
         summary="Add a product, or set its price and its stock",
-        responses=_ADDED | documented(400, 409, 413, 415, 503),
+        dependencies=[needs(Scope.CATALOGUE_WRITE)],
+        responses=_ADDED | documented(400, 401, 403, 409, 413, 415, 503),
     )
     async def put_product(productId: ProductIdPath, product: ProductInput, response: Response) -> ProductView:  # noqa: N803
         price = Money.of(product.price.amount, product.price.currency)
@@ -145,17 +148,28 @@ def add_product_routes(app: FastAPI, use_cases: InventoryUseCases) -> None:
         summary="Set a product's price, and leave its stock as it is",
         description="PUT of the product itself sets its stock, too: what is sold between reading and writing it would "
         "be on hand again. This does not touch the stock. Orders keep the prices that they were reserved at.",
-        responses=documented(400, 404, 413, 415, 503),
+        dependencies=[needs(Scope.CATALOGUE_WRITE)],
+        responses=documented(400, 401, 403, 404, 413, 415, 503),
     )
     async def put_price(productId: ProductIdPath, price: PriceInput) -> ProductView:  # noqa: N803
         money = Money.of(price.amount, price.currency)
         return product_view(await use_cases.set_price(ProductId.of(productId), money))
 
-    @routes.get("/products/{productId}", responses=documented(400, 404, 503), summary="Read a product and its stock")
+    @routes.get(
+        "/products/{productId}",
+        summary="Read a product and its stock",
+        dependencies=[needs()],
+        responses=documented(400, 401, 404, 503),
+    )
     async def read_product(productId: ProductIdPath) -> ProductView:  # noqa: N803
         return product_view(await use_cases.find.one(ProductId(productId)))
 
-    @routes.get("/products", responses=documented(400, 503), summary="List the products by their ids")
+    @routes.get(
+        "/products",
+        summary="List the products by their ids",
+        dependencies=[needs()],
+        responses=documented(400, 401, 503),
+    )
     async def list_products(
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=512)] = None,

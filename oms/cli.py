@@ -7,6 +7,7 @@ from typing import Annotated
 import structlog
 import typer
 
+from http_api.access.settings import AuthSettings
 from messaging.kafka.settings import KafkaSettings
 from messaging.postgres import rights
 from messaging.runtime import database as service_database
@@ -15,6 +16,7 @@ from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role
 from messaging.runtime.telemetry import TelemetrySettings, traced
 from oms import topics
+from oms.api_key_commands import api_keys
 from oms.audit_commands import audit
 from oms.environment import read_settings, run
 from oms.kept_commands import dead_letters, parked
@@ -33,6 +35,7 @@ app.add_typer(topics.events, name="events")
 app.add_typer(orders_commands, name="orders")
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(parked, name="parked")
+app.add_typer(api_keys, name="api-keys")
 app.add_typer(audit, name="audit")
 
 
@@ -56,9 +59,10 @@ def up(
     if quiet and events:
         raise typer.BadParameter("give --quiet or --events, not both")
     kinds = [service.settings for service in SERVICES.values()]
-    kafka, telemetry, *settings = read_settings(KafkaSettings, TelemetrySettings, *kinds)
+    kafka, telemetry, auth, *settings = read_settings(KafkaSettings, TelemetrySettings, AuthSettings, *kinds)
+    _say_who_may_come_in(auth, host)
     by_name = dict(zip(SERVICES, settings, strict=True))
-    serving = partial(run_all, by_name, kafka, host, port, samples=samples, quiet=quiet, events=events)
+    serving = partial(run_all, by_name, kafka, auth, host, port, samples=samples, quiet=quiet, events=events)
     run(traced(telemetry, "oms", by_name["order"].event_publisher, serving))
 
 
@@ -79,7 +83,8 @@ def serve(
     if samples and service.name != "inventory":
         raise typer.BadParameter("--samples is for the inventory")
     wanted = _roles(roles)
-    kafka, telemetry, settings = read_settings(KafkaSettings, TelemetrySettings, service.settings)
+    kafka, telemetry, auth, settings = read_settings(KafkaSettings, TelemetrySettings, AuthSettings, service.settings)
+    _say_who_may_come_in(auth, host)
     if wanted != {Role.API} and settings.event_publisher is PublisherKind.IN_PROCESS:
         typer.echo(
             "EVENT_PUBLISHER=in-process does not reach other processes, and this is one service on its own: "
@@ -93,8 +98,15 @@ def serve(
             "deadlines"
         )
     options = {"samples": True} if samples else {}
-    serving = partial(run_service, service, settings, kafka, wanted, host, port or service.port, options)
+    serving = partial(run_service, service, settings, kafka, auth, wanted, host, port or service.port, options)
     run(traced(telemetry, f"oms-{service.name}", settings.event_publisher, serving))
+
+
+def _say_who_may_come_in(auth: AuthSettings, host: str) -> None:
+    """End the process if it would let strangers in and nobody has said that it shall."""
+    if sentence := auth.must_be_said(host):
+        typer.echo(sentence, err=True)
+        raise typer.Exit(2)
 
 
 def _roles(text: str) -> frozenset[Role]:

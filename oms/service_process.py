@@ -2,7 +2,11 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
+from http_api.access.key_store import load_keys
+from http_api.access.opened import LoadKeys, access
+from http_api.access.settings import AuthSettings
 from http_api.http_application import http_application
 from http_api.running_service import RunningService
 from messaging.brokerless.in_process import InProcessBroker
@@ -12,6 +16,8 @@ from messaging.kafka.lag import lag_counted
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
 from messaging.kafka.unstable import unstable_records_counted
+from messaging.postgres.pool import open_pool
+from messaging.runtime.database import resolve
 from messaging.runtime.database_unusable import as_database_unusable
 from messaging.runtime.service import Service
 from messaging.runtime.settings import PublisherKind, Role, ServiceSettings
@@ -27,6 +33,7 @@ async def run_service(
     service: Service,
     settings: ServiceSettings,
     kafka: KafkaSettings,
+    auth: AuthSettings,
     roles: frozenset[Role],
     host: str,
     port: int,
@@ -43,8 +50,9 @@ async def run_service(
         running_service = await _start(stack, service, settings, transport, roles, options)
         if settings.event_publisher is PublisherKind.KAFKA:
             await stack.enter_async_context(_partitions_watched(kafka, service, roles))
+        guarded = await stack.enter_async_context(access(auth, await _api_keys(stack, service, settings)))
         await serve_until_told(
-            http_application([running_service.http], metrics_port=settings.metrics_port),
+            http_application([running_service.http], metrics_port=settings.metrics_port, access=guarded),
             listening,
             tls=settings.http_tls(),
             keep_alive_seconds=settings.http_keep_alive_seconds,
@@ -70,6 +78,15 @@ async def _start(
     return running
 
 
+async def _api_keys(stack: AsyncExitStack, service: Service, settings: ServiceSettings) -> LoadKeys | None:
+    """Loads the API keys of a service, over a session of their own. None for a service in memory."""
+    url = service.database_url(settings)
+    if url == "memory":
+        return None
+    dsn = await resolve(url, settings.data_dir, service.database_name)
+    return partial(load_keys, await stack.enter_async_context(open_pool(dsn)))
+
+
 @asynccontextmanager
 async def _partitions_watched(kafka: KafkaSettings, service: Service, roles: frozenset[Role]) -> AsyncIterator[None]:
     """Watch what a service writes and reads, in processes that speak to Kafka. The relay watches the lag, too, so that
@@ -86,6 +103,7 @@ async def _partitions_watched(kafka: KafkaSettings, service: Service, roles: fro
 async def run_all(
     settings: Mapping[str, ServiceSettings],
     kafka: KafkaSettings,
+    auth: AuthSettings,
     host: str,
     port: int,
     *,
@@ -122,8 +140,10 @@ async def run_all(
             for service in services:
                 service.stop_taking_requests()
 
+        # Every service has every key, so those of one are enough.
+        guarded = await stack.enter_async_context(access(auth, await _api_keys(stack, SERVICES["order"], process)))
         await serve_until_told(
-            http_application([service.http for service in services], metrics_port=process.metrics_port),
+            http_application([service.http for service in services], metrics_port=process.metrics_port, access=guarded),
             listening,
             tls=process.http_tls(),
             keep_alive_seconds=process.http_keep_alive_seconds,

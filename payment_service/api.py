@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import FastAPI, Path
 from pydantic import BaseModel, Field
 
+from http_api.access.guard import needs
 from http_api.errors import Answer, ErrorTable
 from http_api.health import HealthChecks
 from http_api.http_application import HttpPart
@@ -14,6 +15,7 @@ from http_api.schemas import MoneyView, documented, money_view
 from messaging.engine.correlation import ORDER_ID
 from payment_service.application.find_payment import FindPayment, PaymentNotFound
 from payment_service.domain import Payment, PaymentStatus
+from shared_kernel.caller import Caller, Scope
 
 TITLE = "Payment service"
 
@@ -42,12 +44,15 @@ def payments_http(checks: HealthChecks, find: FindPayment | None) -> HttpPart:
         @app.get(
             "/payments/{orderId}",
             tags=["payments"],
-            responses=documented(400, 404, 503),
+            responses=documented(400, 401, 403, 404, 503),
             summary="Read the payment of an order",
         )
-        async def read_payment(orderId: Annotated[UUID, Path(description="The order's id")]) -> PaymentView:  # noqa: N803
+        async def read_payment(
+            orderId: Annotated[UUID, Path(description="The order's id")],  # noqa: N803
+            caller: Annotated[Caller, needs(Scope.PAYMENTS_READ)],
+        ) -> PaymentView:
             ORDER_ID.set(str(orderId))
-            return _view(await find(orderId))
+            return _view(await find(orderId, caller))
 
     return HttpPart(TITLE, checks, add_routes, _ERRORS)
 

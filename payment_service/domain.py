@@ -143,12 +143,13 @@ class Payment:
     `attempts` counts the calls that were begun for the charge, or later for the refund. 0 in CHARGING means that
     nothing can have been charged. `call_after` is what passes after the commit before any process may make the next
     call: a pause, or the lease of the process that makes it now. None leaves that time as it is. A REFUNDED payment
-    without an amount never was charged. Raises InvalidPayment.
+    without an amount never was charged. `caller` is whose order it is, if the command said so. Raises InvalidPayment.
     """
 
     order_id: UUID
     amount: Money | None
     status: PaymentStatus
+    caller: str | None = None
     reason: str | None = None
     reference: str | None = None
     version: int
@@ -176,9 +177,11 @@ class Payment:
                 raise InvalidPayment(f"a payment that is {status} {rule}: {self}")
 
     @classmethod
-    def intent(cls, order_id: UUID, amount: Money, moment: Moment) -> Step:
+    def intent(cls, order_id: UUID, amount: Money, moment: Moment, caller: str | None = None) -> Step:
         """The first command is a charge."""
-        return Step(_new(order_id, amount, PaymentStatus.CHARGING, moment, **_begun(moment)), call=bool(moment.lease))
+        begun = _begun(moment)
+        payment = _new(order_id, amount, PaymentStatus.CHARGING, moment, caller=caller, **begun)
+        return Step(payment, call=bool(moment.lease))
 
     @classmethod
     def tombstone(cls, order_id: UUID, moment: Moment) -> Step:
@@ -314,6 +317,6 @@ def _begun(moment: Moment) -> dict[str, Any]:
     return {"attempts": 1, "call_after": moment.lease}
 
 
-def _new(order_id: UUID, amount: Money | None, status: PaymentStatus, moment: Moment, **call: Any) -> Payment:
+def _new(order_id: UUID, amount: Money | None, status: PaymentStatus, moment: Moment, **others: Any) -> Payment:
     now = moment.now
-    return Payment(order_id=order_id, amount=amount, status=status, version=1, created_at=now, updated_at=now, **call)
+    return Payment(order_id=order_id, amount=amount, status=status, version=1, created_at=now, updated_at=now, **others)

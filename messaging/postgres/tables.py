@@ -64,6 +64,18 @@ create table timelines (
 )
 """
 
+API_KEYS = """
+create table api_keys (
+    id         text primary key check (id ~ '^[0-9a-f]{16}$'),
+    digest     bytea not null check (length(digest) = 32),
+    caller     text not null check (length(caller) between 1 and 255),
+    scopes     text[] not null,
+    created_at timestamptz not null default clock_timestamp(),
+    expires_at timestamptz,
+    revoked_at timestamptz
+)
+"""
+
 CONSUMING = (INBOX, INBOX_DEFAULT, PARKED, PARKED_BY_KEY, PARKED_ONCE, DEAD_LETTERS, DEAD_ONCE)
 
 EVERY_SERVICES = ("outbox", "inbox", "parked", "dead_letters", "timelines", "audit")

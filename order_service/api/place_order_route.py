@@ -12,8 +12,10 @@ from fastapi import FastAPI, Header
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as AsgiScope
 
+from http_api.access.guard import needs, require
 from http_api.body_limit import read_json_body
 from http_api.errors import BadRequest, internal_error, response_to
 from http_api.schemas import ErrorView, documented
@@ -23,6 +25,7 @@ from order_service.api.schemas import PlacedOrder, PlaceOrderRequest
 from order_service.application.place_order import OrderRequest, PlaceOrder
 from order_service.domain.order import CustomerId
 from order_service.domain.order_line import OrderLine
+from shared_kernel.caller import Caller, Scope
 from shared_kernel.product import ProductId, Quantity
 
 PATH = "/orders"
@@ -40,7 +43,7 @@ DOCUMENTATION: dict[str, Any] = {
         201: {"headers": {"Location": {"description": "Where the order is", "schema": {"type": "string"}}}},
         422: {"model": ErrorView, "description": "The Idempotency-Key was used for a different request"},
     }
-    | documented(400, 413, 415, 503),
+    | documented(400, 401, 403, 413, 415, 503),
 }
 
 
@@ -57,14 +60,17 @@ def _idempotency_key(value: bytes | None) -> str | None:
     return key
 
 
-def _parse(body: bytes, key: str | None) -> OrderRequest:
+def _parse(body: bytes, key: str | None, caller: Caller) -> OrderRequest:
     try:
         request = _validate(body)
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False)) from None
+    if request.customerId is not None:
+        require(Scope.ORDERS_ON_BEHALF)
     return OrderRequest(
         lines=tuple(OrderLine(ProductId.of(item.productId), Quantity.of(item.quantity)) for item in request.items),
         customer_id=CustomerId.of(request.customerId) if request.customerId is not None else None,
+        caller=caller.name,
         idempotency_key=key,
     )
 
@@ -76,7 +82,7 @@ class LeanPlaceOrder:
         self._app = app
         self._place_order = place_order
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
@@ -99,11 +105,12 @@ class LeanPlaceOrder:
         await send({"type": "http.response.body", "body": body})
 
 
-async def _read_request(scope: Scope, receive: Receive) -> OrderRequest:
+async def _read_request(scope: AsgiScope, receive: Receive) -> OrderRequest:
+    caller = require(Scope.ORDERS_WRITE)
     body = await read_json_body(scope, receive)
     # Two header lines make one list, and a list is not a valid key.
     keys = [value for name, value in scope["headers"] if name == b"idempotency-key"]
-    return _parse(body, _idempotency_key(b", ".join(keys) if keys else None))
+    return _parse(body, _idempotency_key(b", ".join(keys) if keys else None), caller)
 
 
 def document(app: FastAPI) -> None:
@@ -124,4 +131,11 @@ def document(app: FastAPI) -> None:
     ) -> None:
         raise AssertionError("LeanPlaceOrder stands before this route")
 
-    app.add_api_route(PATH, answered_by_lean_place_order, methods=["POST"], tags=["orders"], **DOCUMENTATION)
+    app.add_api_route(
+        PATH,
+        answered_by_lean_place_order,
+        methods=["POST"],
+        tags=["orders"],
+        dependencies=[needs(Scope.ORDERS_WRITE)],
+        **DOCUMENTATION,
+    )

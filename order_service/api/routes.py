@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Header, Path, Query, Response
 
+from http_api.access.guard import needs
 from http_api.cursor import decode_cursor, encode_cursor
 from http_api.errors import BadRequest
 from http_api.schemas import documented
@@ -17,6 +18,7 @@ from order_service.application.complete_order import CompleteOrder
 from order_service.application.find_orders import FindOrders
 from order_service.domain.order import InvalidOrder, OrderId
 from order_service.domain.order_status import OrderStatus
+from shared_kernel.caller import Caller, Scope
 
 LONGEST_WAIT = 30
 
@@ -47,43 +49,57 @@ def add_order_routes(app: FastAPI, find: FindOrders, cancel: CancelOrder, comple
     """Serve orders."""
     reading = APIRouter(tags=["orders"])
 
-    @reading.get("/orders", responses=documented(400, 503), summary="List orders, newest first")
+    @reading.get("/orders", responses=documented(400, 401, 403, 503), summary="List the caller's orders, newest first")
     async def list_orders(
+        caller: Annotated[Caller, needs(Scope.ORDERS_READ)],
         status: OrderStatus | None = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=64)] = None,
     ) -> OrderList:
         before = decode_cursor(cursor, lambda place: OrderId(UUID(bytes=place))) if cursor is not None else None
-        page = await find.page(status=status, before=before, limit=limit)
+        page = await find.page(caller, status=status, before=before, limit=limit)
         return OrderList(
             orders=[order_view(order) for order in page.orders],
             nextCursor=encode_cursor(page.next_before.value.bytes) if page.next_before else None,
         )
 
-    @reading.get("/orders/{orderId}", responses=documented(400, 404, 503), summary="Read an order")
+    @reading.get("/orders/{orderId}", responses=documented(400, 401, 403, 404, 503), summary="Read an order")
     async def read_order(
         response: Response,
         orderId: OrderIdPath,  # noqa: N803
+        caller: Annotated[Caller, needs(Scope.ORDERS_READ)],
         prefer: Annotated[list[str] | None, Header(description=_PREFER)] = None,
     ) -> OrderView:
         order_id, wait = _order_id(orderId), _seconds_to_wait(prefer or [])
         if wait is None:
-            return order_view(await find.one(order_id))
+            return order_view(await find.one(order_id, caller))
         response.headers["Preference-Applied"] = f"wait={wait}"
-        return order_view(await find.settled(order_id, within=wait))
+        return order_view(await find.settled(order_id, caller, within=wait))
 
     @reading.post(
         "/orders/{orderId}/cancel",
-        responses=documented(400, 404, 409, 503) | {202: {"model": OrderView, "description": "It is on its way back"}},
+        responses=documented(400, 401, 403, 404, 409, 503)
+        | {202: {"model": OrderView, "description": "It is on its way back"}},
         summary="Take an order back",
     )
-    async def cancel_order(response: Response, orderId: OrderIdPath) -> OrderView:  # noqa: N803
-        order = await cancel(_order_id(orderId))
+    async def cancel_order(
+        response: Response,
+        orderId: OrderIdPath,  # noqa: N803
+        caller: Annotated[Caller, needs(Scope.ORDERS_WRITE)],
+    ) -> OrderView:
+        order = await cancel(_order_id(orderId), caller)
         response.status_code = 200 if order.status is OrderStatus.CANCELLED else 202
         return order_view(order)
 
-    @reading.post("/orders/{orderId}/complete", responses=documented(400, 404, 409, 503), summary="The goods left")
-    async def complete_order(orderId: OrderIdPath) -> OrderView:  # noqa: N803
-        return order_view(await complete(_order_id(orderId)))
+    @reading.post(
+        "/orders/{orderId}/complete",
+        responses=documented(400, 401, 403, 404, 409, 503),
+        summary="The goods left",
+    )
+    async def complete_order(
+        orderId: OrderIdPath,  # noqa: N803
+        caller: Annotated[Caller, needs(Scope.ORDERS_FULFIL)],
+    ) -> OrderView:
+        return order_view(await complete(_order_id(orderId), caller))
 
     app.include_router(reading)

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from order_service.application.ports import OrderStore
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import ON_THE_WAY, OrderStatus
+from shared_kernel.caller import ANONYMOUS, Caller, Scope
 
 _SHORTEST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
 
 
 class OrderNotFound(Exception):
-    """There is no order of this id."""
+    """There is no order of this id, as far as the caller may know."""
 
     def __init__(self, order_id: OrderId) -> None:
         super().__init__(f"there is no order {order_id}")
@@ -31,26 +32,29 @@ class OrderPage:
 
 @dataclass(frozen=True, slots=True)
 class FindOrders:
-    """The use case with its ports. Once `stopping` is set, `settled` no longer waits."""
+    """The use case with its ports. A caller finds its own orders, and an operator finds all of them.
+
+    Once `stopping` is set, `settled` no longer waits.
+    """
 
     orders: OrderStore
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def one(self, order_id: OrderId) -> Order:
+    async def one(self, order_id: OrderId, by: Caller = ANONYMOUS) -> Order:
         """The order. Raises OrderNotFound."""
         order = await self.orders.find(order_id)
-        if order is None:
+        if order is None or not by.may_see(order.caller):
             raise OrderNotFound(order_id)
         return order
 
-    async def settled(self, order_id: OrderId, *, within: float) -> Order:
+    async def settled(self, order_id: OrderId, by: Caller = ANONYMOUS, *, within: float) -> Order:
         """The order once it is settled, which means neither PENDING nor CANCELLING.
 
         After `within` seconds, or when the process stops, the order is returned as it is. Raises OrderNotFound.
         """
         give_up_at = asyncio.get_running_loop().time() + within
         pause = _SHORTEST_PAUSE
-        while (order := await self.one(order_id)).status in ON_THE_WAY:
+        while (order := await self.one(order_id, by)).status in ON_THE_WAY:
             left = give_up_at - asyncio.get_running_loop().time()
             if left <= 0 or self.stopping.is_set():
                 break
@@ -60,8 +64,11 @@ class FindOrders:
             pause = min(pause * 1.5, _LONGEST_PAUSE)
         return order
 
-    async def page(self, *, status: OrderStatus | None, before: OrderId | None, limit: int) -> OrderPage:
+    async def page(
+        self, by: Caller = ANONYMOUS, *, status: OrderStatus | None, before: OrderId | None, limit: int
+    ) -> OrderPage:
         """Orders older than `before`. New orders do not shift the pages, because a place is an id and not a count."""
-        found = await self.orders.newest(status=status, before=before, limit=limit + 1)
+        owner = None if Scope.OPERATOR in by.scopes else by.name
+        found = await self.orders.newest(status=status, before=before, limit=limit + 1, caller=owner)
         page = found[:limit]
         return OrderPage(page, page[-1].id if len(found) > limit else None)

@@ -9,6 +9,7 @@ from order_service.application.find_orders import OrderNotFound
 from order_service.application.ports import OrderStore, Watch
 from order_service.domain.fulfilment import Happening, Moment, Reaction, react
 from order_service.domain.order import Order, OrderId
+from shared_kernel.caller import ANONYMOUS, Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +26,18 @@ class FulfilOrder:
         happening: Happening,
         claim: InboxClaim | None = None,
         audit: AuditEntry | None = None,
+        by: Caller = ANONYMOUS,
     ) -> Order:
-        """Return the order as it is afterwards. Raises OrderNotFound, IllegalTransition."""
+        """Return the order as it is afterwards. Raises OrderNotFound, also for an order that the caller may not see,
+        and IllegalTransition."""
         moment = self.moment()
         before: Order | None = None
 
         def decide(order: Order | None) -> Reaction | None:
             nonlocal before
             before = order
+            if order is not None and not by.may_see(order.caller):
+                raise OrderNotFound(order_id)
             return react(order, happening, moment) if order else None
 
         written = await self.orders.write(Write(order_id.value, decide, claim, audit=audit))

@@ -10,6 +10,7 @@ from order_service.application.ports import NewId, OrderCreation, OrderStore
 from order_service.domain.fulfilment import Moment, begin
 from order_service.domain.order import CustomerId, Order, OrderId
 from order_service.domain.order_line import OrderLine
+from shared_kernel.caller import ANONYMOUS_NAME
 
 
 class IdempotencyKeyReused(Exception):
@@ -26,7 +27,7 @@ class OrderRequest:
 
     lines: tuple[OrderLine, ...]
     customer_id: CustomerId | None = None
-    caller: str = "anonymous"
+    caller: str = ANONYMOUS_NAME
     idempotency_key: str | None = None
 
     def claim(self) -> IdempotencyKey | None:
@@ -50,6 +51,7 @@ def decide(
         now=moment.now,
         event_id=moment.event_id,
         patience=moment.step_timeout,
+        caller=request.caller,
     )
     return Creation(order, begin(order, moment).outgoing, claim)
 

@@ -58,8 +58,11 @@ class OrderStore(Protocol):
         """The order as last committed."""
         ...
 
-    async def newest(self, *, status: OrderStatus | None, before: OrderId | None, limit: int) -> Sequence[Order]:
-        """At most `limit` orders, newest first: those in `status`, if given, and older than `before`, if given."""
+    async def newest(
+        self, *, status: OrderStatus | None, before: OrderId | None, limit: int, caller: str | None = None
+    ) -> Sequence[Order]:
+        """At most `limit` orders, newest first: those in `status`, older than `before` and of `caller`, as far as these
+        are given."""
         ...
 
     async def count(self, status: OrderStatus) -> int:

@@ -39,11 +39,13 @@ class ShipStock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargePayment:
-    """To the payment service: capture this amount. Answered by PaymentCaptured or PaymentDeclined."""
+    """To the payment service: capture this amount. Answered by PaymentCaptured or PaymentDeclined. `caller` is whose
+    order it is."""
 
     event_id: UUID
     order_id: UUID
     occurred_at: datetime
+    caller: str
     amount: Money
 
 

@@ -159,7 +159,11 @@ def _stock_reserved(order: Order, happening: StockReserved, moment: Moment) -> R
     if priced.total is None:
         raise AssertionError("an order that is reserved has a total")
     charge = ChargePayment(
-        event_id=moment.payment_command_id, order_id=order.id.value, occurred_at=priced.updated_at, amount=priced.total
+        event_id=moment.payment_command_id,
+        order_id=order.id.value,
+        occurred_at=priced.updated_at,
+        caller=order.caller,
+        amount=priced.total,
     )
     return Reaction(priced, (charge,))
 

@@ -32,6 +32,7 @@ from order_service.domain.order_status import (
     PaymentStatus,
     StockStatus,
 )
+from shared_kernel.caller import ANONYMOUS_NAME
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId, is_printable_text
 from shared_kernel.reason import reason_of
@@ -94,7 +95,8 @@ class Order:
 
     `patience` is how long the answer to the current request may take, from the commit on. The store makes a deadline of
     it by its own clock. None means that nothing new was asked for, and the order keeps its deadline. `attempts` counts
-    the repetitions of its compensation. Raises InvalidOrder when a rule for every stored order is broken.
+    the repetitions of its compensation. `caller` is who placed it, and whose it is. Raises InvalidOrder when a rule for
+    every stored order is broken.
     """
 
     id: OrderId
@@ -107,6 +109,7 @@ class Order:
     created_at: datetime
     updated_at: datetime
     timeline: tuple[TimelineEntry, ...]
+    caller: str = ANONYMOUS_NAME
     patience: timedelta | None = None
     attempts: int = 0
     total: Money | None = None
@@ -137,6 +140,7 @@ class Order:
         now: datetime,
         event_id: UUID,
         patience: timedelta,
+        caller: str = ANONYMOUS_NAME,
     ) -> Self:
         """A new order, PENDING at version 1, with its OrderCreatedEvent. The stock's answer may take `patience`."""
         return cls(
@@ -150,6 +154,7 @@ class Order:
             created_at=now,
             updated_at=now,
             timeline=(TimelineEntry(now, OrderStatus.PENDING),),
+            caller=caller,
             patience=patience,
             events=(
                 OrderCreatedEvent(

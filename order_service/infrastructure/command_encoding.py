@@ -36,9 +36,10 @@ class ShipStockV1(TypedDict):
 
 
 class ChargePaymentV1(TypedDict):
-    """Capture this amount."""
+    """Capture this amount. `caller` is whose order it is."""
 
     amount: MoneyV1
+    caller: str
 
 
 class RefundPaymentV1(TypedDict):
@@ -66,6 +67,6 @@ def _payload(command: Command) -> tuple[str, Payload]:
         case ShipStock():
             return INVENTORY_TOPIC, ShipStockV1()
         case ChargePayment():
-            return PAYMENT_TOPIC, ChargePaymentV1(amount=money_v1(command.amount))
+            return PAYMENT_TOPIC, ChargePaymentV1(amount=money_v1(command.amount), caller=command.caller)
         case RefundPayment():
             return PAYMENT_TOPIC, RefundPaymentV1()

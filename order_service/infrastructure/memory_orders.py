@@ -66,13 +66,17 @@ class MemoryOrders:
         """See OrderStore."""
         return self._rows.rows.get(order_id.value)
 
-    async def newest(self, *, status: OrderStatus | None, before: OrderId | None, limit: int) -> Sequence[Order]:
+    async def newest(
+        self, *, status: OrderStatus | None, before: OrderId | None, limit: int, caller: str | None = None
+    ) -> Sequence[Order]:
         """See OrderStore."""
         newest_first = sorted(self._rows.rows.values(), key=lambda order: order.id.value, reverse=True)
         return [
             order
             for order in newest_first
-            if (status is None or order.status is status) and (before is None or order.id.value < before.value)
+            if (status is None or order.status is status)
+            and (before is None or order.id.value < before.value)
+            and (caller is None or order.caller == caller)
         ][:limit]
 
     async def count(self, status: OrderStatus) -> int:

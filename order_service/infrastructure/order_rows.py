@@ -12,6 +12,7 @@ from order_service.domain.order import CustomerId, Order, OrderId, TimelineEntry
 from order_service.domain.order_line import OrderLine
 from order_service.domain.order_status import ON_THE_WAY, OrderStatus, PaymentStatus, StockStatus
 from order_service.infrastructure.message_encoding import ALWAYS_TRACED
+from shared_kernel.caller import ANONYMOUS_NAME
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId, Quantity
 
@@ -57,6 +58,7 @@ def order_of(row: Any) -> Order:
                 for at, status, detail in json.loads(row["history"])
             ),
         ),
+        caller=row["caller"] or ANONYMOUS_NAME,
         total=Money(row["total_minor"], currency) if currency is not None else None,
         reason=row["reason"],
     )
@@ -78,6 +80,7 @@ _COLUMNS: Sequence[Column[Order]] = (
     Column("updated_at", "timestamptz", lambda order: order.updated_at),
     due("deadline", lambda order: order.patience, while_status_in=sorted(ON_THE_WAY)),
     Column("attempts", "smallint", lambda order: order.attempts),
+    Column("caller", "text", lambda _: None, changed="r.caller"),  # whose it is never changes
 )
 
 ORDERS = Table("orders", _COLUMNS, order_of, has_origin=True, always_traced=ALWAYS_TRACED)

@@ -29,6 +29,7 @@ from order_service.infrastructure.message_encoding import effect_of, encode
 from order_service.infrastructure.order_metrics import ACCEPTED
 from order_service.infrastructure.order_rows import ORDERS, encode_lines, order_of
 from order_service.infrastructure.unknown_orders import PostgresUnknownOrders
+from shared_kernel.caller import ANONYMOUS_NAME
 
 _CREATE = f"""
     with stored as (
@@ -53,9 +54,18 @@ _FIRST_OF_KEYS = """
 """
 
 _FIND = f"select {ORDERS.names} from orders where id = any($1::uuid[])"
-# Two statements, each with an index that has its order: one that served both would read all orders of any status.
+# Each statement has an index with its order: one that served all would read all orders of any status.
 _NEWEST = f"select {ORDERS.names} from orders where id < $1 order by id desc limit $2"
 _NEWEST_IN = f"select {ORDERS.names} from orders where status = $3 and id < $1 order by id desc limit $2"
+# The index has callers, statuses and ids in this order. So the newest orders of all statuses are those of each status.
+_NEWEST_OF = f"""
+    select of_caller.* from unnest($3::text[]) as wanted(each_status) cross join lateral (
+        select {ORDERS.names} from orders
+        where caller = $4 and caller <> '{ANONYMOUS_NAME}' and status = each_status and id < $1
+        order by id desc limit $2
+    ) as of_caller
+    order by id desc limit $2
+"""
 _COUNT = f"select {counted('from orders where status = $1')}"
 _ABOVE_ALL = UUID(int=(1 << 128) - 1)
 _OVERDUE = """
@@ -107,11 +117,16 @@ class PostgresOrders:
         """See OrderStore."""
         return await self._finds.commit(order_id)
 
-    async def newest(self, *, status: OrderStatus | None, before: OrderId | None, limit: int) -> Sequence[Order]:
+    async def newest(
+        self, *, status: OrderStatus | None, before: OrderId | None, limit: int, caller: str | None = None
+    ) -> Sequence[Order]:
         """See OrderStore."""
         below = before.value if before else _ABOVE_ALL
+        statuses = [status] if status else list(OrderStatus)
         rows = await (
-            self._pools.clients.fetch(_NEWEST_IN, below, limit, status)
+            self._pools.clients.fetch(_NEWEST_OF, below, limit, statuses, caller)
+            if caller is not None
+            else self._pools.clients.fetch(_NEWEST_IN, below, limit, status)
             if status
             else self._pools.clients.fetch(_NEWEST, below, limit)
         )
@@ -168,7 +183,7 @@ class _Creations:
             [encode_lines(order) for order in orders],
             [order.created_at for order in orders],
             [order.patience for order in orders],
-            [claim.caller if claim else None for claim in claims],
+            [_stored_caller(row) for row in rows],
             [claim.key if claim else None for claim in claims],
             [claim.request_hash if claim else None for claim in claims],
             [row.trace.traceparent if row.trace else None for row in rows],
@@ -207,6 +222,14 @@ class _Finds:
         rows = await self._connection.fetch(_FIND, [order_id.value for order_id in batch])
         found = {row["id"]: order_of(row) for row in rows}
         return [found.get(order_id.value) for order_id in batch]
+
+
+def _stored_caller(creation: OrderCreation) -> str | None:
+    """Anonymous orders are stored without a caller, unless they have a key, which needs one."""
+    if creation.claim is not None:
+        return creation.claim.caller
+    caller = creation.aggregate.caller
+    return None if caller == ANONYMOUS_NAME else caller
 
 
 def _claimed_key(creation: OrderCreation) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from payment_service.application.ports import PaymentStore
 from payment_service.domain import Payment
+from shared_kernel.caller import ANONYMOUS, ANONYMOUS_NAME, Caller
 
 
 class PaymentNotFound(Exception):
@@ -16,13 +17,13 @@ class PaymentNotFound(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FindPayment:
-    """Read a payment."""
+    """Read a payment. A caller finds those of its own orders, and an operator finds all of them."""
 
     payments: PaymentStore
 
-    async def __call__(self, order_id: UUID) -> Payment:
+    async def __call__(self, order_id: UUID, by: Caller = ANONYMOUS) -> Payment:
         """The payment as last committed. Raises PaymentNotFound."""
         payment = await self.payments.find(order_id)
-        if payment is None:
+        if payment is None or not by.may_see(payment.caller or ANONYMOUS_NAME):
             raise PaymentNotFound(order_id)
         return payment

@@ -18,11 +18,11 @@ class TakeCommands:
     steps: Steps
     cashier: Cashier
 
-    async def charge(self, order_id: UUID, amount: Money, claim: InboxClaim) -> None:
-        """Charge the order. Raises AmountChanged, InvalidPayment."""
+    async def charge(self, order_id: UUID, amount: Money, caller: str | None, claim: InboxClaim) -> None:
+        """Charge the order, which is the caller's. Raises AmountChanged, InvalidPayment."""
 
         def decide(payment: Payment | None, moment: Moment) -> Step | None:
-            return payment.charge(amount, moment) if payment else Payment.intent(order_id, amount, moment)
+            return payment.charge(amount, moment) if payment else Payment.intent(order_id, amount, moment, caller)
 
         await self._take(order_id, decide, claim)
 

@@ -1,18 +1,23 @@
 """The commands of the topic `payment-commands`, and the use cases that handle them."""
 
 from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field
 
 from messaging.engine.decoding import Envelope, MoneyBody, decoder
 from messaging.ports.record import Record, Rejected
 from messaging.ports.subscription import Subscription
 from payment_service.application.take_commands import TakeCommands
 from payment_service.domain import AmountChanged
+from shared_kernel.caller import MAX_CALLER
 
 TOPIC = "payment-commands"
 
 
 class _ChargePayment(Envelope):
     amount: MoneyBody
+    caller: Annotated[str, Field(min_length=1, max_length=MAX_CALLER)] | None = None  # release 0.2.0 did not say it
 
 
 class _RefundPayment(Envelope):
@@ -31,7 +36,7 @@ def payment_commands(take: TakeCommands) -> Subscription:
     async def charge(record: Record) -> None:
         command = read_charge(record)
         try:
-            await take.charge(command.orderId, command.amount.as_money(), command.claim)
+            await take.charge(command.orderId, command.amount.as_money(), command.caller, command.claim)
         except AmountChanged as error:
             raise Rejected(str(error)) from None
 

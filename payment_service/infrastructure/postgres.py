@@ -25,6 +25,7 @@ def _payment_of(row: Any) -> Payment:
         status=PaymentStatus(row["status"]),
         reason=row["reason"],
         reference=row["reference"],
+        caller=row["caller"],
         version=row["version"],
         attempts=row["attempts"],
         created_at=row["created_at"],
@@ -67,6 +68,7 @@ _COLUMNS: Sequence[Column[Payment]] = (
     ),
     Column("created_at", "timestamptz", lambda payment: payment.created_at),
     Column("updated_at", "timestamptz", lambda payment: payment.updated_at),
+    Column("caller", "text", lambda payment: payment.caller),
 )
 
 _PAYMENTS = Table("payments", _COLUMNS, _payment_of, has_origin=True)

@@ -8,6 +8,7 @@ import pytest
 import typer
 from structlog.testing import capture_logs
 
+from http_api.access.settings import AuthSettings
 from inventory_service.settings import InventorySettings
 from messaging.kafka.settings import KafkaSettings
 from messaging.runtime.settings import PublisherKind
@@ -31,7 +32,9 @@ def _up(
         "payment": PaymentSettings(payment_database_url="memory", event_publisher=kind),
     }
     where = ("127.0.0.1", free_port())
-    return run_all(settings, kafka or KafkaSettings(), *where, samples=False, quiet=False, events=events)
+    return run_all(
+        settings, kafka or KafkaSettings(), AuthSettings(), *where, samples=False, quiet=False, events=events
+    )
 
 
 def _ended(main: Coroutine[Any, Any, None]) -> tuple[int, list[Any]]:

@@ -109,6 +109,7 @@ async def test_migrate_makes_the_schema_and_does_nothing_when_it_is_there(tmp_pa
         "parked",
         "dead_letters",
         "timelines",
+        "api_keys",
         "audit",
         "audit_seals",
     }

@@ -77,7 +77,9 @@ def _commands() -> dict[str, Command]:
         "ReserveStock.v1": ReserveStock(event_id=_event_id(11), lines=placed.lines, **sent),
         "ReleaseStock.v1": ReleaseStock(event_id=_event_id(12), **sent),
         "ShipStock.v1": ShipStock(event_id=_event_id(13), **sent),
-        "ChargePayment.v1": ChargePayment(event_id=_event_id(14), amount=Money.of("29.90", "EUR"), **sent),
+        "ChargePayment.v1": ChargePayment(
+            event_id=_event_id(14), caller="shop-7", amount=Money.of("29.90", "EUR"), **sent
+        ),
         "RefundPayment.v1": RefundPayment(event_id=_event_id(15), **sent),
     }
 

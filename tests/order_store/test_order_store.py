@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from uuid_utils.compat import uuid7
@@ -12,12 +13,13 @@ from order_service.application.ports import OrderCreation, OrderWrite
 from order_service.domain.fulfilment import Cancel, Complete, StockReleased
 from order_service.domain.order import Order, OrderId, TimelineEntry
 from order_service.domain.order_status import OrderStatus
+from shared_kernel.caller import ANONYMOUS_NAME
 from tests.domain.orders import LATER, led, line, placed_order, stepped, stored
 from tests.order_store.conftest import StoreUnderTest, handling
 
 
 def _claimed(key: str, *, request: bytes = b"r" * 32, caller: str = "c") -> OrderCreation:
-    order = placed_order()
+    order = replace(placed_order(), caller=caller)
     return Creation(order, order.events, IdempotencyKey(caller, key, request))
 
 
@@ -216,6 +218,38 @@ async def test_a_page_holds_at_most_its_limit_and_continues_before_an_order(stor
 
     assert [order.id for order in (*first, *second, *last)] == newest_first
     assert [len(page) for page in (first, second, last, beyond)] == [5, 5, 2, 0]
+
+
+async def test_a_listing_can_be_of_one_caller_and_of_one_of_its_statuses(store: StoreUnderTest) -> None:
+    shops = [await store.created(replace(placed_order(), caller="shop")) for _ in range(6)]
+    for caller in ("rival", ANONYMOUS_NAME):
+        await store.created(replace(placed_order(), caller=caller))
+    await store.created(placed_order())
+    cancelled = shops[::2]
+    for order in cancelled:
+        await store.update(stepped(stored(order), OrderStatus.CANCELLED))
+
+    async def listed(**which: Any) -> list[OrderId]:
+        asked = {"status": None, "before": None, "limit": 100, "caller": "shop"} | which
+        return [order.id for order in await store.orders.newest(**asked)]
+
+    newest_first = [order.id for order in reversed(shops)]
+    assert await listed() == newest_first
+    assert await listed(limit=2) == newest_first[:2]
+    assert await listed(before=newest_first[1]) == newest_first[2:]
+    assert await listed(status=OrderStatus.CANCELLED) == [order.id for order in reversed(cancelled)]
+    assert await listed(status=OrderStatus.CONFIRMED) == []
+    assert await listed(caller="nobody") == []
+
+
+async def test_whose_an_order_is_never_changes(store: StoreUnderTest) -> None:
+    order = await store.created(replace(placed_order(), caller="shop"))
+
+    await store.update(stepped(stored(order), OrderStatus.CANCELLED))
+
+    found = await store.orders.find(order.id)
+    assert found is not None
+    assert (found.status, found.caller) == (OrderStatus.CANCELLED, "shop")
 
 
 async def test_a_listing_can_be_of_one_status(store: StoreUnderTest) -> None:

@@ -93,7 +93,7 @@ async def test_while_the_gateway_is_away_payments_wait_and_when_it_is_back_they_
     async with instance(payments_database, gateway, clock) as service:
         gateway.stop()
         for order in orders:
-            await service.take.charge(order, AMOUNT, claim())
+            await service.take.charge(order, AMOUNT, None, claim())
         await service.idle()
         for _ in range(3):
             await service.later()
@@ -114,7 +114,7 @@ async def test_a_charge_whose_answers_are_all_lost_is_one_charge(
     order = uuid7()
     async with instance(payments_database, gateway, clock) as service:
         gateway.drop_answers(5)
-        await service.take.charge(order, AMOUNT, claim())
+        await service.take.charge(order, AMOUNT, None, claim())
         await service.idle()
         assert (await service.payment(order)).status is PaymentStatus.CHARGING
         assert gateway.ledger.balance() == {order: PAID}, "the gateway did it, and we do not know"
@@ -132,7 +132,7 @@ async def test_an_instance_that_dies_during_the_call_leaves_it_to_another_with_t
     order = uuid7()
     with gateway.slow():
         async with instance(payments_database, gateway, clock) as dying:
-            await dying.take.charge(order, AMOUNT, claim())
+            await dying.take.charge(order, AMOUNT, None, claim())
             await gateway.until(lambda ledger: len(ledger.calls) == 1, "the call")
             dying.kill()
     await gateway.until(lambda ledger: len(ledger.charges) == 1, "the charge that nobody hears of")
@@ -153,7 +153,7 @@ async def test_an_instance_that_dies_before_the_call_leaves_it_to_another(
 ) -> None:
     order = uuid7()
     async with instance(payments_database, gateway, clock) as dying:
-        await dying.take.charge(order, AMOUNT, claim())
+        await dying.take.charge(order, AMOUNT, None, claim())
         dying.kill()
     assert gateway.ledger.calls == []
 
@@ -168,7 +168,7 @@ async def test_an_instance_that_dies_during_the_refund_gives_the_money_back_once
 ) -> None:
     order = uuid7()
     async with instance(payments_database, gateway, clock) as dying:
-        await dying.take.charge(order, AMOUNT, claim())
+        await dying.take.charge(order, AMOUNT, None, claim())
         await dying.settle(order, PaymentStatus.CAPTURED)
         with gateway.slow():
             await dying.take.refund(order, claim())
@@ -189,7 +189,7 @@ async def test_a_refund_that_races_with_a_slow_charge_leaves_nothing_charged(
     async with instance(payments_database, gateway, clock) as service:
         with gateway.slow():
             for order in orders:
-                await service.take.charge(order, AMOUNT, claim())
+                await service.take.charge(order, AMOUNT, None, claim())
             await gateway.until(lambda ledger: len(ledger.calls) == 20, "the calls")
             await asyncio.gather(*(service.take.refund(order, claim()) for order in orders))
             assert {(await service.payment(order)).status for order in orders} == {PaymentStatus.VOIDING}
@@ -207,7 +207,7 @@ async def test_a_charge_that_reaches_the_gateway_after_its_refund_moves_no_money
     order = uuid7()
     async with instance(payments_database, gateway, clock) as service:
         gateway.drop_answers(3)
-        await service.take.charge(order, AMOUNT, claim())
+        await service.take.charge(order, AMOUNT, None, claim())
         await service.idle()
         await service.take.refund(order, claim())
 
@@ -226,7 +226,7 @@ async def test_two_instances_share_what_is_due_and_charge_each_order_once(
         instance(payments_database, gateway, clock) as other,
     ):
         for order in orders:
-            await one.take.charge(order, AMOUNT, claim())
+            await one.take.charge(order, AMOUNT, None, claim())
         one.kill()
         await one.idle()
         await one.later()

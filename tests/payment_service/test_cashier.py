@@ -82,7 +82,7 @@ async def test_a_command_is_taken_while_the_gateway_still_thinks(desk: Desk) -> 
     order = uuid7()
 
     async with asyncio.timeout(DEADLINE):
-        await desk.take.charge(order, AMOUNT, claim())
+        await desk.take.charge(order, AMOUNT, None, claim())
 
     await until(lambda: desk.gateway.calls == [f"{order}:charge"], "the gateway is called")
     assert desk.status(order) is PaymentStatus.CHARGING
@@ -93,11 +93,11 @@ async def test_a_command_is_taken_while_the_gateway_still_thinks(desk: Desk) -> 
 async def test_a_command_that_comes_twice_is_one_call(desk: Desk) -> None:
     order, taken = uuid7(), claim()
     for event in (taken, taken, claim()):
-        await desk.take.charge(order, AMOUNT, event)
+        await desk.take.charge(order, AMOUNT, None, event)
     desk.gateway.open.set()
     await desk.until_status(order, PaymentStatus.CAPTURED)
 
-    await desk.take.charge(order, AMOUNT, taken)
+    await desk.take.charge(order, AMOUNT, None, taken)
 
     assert desk.gateway.calls == [f"{order}:charge"]
 
@@ -106,7 +106,7 @@ async def test_a_command_that_another_instance_takes_at_the_same_moment_is_not_c
     taken, step = claim(), intent()
     desk.payments.faster = taking(step, taken)
 
-    await desk.take.charge(step.payment.order_id, AMOUNT, taken)
+    await desk.take.charge(step.payment.order_id, AMOUNT, None, taken)
 
     assert not desk.cashier._at_hand
     assert await desk.payment(step.payment.order_id) == stored(step.payment)
@@ -116,7 +116,7 @@ async def test_an_order_that_another_instance_takes_back_at_the_same_moment_is_n
     tombstone = Payment.tombstone(uuid7(), moment())
     desk.payments.faster = taking(tombstone, claim())
 
-    await desk.take.charge(tombstone.payment.order_id, AMOUNT, claim())
+    await desk.take.charge(tombstone.payment.order_id, AMOUNT, None, claim())
 
     assert not desk.cashier._at_hand
     assert desk.status(tombstone.payment.order_id) is PaymentStatus.REFUNDED
@@ -125,7 +125,7 @@ async def test_an_order_that_another_instance_takes_back_at_the_same_moment_is_n
 async def test_no_more_calls_are_under_way_at_once_than_allowed(desk: Desk) -> None:
     orders = [uuid7() for _ in range(10)]
     for order in orders:
-        await desk.take.charge(order, AMOUNT, claim())
+        await desk.take.charge(order, AMOUNT, None, claim())
     await until(lambda: desk.gateway.under_way == AT_ONCE, "calls are under way")
     desk.gateway.open.set()
     for order in orders:
@@ -137,7 +137,7 @@ async def test_no_more_calls_are_under_way_at_once_than_allowed(desk: Desk) -> N
 async def test_what_there_is_no_room_for_is_left_to_the_sweep(desk: Desk) -> None:
     orders = [uuid7() for _ in range(ROOM + 3)]
     for order in orders:
-        await desk.take.charge(order, AMOUNT, claim())
+        await desk.take.charge(order, AMOUNT, None, claim())
     left = [order for order in orders if (await desk.payment(order)).attempts == 0]
     assert left == orders[ROOM:]
     await desk.cashier.sweep()
@@ -157,7 +157,7 @@ async def test_room_is_given_back_by_commands_that_lead_to_no_call(desk: Desk) -
         await desk.take.refund(uuid7(), claim())
     order = uuid7()
 
-    await desk.take.charge(order, AMOUNT, claim())
+    await desk.take.charge(order, AMOUNT, None, claim())
 
     assert (await desk.payment(order)).attempts == 1
 
@@ -166,10 +166,10 @@ async def test_room_is_given_back_by_commands_that_fail(desk: Desk) -> None:
     desk.payments.away_for = ROOM + 1
     for _ in range(ROOM + 1):
         with pytest.raises(StoreUnavailable):
-            await desk.take.charge(uuid7(), AMOUNT, claim())
+            await desk.take.charge(uuid7(), AMOUNT, None, claim())
     order = uuid7()
 
-    await desk.take.charge(order, AMOUNT, claim())
+    await desk.take.charge(order, AMOUNT, None, claim())
 
     assert (await desk.payment(order)).attempts == 1
 
@@ -177,11 +177,11 @@ async def test_room_is_given_back_by_commands_that_fail(desk: Desk) -> None:
 async def test_a_refund_without_room_for_its_call_is_left_to_the_sweep(desk: Desk) -> None:
     order = uuid7()
     desk.gateway.open.set()
-    await desk.take.charge(order, AMOUNT, claim())
+    await desk.take.charge(order, AMOUNT, None, claim())
     await desk.until_status(order, PaymentStatus.CAPTURED)
     desk.gateway.open.clear()
     for _ in range(ROOM):
-        await desk.take.charge(uuid7(), AMOUNT, claim())
+        await desk.take.charge(uuid7(), AMOUNT, None, claim())
 
     await desk.take.refund(order, claim())
     assert (await desk.payment(order)).attempts == 0
@@ -209,9 +209,9 @@ async def test_the_calls_of_the_dead_process_are_made_by_the_next_one_also_when_
 async def test_a_call_that_waited_for_longer_than_its_lease_is_not_made(desk: Desk) -> None:
     first = [uuid7() for _ in range(AT_ONCE)]
     for order in first:
-        await desk.take.charge(order, AMOUNT, claim())
+        await desk.take.charge(order, AMOUNT, None, claim())
     late = uuid7()
-    await desk.take.charge(late, AMOUNT, claim())
+    await desk.take.charge(late, AMOUNT, None, claim())
     await until(lambda: desk.gateway.under_way == AT_ONCE, "calls are under way")
     desk.clock.advance(seconds=16)
     desk.gateway.open.set()
@@ -227,7 +227,7 @@ async def test_a_call_without_an_answer_is_made_again_with_the_same_key_after_it
     order = uuid7()
     desk.gateway.problems = [GatewayUnavailable("away"), GatewayUnavailable("away")]
     desk.gateway.open.set()
-    await desk.take.charge(order, AMOUNT, claim())
+    await desk.take.charge(order, AMOUNT, None, claim())
     for pause in (1, 2):
         await until(lambda: not desk.cashier._at_hand, "nothing is at hand")
         calls = len(desk.gateway.calls)
@@ -245,7 +245,7 @@ async def test_a_gateway_that_wants_time_is_not_asked_before_that_is_over(desk: 
     order = uuid7()
     desk.gateway.problems = [GatewayUnavailable("busy", timedelta(seconds=90))]
     desk.gateway.open.set()
-    await desk.take.charge(order, AMOUNT, claim())
+    await desk.take.charge(order, AMOUNT, None, claim())
     await until(lambda: not desk.cashier._at_hand, "nothing is at hand")
 
     desk.clock.advance(seconds=89)
@@ -261,7 +261,7 @@ async def test_a_call_that_fails_in_a_way_nobody_thought_of_is_made_again(desk: 
     order = uuid7()
     desk.gateway.problems = [ZeroDivisionError("a mistake of ours")]
     desk.gateway.open.set()
-    await desk.take.charge(order, AMOUNT, claim())
+    await desk.take.charge(order, AMOUNT, None, claim())
     await until(lambda: not desk.cashier._at_hand, "nothing is at hand")
     desk.clock.advance(seconds=15)
 
@@ -274,7 +274,7 @@ async def test_a_call_that_others_cut_off_gives_its_room_back_and_is_made_again(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     order = uuid7()
-    await desk.take.charge(order, AMOUNT, claim())
+    await desk.take.charge(order, AMOUNT, None, claim())
     await until(lambda: desk.gateway.under_way == 1, "the gateway is called")
     (call,) = desk.cashier._at_hand
     call.cancel()
@@ -292,7 +292,7 @@ async def test_a_call_that_others_cut_off_gives_its_room_back_and_is_made_again(
 
 async def test_an_answer_that_could_not_be_stored_is_asked_for_again_with_the_same_key(desk: Desk) -> None:
     order = uuid7()
-    await desk.take.charge(order, AMOUNT, claim())
+    await desk.take.charge(order, AMOUNT, None, claim())
     desk.payments.away_for = 1
     desk.gateway.open.set()
     await until(lambda: not desk.cashier._at_hand, "nothing is at hand")
@@ -307,7 +307,7 @@ async def test_an_answer_that_could_not_be_stored_is_asked_for_again_with_the_sa
 
 async def test_a_refund_during_the_charge_waits_for_its_outcome_and_then_gives_the_money_back(desk: Desk) -> None:
     order = uuid7()
-    await desk.take.charge(order, AMOUNT, claim())
+    await desk.take.charge(order, AMOUNT, None, claim())
     await until(lambda: desk.gateway.under_way == 1, "the gateway is called")
 
     await desk.take.refund(order, claim())
@@ -321,7 +321,7 @@ async def test_a_refund_during_the_charge_waits_for_its_outcome_and_then_gives_t
 
 async def test_a_refund_during_a_charge_that_is_declined_gives_nothing_back(desk: Desk) -> None:
     order = uuid7()
-    await desk.take.charge(order, Money.of("2499.00", "EUR"), claim())
+    await desk.take.charge(order, Money.of("2499.00", "EUR"), None, claim())
     await until(lambda: desk.gateway.under_way == 1, "the gateway is called")
 
     await desk.take.refund(order, claim())
@@ -334,7 +334,7 @@ async def test_a_refund_during_a_charge_that_is_declined_gives_nothing_back(desk
 
 async def test_on_stop_the_calls_at_hand_are_finished(desk: Desk) -> None:
     order = uuid7()
-    await desk.take.charge(order, AMOUNT, claim())
+    await desk.take.charge(order, AMOUNT, None, claim())
     await until(lambda: desk.gateway.under_way == 1, "the gateway is called")
     desk.gateway.open.set()
 
@@ -347,7 +347,7 @@ async def test_on_stop_the_time_of_the_calls_at_hand_begins_when_the_process_is_
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = uuid7()
-    await desk.take.charge(order, AMOUNT, claim())
+    await desk.take.charge(order, AMOUNT, None, claim())
     await until(lambda: desk.gateway.under_way == 1, "the gateway is called")
 
     monkeypatch.setattr("payment_service.application.cashier._FINISH_WITHIN", 0.0)
@@ -361,11 +361,11 @@ async def test_on_stop_the_time_of_the_calls_at_hand_begins_when_the_process_is_
 
 async def test_on_stop_a_call_that_hangs_is_left_to_whoever_sweeps_and_nothing_new_is_begun(desk: Desk) -> None:
     order, later = uuid7(), uuid7()
-    await desk.take.charge(order, AMOUNT, claim())
+    await desk.take.charge(order, AMOUNT, None, claim())
     await until(lambda: desk.gateway.under_way == 1, "the gateway is called")
 
     await desk.cashier.close()
-    await desk.take.charge(later, AMOUNT, claim())
+    await desk.take.charge(later, AMOUNT, None, claim())
     desk.clock.advance(minutes=1)
     await desk.cashier.sweep()
 

@@ -34,6 +34,7 @@ OURS = (
     "METRICS_",
     "OTEL_",
     "TRACE_",
+    "AUTH",
 )
 """What our settings' names begin with."""
 

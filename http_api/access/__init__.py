@@ -1,0 +1,1 @@
+"""Access: who calls (tokens, API keys), and what the caller may do (scopes)."""

@@ -1,0 +1,68 @@
+"""API keys in a service's database. They are never deleted, so the names of callers stay explained."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from http_api.access.api_keys import StoredKey
+from messaging.postgres.pool import Pool
+from shared_kernel.caller import Caller, Scope
+
+MOST_KEYS = 10_000
+
+_LOAD = f"""
+    select id, digest, caller, scopes, extract(epoch from expires_at - clock_timestamp())::float8 as seconds_left
+    from api_keys where revoked_at is null and (expires_at is null or expires_at > clock_timestamp())
+    order by created_at desc limit {MOST_KEYS}
+"""
+_ADD = """
+    insert into api_keys (id, digest, caller, scopes, expires_at)
+    values ($1, $2, $3, $4, clock_timestamp() + $5::interval) on conflict (id) do nothing
+"""
+_REVOKE = """
+    update api_keys set revoked_at = coalesce(revoked_at, clock_timestamp()) where id = $1 returning caller
+"""
+_LIST = "select id, caller, scopes, created_at, expires_at, revoked_at from api_keys order by created_at, id limit $1"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKey:
+    """A key without its hash."""
+
+    id: str
+    caller: str
+    scopes: Sequence[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+async def load_keys(pool: Pool) -> Mapping[str, StoredKey]:
+    """The keys that are good now. Scopes that this release does not know are left out."""
+    now = time.monotonic()
+    known = {scope.value for scope in Scope}
+    return {
+        row["id"]: StoredKey(
+            row["digest"],
+            Caller(row["caller"], frozenset(Scope(scope) for scope in row["scopes"] if scope in known)),
+            None if row["seconds_left"] is None else now + row["seconds_left"],
+        )
+        for row in await pool.fetch(_LOAD)
+    }
+
+
+async def add_key(pool: Pool, key_id: str, digest: bytes, caller: Caller, good_for: timedelta | None) -> None:
+    """Store a key, once. Raises StoreUnavailable."""
+    await pool.execute(_ADD, key_id, digest, caller.name, sorted(caller.scopes), good_for)
+
+
+async def revoke_key(pool: Pool, key_id: str) -> str | None:
+    """Revoke a key, and return the name of its caller. None if there is no such key. Raises StoreUnavailable."""
+    name: str | None = await pool.fetchval(_REVOKE, key_id)
+    return name
+
+
+async def list_keys(pool: Pool, limit: int = MOST_KEYS) -> Sequence[ListedKey]:
+    """All keys, oldest first. Raises StoreUnavailable."""
+    return [ListedKey(**dict(row)) for row in await pool.fetch(_LIST, limit)]

@@ -1,0 +1,67 @@
+"""The settings of access: AUTH and AUTH_*."""
+
+import ipaddress
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared_kernel.choice import Choice
+
+
+class Auth(Choice):
+    """AUTH."""
+
+    OFF = "off"
+    REQUIRED = "required"
+
+
+def is_loopback(host: str) -> bool:
+    """True for addresses that only this machine reaches."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _secure_url(url: str) -> str:
+    parts = urlsplit(url)
+    if (
+        not parts.hostname
+        or parts.scheme not in ("http", "https")
+        or (parts.scheme == "http" and not is_loopback(parts.hostname))
+    ):
+        raise ValueError("must be an https:// URL (http:// is for loopback only)")
+    return url
+
+
+class AuthSettings(BaseSettings):
+    """AUTH, and AUTH_ISSUER, AUTH_AUDIENCE and AUTH_JWKS_URL for access tokens. Without these three, callers need API
+    keys."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    auth: Auth | None = None
+    auth_issuer: Annotated[str, Field(min_length=1)] | None = None
+    auth_audience: Annotated[str, Field(min_length=1)] | None = None
+    auth_jwks_url: Annotated[str, AfterValidator(_secure_url)] | None = None
+    auth_leeway_seconds: float = Field(30.0, ge=0, le=60)
+
+    @model_validator(mode="after")
+    def _tokens_are_described(self) -> Self:
+        given = [self.auth_issuer, self.auth_audience, self.auth_jwks_url]
+        if None in given and any(given):
+            raise ValueError("access tokens need AUTH_ISSUER, AUTH_AUDIENCE and AUTH_JWKS_URL: set all three")
+        if any(given) and self.auth is not Auth.REQUIRED:
+            raise ValueError("AUTH_ISSUER is set, so AUTH=required must be, too: nobody is asked for a token otherwise")
+        return self
+
+    def must_be_said(self, host: str) -> str | None:
+        """The sentence for a process that would let strangers in without anybody having said so."""
+        if self.auth is not None or is_loopback(host):
+            return None
+        return (
+            f"listening on {host} without AUTH lets everybody who reaches it place and read orders: "
+            "set AUTH=required (docs/security.md), or AUTH=off if that is what you want"
+        )

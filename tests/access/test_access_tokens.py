@@ -1,0 +1,183 @@
+"""Access tokens: which ones are believed, and which are not."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+import pytest
+
+from http_api.access.access_tokens import ALGORITHMS, MAX_TOKEN, AccessTokens
+from http_api.access.jwks import read_keys
+from http_api.access.key_ring import KeyRing
+from http_api.access.refusal import CannotAuthenticate, Unauthenticated
+from shared_kernel.caller import Caller, Scope
+from tests.access import issuer
+
+
+class Published:
+    """The key set as it is published now."""
+
+    def __init__(self, *key_ids: str) -> None:
+        self.keys = read_keys(issuer.key_set(*key_ids))
+        self.loads = 0
+        self.seconds = 0.0
+
+    async def load(self) -> Mapping[str, jwt.PyJWK]:
+        self.loads += 1
+        return self.keys
+
+    def tokens(self) -> AccessTokens:
+        ring = KeyRing(self.load, source="the key set", pause=10.0, keep=100.0, seconds=lambda: self.seconds)
+        return AccessTokens(issuer.RULES, ring)
+
+
+@pytest.mark.parametrize("key_id", issuer.KEYS)
+async def test_a_token_names_its_caller_and_its_scopes(key_id: str) -> None:
+    token = issuer.token("shop", ["orders:write", "orders:read", "mail:send"], key_id=key_id)
+
+    caller = await Published().tokens().caller_of(token)
+
+    assert caller == Caller("shop", frozenset({Scope.ORDERS_WRITE, Scope.ORDERS_READ}))
+
+
+def test_every_algorithm_that_is_allowed_is_tried_above() -> None:
+    assert {algorithm for _, algorithm in issuer.KEYS.values()} == ALGORITHMS
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"scope": ["orders:write"]}, {"scope": None, "scp": "orders:write"}, {"scope": None, "scp": ["orders:write"]}],
+)
+async def test_scopes_may_be_a_list_and_may_be_called_scp(said: dict[str, Any]) -> None:
+    assert (await Published().tokens().caller_of(issuer.token(**said))).scopes == {Scope.ORDERS_WRITE}
+
+
+@pytest.mark.parametrize("said", [{"scope": 7}, {"scope": None}, {"scope": [None, {}, 1]}, {"scope": {}}])
+async def test_scopes_that_cannot_be_read_are_none(said: dict[str, Any]) -> None:
+    assert (await Published().tokens().caller_of(issuer.token(**said))).scopes == set()
+
+
+_NOW = int(time.time())
+REFUSED = {
+    "signed by a stranger": issuer.strangers_token(),
+    "not signed": issuer.unsigned(),
+    "not signed, in capitals": issuer.unsigned(algorithm="NONE"),
+    "signed by HMAC with the public key": issuer.confused(),
+    "expired": issuer.token(exp=_NOW - 40),
+    "not valid yet": issuer.token(nbf=_NOW + 400),
+    "issued in the future": issuer.token(iat=_NOW + 400),
+    "for another audience": issuer.token(aud="payroll"),
+    "of another issuer": issuer.token(iss="https://evil.example"),
+    "without an expiry": issuer.token(exp=None),
+    "without an audience": issuer.token(aud=None),
+    "without an issuer": issuer.token(iss=None),
+    "without a subject": issuer.token(sub=None),
+    "with an expiry that is no number": issuer.token(exp="soon"),
+    "with an infinite expiry": issuer.token(exp=float("inf")),
+    "with an empty subject": issuer.token(sub=""),
+    "with a subject of control characters": issuer.token(sub="a\nb"),
+    "with a subject that is too long": issuer.token(sub="x" * 256),
+    "an id token": issuer.token(head={"typ": "id_token+jwt"}),
+    "of a type that is no text": issuer.token(head={"typ": "dpop+jwt"}),
+    "with a critical extension": issuer.token(head={"crit": ["exp"]}),
+    "with a key of its own": issuer.with_head({"alg": "RS256", "jwk": issuer.jwk("r")}),
+    "with a key at its own address": issuer.with_head({"alg": "RS256", "jku": "https://evil.example/keys"}),
+    "without a key id": issuer.with_head({"alg": "RS256"}),
+    "with a key id that is no text": issuer.with_head({"alg": "RS256", "kid": ["r"]}),
+    "with a key id that is a path": issuer.with_head({"alg": "RS256", "kid": "../../../dev/null"}),
+    "with a key id of another algorithm": issuer.with_head({"alg": "ES256", "kid": "r"}),
+    "with an algorithm that is no text": issuer.with_head({"alg": ["RS256"], "kid": "r"}),
+    "nested deeply": issuer.with_head({"alg": "RS256", "kid": "r"}, b"[" * 5000),
+    "too long": issuer.token(padding="x" * MAX_TOKEN),
+    "no token at all": "abc",
+    "only dots": "..",
+    "not base64": "!!.!!.!!",
+    "cut short": issuer.token()[:-10],
+    "with another signature's end": issuer.token()[:-6] + "AAAAAA",
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+async def test_a_token_is_refused_that_is(kind: str) -> None:
+    with pytest.raises(Unauthenticated, match=r"^Authorization ") as refused:
+        await Published().tokens().caller_of(REFUSED[kind])
+
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("expiry", [10**400, "99999999999"])
+async def test_odd_expiries_of_the_issuer_are_understood(expiry: Any) -> None:
+    tokens, token = Published().tokens(), issuer.token(exp=expiry)
+
+    assert await tokens.caller_of(token) is await tokens.caller_of(token)
+
+
+@pytest.mark.parametrize("late", [0, 25])
+async def test_the_issuers_clock_may_differ_by_the_leeway(late: int) -> None:
+    assert await Published().tokens().caller_of(issuer.token(exp=int(time.time()) - late + 1))
+
+
+async def test_a_verified_token_is_remembered_until_it_expires() -> None:
+    now = [time.time()]
+    published = Published()
+    tokens = AccessTokens(
+        issuer.RULES, KeyRing(published.load, source="s", pause=10.0, keep=100.0, seconds=lambda: 0.0), lambda: now[0]
+    )
+    token = issuer.token(exp=int(now[0]) + 60)
+    first = await tokens.caller_of(token)
+
+    assert await tokens.caller_of(token) is first
+
+    now[0] += 60 + 31
+    assert await tokens.caller_of(token) is not first, "it was verified again (by the real clock, which has not moved)"
+
+
+async def test_a_token_is_refused_as_soon_as_its_key_is_withdrawn() -> None:
+    published = Published("r", "e")
+    ring = KeyRing(published.load, source="s", pause=10.0, keep=100.0, seconds=lambda: published.seconds)
+    tokens, token = AccessTokens(issuer.RULES, ring), issuer.token(key_id="r")
+    await tokens.caller_of(token)
+
+    published.keys = read_keys(issuer.key_set("e"))
+    published.seconds = 20.0
+    await ring.refresh()
+
+    with pytest.raises(Unauthenticated):
+        await tokens.caller_of(token)
+
+
+async def test_a_new_key_of_the_issuer_is_good_at_once() -> None:
+    published = Published("r")
+    tokens = published.tokens()
+    await tokens.caller_of(issuer.token(key_id="r"))
+
+    published.keys = read_keys(issuer.key_set("r", "e"))
+    published.seconds = 11.0
+
+    assert await tokens.caller_of(issuer.token(key_id="e"))
+    assert await tokens.caller_of(issuer.token(key_id="r"))
+
+
+async def test_ten_thousand_invented_key_ids_lead_to_one_load_and_harm_nobody() -> None:
+    published = Published()
+    tokens, good = published.tokens(), issuer.token()
+    await tokens.caller_of(good)
+    published.seconds = 11.0
+
+    for number in range(10_000):
+        with pytest.raises(Unauthenticated):
+            await tokens.caller_of(issuer.with_head({"alg": "RS256", "kid": f"k{number}"}))
+
+    assert published.loads == 2, "the first one, and one for all of the invented ids"
+    assert await tokens.caller_of(good)
+
+
+async def test_while_the_keys_were_never_loaded_nobody_is_refused_or_let_in() -> None:
+    async def away() -> Mapping[str, jwt.PyJWK]:
+        raise ConnectionError("away")
+
+    tokens = AccessTokens(issuer.RULES, KeyRing(away, source="the key set", pause=10.0, keep=100.0))
+
+    with pytest.raises(CannotAuthenticate, match="the key set cannot be read"):
+        await tokens.caller_of(issuer.token())

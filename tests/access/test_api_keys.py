@@ -1,0 +1,204 @@
+"""API keys, from `oms api-keys create` to the request that is refused."""
+
+import hashlib
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from http_api.access.api_keys import ApiKeys, StoredKey, digest_of, new_key
+from http_api.access.key_ring import KeyRing
+from http_api.access.key_store import load_keys
+from http_api.access.refusal import Unauthenticated
+from messaging.postgres.pool import open_pool
+from shared_kernel.caller import Caller, Scope
+from tests.cli.commands import Ended, oms
+from tests.real_parts.order_process import ORDER, OrderProcess
+from tests.real_parts.postgres import PostgresServer
+from tests.real_parts.three_services import service_databases
+from tests.real_parts.waiting import until
+
+SHOP = Caller("shop", frozenset({Scope.ORDERS_WRITE}))
+KEY = new_key(b"\x01" * 8, "s" * 43)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The databases of the services, and `oms` for them."""
+
+    folder: Path
+    databases: dict[str, str]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {f"{name.upper()}_DATABASE_URL": dsn for name, dsn in self.databases.items()}
+
+    async def keys(self, *arguments: str) -> Ended:
+        """Run `oms api-keys`."""
+        return await oms(self.folder, "api-keys", *arguments, **self.environment)
+
+
+@pytest_asyncio.fixture
+async def installation(postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[Installation]:
+    """Databases with tables, and nothing that runs."""
+    async with service_databases(postgres) as databases:
+        yield Installation(tmp_path, databases)
+
+
+def ring_of(keys: dict[str, StoredKey]) -> KeyRing[StoredKey]:
+    """A ring that has these keys."""
+
+    async def load() -> dict[str, StoredKey]:
+        return keys
+
+    return KeyRing(load, source="keys", pause=1.0, keep=60.0)
+
+
+async def test_a_key_names_its_caller() -> None:
+    keys = ApiKeys(ring_of({"01" * 8: StoredKey(digest_of(KEY), SHOP)}))
+
+    assert await keys.caller_of(KEY) is SHOP
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        new_key(b"\x01" * 8, "t" * 43),
+        new_key(b"\x02" * 8, "s" * 43),
+        KEY[:-1],
+        KEY + "s",
+        KEY.upper(),
+        KEY + "\n",
+        "oms_",
+        "oms_0101010101010101_",
+        "oms_" + "x" * 100_000,
+        f"oms_{'01' * 8}_{hashlib.sha256(KEY.encode()).hexdigest()[:43]}",
+    ],
+)
+async def test_a_key_is_refused_that_is_not_exactly_right(text: str) -> None:
+    keys = ApiKeys(ring_of({"01" * 8: StoredKey(digest_of(KEY), SHOP)}))
+
+    with pytest.raises(Unauthenticated, match="must have a valid access token or API key"):
+        await keys.caller_of(text)
+
+
+async def test_a_key_that_has_expired_is_refused_with_a_sentence() -> None:
+    now = [10.0]
+    keys = ApiKeys(ring_of({"01" * 8: StoredKey(digest_of(KEY), SHOP, good_until=20.0)}), lambda: now[0])
+    await keys.caller_of(KEY)
+
+    now[0] = 20.0
+    with pytest.raises(Unauthenticated, match="has expired"):
+        await keys.caller_of(KEY)
+
+
+async def test_a_key_is_shown_once_and_stored_as_a_hash_in_every_service(installation: Installation) -> None:
+    ended = await installation.keys("create", "shop", "--scope", "orders:write", "--days", "30", "--json")
+    made = json.loads(ended.output)
+
+    listed = json.loads((await installation.keys("list", "--json")).output)
+    assert [(key["id"], key["caller"], key["scopes"], key["revokedAt"]) for key in listed] == [
+        (made["id"], "shop", ["orders:write"], None)
+    ]
+    assert made["key"] not in json.dumps(listed)
+    for dsn in installation.databases.values():
+        async with open_pool(dsn) as pool:
+            loaded = await load_keys(pool)
+            rows = await pool.fetch("select api_keys::text as row from api_keys")
+        assert await ApiKeys(ring_of(dict(loaded))).caller_of(made["key"]) == SHOP
+        assert made["key"].split("_")[2] not in rows[0]["row"]
+
+
+async def test_a_key_opens_the_service_until_it_is_revoked(installation: Installation) -> None:
+    with OrderProcess(
+        installation.folder,
+        installation.environment | {"AUTH": "required", "EVENT_PUBLISHER": "logging"},
+        *("serve", "order", "--roles", "api"),
+    ) as service:
+        async with httpx.AsyncClient(base_url=service.url) as client:
+            assert (await client.post("/orders", json=ORDER)).status_code == 401
+            ended = await installation.keys("create", "shop", "-s", "orders:write", "-s", "orders:read")
+            key = ended.output.strip()
+            headers = {"Authorization": f"Bearer {key}"}
+
+            async def accepted() -> bool:
+                return (await client.post("/orders", json=ORDER, headers=headers)).status_code == 201
+
+            await until(accepted, "the new key is accepted")
+            assert len((await client.get("/orders", headers=headers)).json()["orders"]) == 1
+            assert (await client.get("/metrics", headers=headers)).status_code == 403
+
+            revoked = await installation.keys("revoke", key.split("_")[1])
+            assert revoked.output == f"the key {key.split('_')[1]} of shop is revoked\n"
+
+            async def refused() -> bool:
+                return (await client.get("/orders", headers=headers)).status_code == 401
+
+            await until(refused, "the revoked key is refused")
+        assert key.split("_")[2] not in service.log
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ("create shop --scope orders:steal", 2, "scopes are orders:write"),
+        ("create shop", 2, "Missing option '--scope'"),
+        ("create shop --scope orders:read --days 0", 2, "Invalid value for '--days'"),
+        ("revoke 0000000000000000", 1, "there is no API key '0000000000000000': `oms api-keys list` shows their ids"),
+    ],
+)
+async def test_a_command_that_cannot_be_right_says_why(
+    installation: Installation, arguments: str, code: int, says: str
+) -> None:
+    ended = await installation.keys(*arguments.split())
+
+    assert ended.code == code
+    assert says in re.sub(r"[\s│]+", " ", ended.errors)
+
+
+async def test_a_service_in_memory_has_no_keys(tmp_path: Path) -> None:
+    ended = await oms(tmp_path, "api-keys", "list", ORDER_DATABASE_URL="memory")
+
+    assert (ended.code, ended.output) == (1, "")
+    assert "is the memory of another process" in ended.errors
+
+
+@pytest.mark.parametrize("command", ["serve order --roles api", "serve payment --roles relay", "up"])
+async def test_a_process_that_listens_to_the_network_refuses_to_start_until_somebody_has_said_who_may_come_in(
+    tmp_path: Path, command: str
+) -> None:
+    ended = await oms(tmp_path, *command.split(), "--host", "0.0.0.0", EVENT_PUBLISHER="kafka")  # noqa: S104
+
+    assert (ended.code, ended.output) == (2, "")
+    assert ended.errors == (
+        "listening on 0.0.0.0 without AUTH lets everybody who reaches it place and read orders: "
+        "set AUTH=required (docs/security.md), or AUTH=off if that is what you want\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"AUTH": "on"}, "AUTH Input should be 'off' or 'required' (it is 'on')"),
+        ({"AUTH": "required", "AUTH_ISSUER": "x"}, "set all three"),
+        (
+            {"AUTH_ISSUER": "x", "AUTH_AUDIENCE": "y", "AUTH_JWKS_URL": "https://z"},
+            "AUTH_ISSUER is set, so AUTH=required must be, too",
+        ),
+        ({"AUTH_JWKS_URL": "http://issuer.example/keys"}, "must be an https:// URL"),
+        ({"AUTH_LEEWAY_SECONDS": "600"}, "less than or equal to 60"),
+    ],
+)
+async def test_settings_that_would_let_the_wrong_people_in_are_refused(
+    tmp_path: Path, settings: dict[str, str], says: str
+) -> None:
+    ended = await oms(tmp_path, "serve", "order", "--roles", "api", **settings)
+
+    assert (ended.code, ended.output) == (2, "")
+    assert says in ended.errors
