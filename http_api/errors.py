@@ -97,6 +97,10 @@ class Answer:
     field: str
 
 
+ANOTHERS = "oms.anothers"
+"""The key of a request's scope that is set when an error hides something of another caller. It is for the audit trail,
+and the answer does not tell."""
+
 ErrorTable: TypeAlias = Mapping[type[Exception], Answer]
 
 
@@ -143,6 +147,8 @@ def install_error_handlers(app: FastAPI, table: ErrorTable) -> None:
     """Answer every error of every layer in the same shape. `table` has the errors of the services."""
 
     async def answer(request: Request, error: Exception) -> Response:
+        if getattr(error, "is_anothers", False):
+            request.scope[ANOTHERS] = True
         response = response_to(error, table) or internal_error(request.method, request.url.path, error)
         if response.status_code == 405:
             response.headers["Allow"] = _methods_of(request)

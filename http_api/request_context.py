@@ -11,6 +11,7 @@ from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from http_api.errors import RETRY_AFTER, error_response
+from http_api.methods import METHODS
 from messaging.engine.correlation import REQUEST_ID
 from messaging.engine.tracing import exemplar
 
@@ -23,7 +24,6 @@ REQUEST_SECONDS = Histogram(
 )
 _SAFE_ID = re.compile(rb"[\w.:-]{1,64}")
 _CUT_OFF = "the process stops, and nobody knows whether this was done; ask again, with the same Idempotency-Key"
-METHODS = {"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"}
 
 # An id is made for every request, so it must be cheap. Its random start makes it unique across processes.
 _PROCESS = os.urandom(6).hex()

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from starlette.types import ASGIApp
 
+from http_api.access.authenticate import Note
 from http_api.health import HealthChecks, broker_health
 from http_api.http_application import HttpPart, http_application
 from messaging.engine.relay import Relay
@@ -18,6 +19,7 @@ class RunningService:
     """A service that runs."""
 
     http: HttpPart
+    note_refusal: Note
     on_stop: Callable[[], None] = field(default=lambda: None, kw_only=True)
 
     @cached_property

@@ -57,7 +57,8 @@ async def inventory_service(
         async with run_roles(roles, SERVICE.name, storage, transport, subscriptions=commands) as relay:
             checks = health_of(storage, relay, queue_is_full=lambda: stock.is_full)
             use_cases = InventoryUseCases(PutProduct(stock), SetPrice(stock), FindProducts(stock))
-            yield RunningService(inventory_http(checks, use_cases if Role.API in roles else None))
+            http = inventory_http(checks, use_cases if Role.API in roles else None)
+            yield RunningService(http, storage.refused.note)
             log.info("stopping")
 
 

@@ -50,7 +50,9 @@ async def run_service(
         running_service = await _start(stack, service, settings, transport, roles, options)
         if settings.event_publisher is PublisherKind.KAFKA:
             await stack.enter_async_context(_partitions_watched(kafka, service, roles))
-        guarded = await stack.enter_async_context(access(auth, await _api_keys(stack, service, settings)))
+        guarded = await stack.enter_async_context(
+            access(auth, await _api_keys(stack, service, settings), running_service.note_refusal)
+        )
         await serve_until_told(
             http_application([running_service.http], metrics_port=settings.metrics_port, access=guarded),
             listening,
@@ -141,7 +143,9 @@ async def run_all(
                 service.stop_taking_requests()
 
         # Every service has every key, so those of one are enough.
-        guarded = await stack.enter_async_context(access(auth, await _api_keys(stack, SERVICES["order"], process)))
+        guarded = await stack.enter_async_context(
+            access(auth, await _api_keys(stack, SERVICES["order"], process), services[0].note_refusal)
+        )
         await serve_until_told(
             http_application([service.http for service in services], metrics_port=process.metrics_port, access=guarded),
             listening,

@@ -87,7 +87,8 @@ async def order_service(
                 CancelOrder(fulfil),
                 CompleteOrder(fulfil),
             )
-            yield OrderService(orders_http(checks, use_cases if Role.API in roles else None), stuck, unknown)
+            http = orders_http(checks, use_cases if Role.API in roles else None)
+            yield OrderService(http, storage.refused.note, stuck, unknown)
             log.info("stopping")
 
 

@@ -75,7 +75,7 @@ async def payment_service(
             refresh_metrics=(lambda: refresh_metrics(payments)) if roles != RELAY_ALONE else None,
         )
         http = payments_http(checks, FindPayment(payments) if Role.API in roles else None)
-        yield RunningService(http, on_stop=cashier.finish_soon)
+        yield RunningService(http, storage.refused.note, on_stop=cashier.finish_soon)
         log.info("stopping")
 
 

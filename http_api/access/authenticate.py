@@ -1,18 +1,24 @@
-"""A middleware that finds out who calls, before a request reaches a route."""
+"""A middleware that finds out who calls, before a request reaches a route, and notes who is refused."""
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from uuid import UUID
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from http_api.access.api_keys import PREFIX
 from http_api.access.current import CALLER
 from http_api.access.refusal import CannotAuthenticate, Unauthenticated
-from http_api.errors import RETRY_AFTER, error_response
+from http_api.errors import ANOTHERS, RETRY_AFTER, error_response
+from http_api.methods import METHODS
 from messaging.ports.audit import WHO
 from shared_kernel.caller import Caller
 
 CallerOf = Callable[[str], Awaitable[Caller]]
 """The caller whom a credential names. Raises Unauthenticated, CannotAuthenticate."""
+
+Note = Callable[[str, str, str, UUID | None], None]
+"""Is told who was refused, what, why, and which order it was about."""
 
 PUBLIC = frozenset({"/", "/docs", "/openapi.json", "/health/live", "/health/ready"})
 _ASSETS = "/docs/"
@@ -23,8 +29,9 @@ _CHALLENGE = 'Bearer realm="orders"'
 class Authenticate:
     """Everything but PUBLIC needs `Authorization: Bearer {access token or API key}`."""
 
-    def __init__(self, app: ASGIApp, *, tokens: CallerOf | None, api_keys: CallerOf | None) -> None:
+    def __init__(self, app: ASGIApp, *, tokens: CallerOf | None, api_keys: CallerOf | None, note: Note) -> None:
         self._app = app
+        self._note = note
         self._tokens = tokens
         self._api_keys = api_keys
 
@@ -36,6 +43,7 @@ class Authenticate:
         try:
             caller = await self._caller_of(_credential(scope))
         except Unauthenticated as refused:
+            self._note("unknown", _action(scope), str(refused), None)
             challenge = _CHALLENGE if str(refused) == _WANTED else f'{_CHALLENGE}, error="invalid_token"'
             response = error_response(
                 401, "Unauthorized", {"Authorization": str(refused)}, {"WWW-Authenticate": challenge}
@@ -47,18 +55,41 @@ class Authenticate:
             response = error_response(503, "Service unavailable", {"service": sentence}, {"Retry-After": RETRY_AFTER})
             await response(scope, receive, send)
             return
+        status = 0
+
+        async def send_and_see(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
         before, who = CALLER.set(caller), WHO.set(caller.name)
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, send_and_see)
         finally:
             CALLER.reset(before)
             WHO.reset(who)
+            if status == HTTPStatus.FORBIDDEN or ANOTHERS in scope:
+                reason = "it is another caller's" if ANOTHERS in scope else "a scope is missing"
+                self._note(caller.name, _action(scope), reason, _order_id(scope))
 
     async def _caller_of(self, credential: str) -> Caller:
         verify = self._api_keys if credential.startswith(PREFIX) else self._tokens
         if verify is None:
             raise Unauthenticated("Authorization must have a valid access token or API key")
         return await verify(credential)
+
+
+def _action(scope: Scope) -> str:
+    """The method and the route, which are few, whatever a stranger invents."""
+    method = scope["method"] if scope["method"] in METHODS else "other"
+    return f"{method} {getattr(scope.get('route'), 'path', 'unmatched')}"
+
+
+def _order_id(scope: Scope) -> UUID | None:
+    try:
+        return UUID(scope.get("path_params", {}).get("orderId"))
+    except (ValueError, TypeError, AttributeError):
+        return None
 
 
 def _credential(scope: Scope) -> str:

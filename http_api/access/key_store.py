@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from http_api.access.api_keys import StoredKey
+from messaging.ports.audit import WHO
 from messaging.postgres.pool import Pool
 from shared_kernel.caller import Caller, Scope
 
@@ -17,11 +18,24 @@ _LOAD = f"""
     order by created_at desc limit {MOST_KEYS}
 """
 _ADD = """
-    insert into api_keys (id, digest, caller, scopes, expires_at)
-    values ($1, $2, $3, $4, clock_timestamp() + $5::interval) on conflict (id) do nothing
+    with added as (
+        insert into api_keys (id, digest, caller, scopes, expires_at)
+        values ($1, $2, $3, $4, clock_timestamp() + $5::interval)
+        on conflict (id) do nothing returning id, caller, scopes
+    )
+    insert into audit (who, action, outcome, detail)
+    select $6, 'api-key.create', 'done',
+           json_build_object('key', id, 'caller', caller, 'scopes', array_to_string(scopes, ' '))
+    from added
 """
 _REVOKE = """
-    update api_keys set revoked_at = coalesce(revoked_at, clock_timestamp()) where id = $1 returning caller
+    with revoked as (
+        update api_keys set revoked_at = clock_timestamp() where id = $1 and revoked_at is null returning id, caller
+    ), audited as (
+        insert into audit (who, action, outcome, detail)
+        select $2, 'api-key.revoke', 'done', json_build_object('key', id, 'caller', caller) from revoked
+    )
+    select caller from api_keys where id = $1
 """
 _LIST = "select id, caller, scopes, created_at, expires_at, revoked_at from api_keys order by created_at, id limit $1"
 
@@ -53,13 +67,13 @@ async def load_keys(pool: Pool) -> Mapping[str, StoredKey]:
 
 
 async def add_key(pool: Pool, key_id: str, digest: bytes, caller: Caller, good_for: timedelta | None) -> None:
-    """Store a key, once. Raises StoreUnavailable."""
-    await pool.execute(_ADD, key_id, digest, caller.name, sorted(caller.scopes), good_for)
+    """Store a key, once. The audit trail has who made it. Raises StoreUnavailable."""
+    await pool.execute(_ADD, key_id, digest, caller.name, sorted(caller.scopes), good_for, WHO.get())
 
 
 async def revoke_key(pool: Pool, key_id: str) -> str | None:
     """Revoke a key, and return the name of its caller. None if there is no such key. Raises StoreUnavailable."""
-    name: str | None = await pool.fetchval(_REVOKE, key_id)
+    name: str | None = await pool.fetchval(_REVOKE, key_id, WHO.get())
     return name
 
 

@@ -9,7 +9,7 @@ import httpx
 from starlette.types import ASGIApp
 
 from http_api.access.api_keys import ApiKeys, StoredKey
-from http_api.access.authenticate import Authenticate
+from http_api.access.authenticate import Authenticate, Note
 from http_api.access.key_ring import KeyRing
 from http_api.access.settings import Auth, AuthSettings
 from messaging.engine.background import every, running
@@ -27,11 +27,17 @@ _ISSUER_EVERY = 300.0
 _ISSUER_KEPT = 24 * 3600.0
 
 
+def unchanged(app: ASGIApp) -> ASGIApp:
+    """The middleware that asks nobody."""
+    return app
+
+
 @asynccontextmanager
-async def access(settings: AuthSettings, load_api_keys: LoadKeys | None) -> AsyncIterator[Middleware]:
-    """The middleware for these settings. Its keys are loaded again and again during the block."""
+async def access(settings: AuthSettings, load_api_keys: LoadKeys | None, note: Note) -> AsyncIterator[Middleware]:
+    """The middleware for these settings. It notes refused access. Its keys are loaded again and again during the
+    block."""
     if settings.auth is not Auth.REQUIRED:
-        yield lambda app: app
+        yield unchanged
         return
     async with AsyncExitStack() as stack:
         tokens = await _tokens(stack, settings)
@@ -40,6 +46,7 @@ async def access(settings: AuthSettings, load_api_keys: LoadKeys | None) -> Asyn
             app,
             tokens=tokens.caller_of if tokens else None,
             api_keys=api_keys.caller_of if api_keys else None,
+            note=note,
         )
 
 

@@ -15,11 +15,12 @@ _LONGEST_PAUSE = 0.25
 
 
 class OrderNotFound(Exception):
-    """There is no order of this id, as far as the caller may know."""
+    """There is no order of this id, as far as the caller may know. `is_anothers` is for the audit trail only."""
 
-    def __init__(self, order_id: OrderId) -> None:
+    def __init__(self, order_id: OrderId, *, is_anothers: bool = False) -> None:
         super().__init__(f"there is no order {order_id}")
         self.order_id = order_id
+        self.is_anothers = is_anothers
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class FindOrders:
         """The order. Raises OrderNotFound."""
         order = await self.orders.find(order_id)
         if order is None or not by.may_see(order.caller):
-            raise OrderNotFound(order_id)
+            raise OrderNotFound(order_id, is_anothers=order is not None)
         return order
 
     async def settled(self, order_id: OrderId, by: Caller = ANONYMOUS, *, within: float) -> Order:

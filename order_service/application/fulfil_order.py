@@ -37,7 +37,7 @@ class FulfilOrder:
             nonlocal before
             before = order
             if order is not None and not by.may_see(order.caller):
-                raise OrderNotFound(order_id)
+                raise OrderNotFound(order_id, is_anothers=True)
             return react(order, happening, moment) if order else None
 
         written = await self.orders.write(Write(order_id.value, decide, claim, audit=audit))

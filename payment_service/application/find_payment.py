@@ -9,10 +9,12 @@ from shared_kernel.caller import ANONYMOUS, ANONYMOUS_NAME, Caller
 
 
 class PaymentNotFound(Exception):
-    """There is no payment for this order: neither a charge nor a refund was asked for."""
+    """There is no payment for this order, as far as the caller may know: neither a charge nor a refund was asked for.
+    `is_anothers` is for the audit trail only."""
 
-    def __init__(self, order_id: UUID) -> None:
+    def __init__(self, order_id: UUID, *, is_anothers: bool = False) -> None:
         super().__init__(f"there is no payment for the order {order_id}")
+        self.is_anothers = is_anothers
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +27,5 @@ class FindPayment:
         """The payment as last committed. Raises PaymentNotFound."""
         payment = await self.payments.find(order_id)
         if payment is None or not by.may_see(payment.caller or ANONYMOUS_NAME):
-            raise PaymentNotFound(order_id)
+            raise PaymentNotFound(order_id, is_anothers=payment is not None)
         return payment

@@ -108,6 +108,8 @@ async def test_a_key_is_shown_once_and_stored_as_a_hash_in_every_service(install
     assert made["key"] not in json.dumps(listed)
     for dsn in installation.databases.values():
         async with open_pool(dsn) as pool:
+            audited = await pool.fetch("select action, detail ->> 'caller' from audit where action like 'api-key%'")
+            assert [tuple(row) for row in audited] == [("api-key.create", "shop")]
             loaded = await load_keys(pool)
             rows = await pool.fetch("select api_keys::text as row from api_keys")
         assert await ApiKeys(ring_of(dict(loaded))).caller_of(made["key"]) == SHOP

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import httpx
 import pytest
@@ -43,6 +44,10 @@ async def test_somebody_elses_order_looks_like_no_order_at_all(system: WholeSyst
         assert theirs.status_code == none.status_code == 404
         assert _without_id(theirs, order_id) == _without_id(none, invented)
 
+    assert {(who, reason, order) for who, _, reason, order in system.refused} == {
+        ("rival", "it is another caller's", UUID(order_id))
+    }, "the audit trail knows, and nobody else"
+    assert len(system.refused) == 4
     unchanged = (await system.ask("GET", f"/orders/{order_id}", SHOP)).json()
     assert unchanged["status"] == "CONFIRMED"
 

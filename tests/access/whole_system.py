@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import httpx
 import jwt
@@ -37,6 +38,7 @@ class WholeSystem:
     client: httpx.AsyncClient
     keys: dict[str, StoredKey] = field(default_factory=dict)
     key_ring: KeyRing[StoredKey] | None = None
+    refused: list[tuple[str, str, str, UUID | None]] = field(default_factory=list)
 
     async def key_of(self, name: str, scopes: frozenset[Scope] = EVERYDAY) -> str:
         """A new API key."""
@@ -101,7 +103,12 @@ async def whole_system() -> AsyncIterator[WholeSystem]:
         api_keys = ApiKeys(system.key_ring)
 
         def access(app: ASGIApp) -> ASGIApp:
-            return Authenticate(app, tokens=tokens.caller_of, api_keys=api_keys.caller_of)
+            return Authenticate(
+                app,
+                tokens=tokens.caller_of,
+                api_keys=api_keys.caller_of,
+                note=lambda *refusal: system.refused.append(refusal),
+            )
 
         app = http_application([service.http for service in services], access=access)
         transport_to_app = httpx.ASGITransport(app, raise_app_exceptions=False)
