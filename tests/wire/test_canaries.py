@@ -2,9 +2,11 @@
 
 import base64
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import typer
 from pydantic import ValidationError
@@ -12,7 +14,9 @@ from typer.testing import CliRunner
 
 from messaging.postgres.address import address_of
 from oms.cli import app
-from tests.real_parts.order_process import OURS
+from oms.services import SERVICES
+from tests.real_parts.order_process import ORDER, OURS, OrderProcess
+from tests.real_parts.waiting import until
 from tests.wire.canaries import ADDRESSES, CANARY, KINDS, SECRETS, leaks, secret_settings
 
 USES_ALL = {
@@ -30,17 +34,20 @@ BY_TOKEN = {
     "KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": "https://127.0.0.1:1/token",
     "KAFKA_SASL_OAUTHBEARER_CLIENT_ID": "oms",
 }
+STOPS_WITHIN = 60.0
 COMMANDS = ["migrate", "topics create", "events tail", "status", "orders stuck", "dead-letters list"]
 
 
 @pytest.fixture
-def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     """A canary in every setting that may have a secret."""
     for variable in os.environ:
         if variable.startswith(OURS):
             monkeypatch.delenv(variable)
-    for name, value in {**USES_ALL, **ADDRESSES, **SECRETS, "DATA_DIR": str(tmp_path)}.items():
+    environment = {**USES_ALL, **ADDRESSES, **SECRETS, "DATA_DIR": str(tmp_path)}
+    for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    return environment
 
 
 def test_every_secret_has_a_canary() -> None:
@@ -187,3 +194,35 @@ def test_no_help_has_a_secret() -> None:
         ended = CliRunner().invoke(app, [*path, "--help"])
         assert ended.exit_code == 0
         assert not leaks(ended.output), path
+
+
+async def test_a_process_that_reaches_nobody_tells_no_secret(planted: dict[str, str], tmp_path: Path) -> None:
+    with OrderProcess(tmp_path, planted) as process:
+        async with httpx.AsyncClient(timeout=60, headers={"Authorization": "Bearer canary-caller"}) as client:
+            told = [
+                (await client.post(f"{process.url}/orders", json=ORDER)).text,
+                (await client.post(f"{process.url}/orders?token=canary-caller", content=b"{")).text,
+                (await client.get(f"{process.url}/orders/1?token=canary-caller")).text,
+                (await client.get(f"{process.url}/health/ready")).text,
+                (await client.get(f"{process.url}/metrics")).text,
+            ]
+        process.send(signal.SIGTERM)
+        assert process.wait(STOPS_WITHIN) == 0
+    assert "the topics are looked at later" in process.log, "it did try Kafka"
+    assert not leaks("\n".join([*told, process.log]))
+
+
+async def test_a_gateway_that_is_away_tells_no_secret(planted: dict[str, str], tmp_path: Path) -> None:
+    alone = {f"{service.upper()}_DATABASE_URL": "memory" for service in SERVICES} | {"EVENT_PUBLISHER": "in-process"}
+    with OrderProcess(tmp_path, planted | alone, "up") as process:
+        async with httpx.AsyncClient(timeout=60) as client:
+            placed = await client.post(f"{process.url}/orders", json=ORDER)
+
+            async def gateway_was_called() -> bool:
+                return "a call to the gateway will be made again" in process.log
+
+            await until(gateway_was_called, "the gateway is called")
+            metrics = (await client.get(f"{process.url}/metrics")).text
+        process.send(signal.SIGTERM)
+        assert process.wait(STOPS_WITHIN) == 0
+    assert not leaks("\n".join([placed.text, metrics, process.log]))
