@@ -55,6 +55,18 @@ class PaymentSettings(ServiceSettings):
     simulated_failure_rate: float = Field(0.0, ge=0, le=1)
 
     @model_validator(mode="after")
+    def _key_is_sent_over_tls(self) -> Self:
+        if self.payment_gateway_key is not None and self.payment_gateway != SIMULATED:
+            url = httpx.URL(self.payment_gateway)
+            if url.userinfo:
+                raise ValueError(
+                    "PAYMENT_GATEWAY has a user and a password in it, and PAYMENT_GATEWAY_KEY is set: use one"
+                )
+            if url.scheme == "http" and url.host not in ("localhost", "127.0.0.1", "::1"):
+                raise ValueError("PAYMENT_GATEWAY must be an https:// address for PAYMENT_GATEWAY_KEY to be sent there")
+        return self
+
+    @model_validator(mode="after")
     def _gateway_can_be_called(self) -> Self:
         try:
             self.gateway_tls()

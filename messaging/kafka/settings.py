@@ -100,6 +100,22 @@ class KafkaSettings(Settings):
         """True when clients authenticate by tokens of an OAuth server."""
         return self.uses_sasl and self.sasl_mechanism is SaslMechanism.OAUTHBEARER
 
+    @property
+    def uses_tls(self) -> bool:
+        """True when the connections are encrypted."""
+        return self.security_protocol in (SecurityProtocol.SSL, SecurityProtocol.SASL_SSL)
+
+    @model_validator(mode="after")
+    def _protocol_is_not_forgotten(self) -> Self:
+        """Certificates and passwords are of no use by the default, which would be an open wire without a word."""
+        idle = [name for name in sorted(self.model_fields_set) if name.startswith(("ssl_", "sasl_"))]
+        if idle and "security_protocol" not in self.model_fields_set:
+            raise ValueError(
+                f"KAFKA_SECURITY_PROTOCOL is not set, and without it KAFKA_{idle[0].upper()} does nothing: "
+                "set it to SSL, SASL_SSL, SASL_PLAINTEXT or PLAINTEXT"
+            )
+        return self
+
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> Self:
         if not self.uses_sasl:
@@ -133,7 +149,7 @@ class KafkaSettings(Settings):
     def ssl_context(self) -> ssl.SSLContext | None:
         """The TLS context with our certificates, as they are at each new connection. None without TLS. Raises
         OSError."""
-        if self.security_protocol not in (SecurityProtocol.SSL, SecurityProtocol.SASL_SSL):
+        if not self.uses_tls:
             return None
         return client_context(self.ssl_cafile, self.ssl_certfile, self.ssl_keyfile)
 

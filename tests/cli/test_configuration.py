@@ -46,6 +46,13 @@ WRONG = [
         "no certificate",
     ),
     ({"KAFKA_SASL_MECHANISM": "GSSAPI"}, "KAFKA_SASL_MECHANISM", "GSSAPI"),
+    ({"KAFKA_SSL_CAFILE": "/ca.crt"}, "KAFKA_SECURITY_PROTOCOL", "without it KAFKA_SSL_CAFILE does nothing"),
+    ({"KAFKA_SASL_USERNAME": "oms"}, "KAFKA_SECURITY_PROTOCOL", "without it KAFKA_SASL_USERNAME does nothing"),
+    (
+        {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "OAUTHBEARER"},
+        "KAFKA_SECURITY_PROTOCOL=SASL_SSL",
+        "needs KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL, KAFKA_SASL_OAUTHBEARER_CLIENT_ID and ",
+    ),
     (
         {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"},
         "KAFKA_SECURITY_PROTOCOL=SASL_SSL",
@@ -98,6 +105,19 @@ def test_a_wrong_setting_ends_every_command_with_one_sentence_and_exit_code_2(
         ({"PAYMENT_GATEWAY": "http://bank:many"}, "PAYMENT_GATEWAY", "bank:many"),
         ({"PAYMENT_GATEWAY": "http://bank\t"}, "PAYMENT_GATEWAY", "bank"),
         ({"PAYMENT_GATEWAY": "https://bank/pay?account=7"}, "PAYMENT_GATEWAY", "account=7"),
+        (
+            {"PAYMENT_GATEWAY": "http://bank", "PAYMENT_GATEWAY_KEY": "key"},
+            "PAYMENT_GATEWAY",
+            "must be an https:// address for PAYMENT_GATEWAY_KEY",
+        ),
+        (
+            {"PAYMENT_GATEWAY": "https://oms:word@bank", "PAYMENT_GATEWAY_KEY": "key"},
+            "PAYMENT_GATEWAY",
+            "and PAYMENT_GATEWAY_KEY is set: use one",
+        ),
+        ({"PAYMENT_GATEWAY_CAFILE": "/nowhere"}, "PAYMENT_GATEWAY_CAFILE,", "must be certificates"),
+        ({"HTTP_TLS_CERTFILE": "/nowhere"}, "HTTP_TLS_CERTFILE,", "must be certificates"),
+        ({"HTTP_TLS_KEYFILE": "/nowhere"}, "HTTP_TLS_KEYFILE", "need HTTP_TLS_CERTFILE"),
         ({"SIMULATED_LIMIT": "a lot"}, "SIMULATED_LIMIT", "a lot"),
         ({"SIMULATED_LIMIT": "NaN"}, "SIMULATED_LIMIT", "NaN"),
         ({"SIMULATED_FAILURE_RATE": "nan"}, "SIMULATED_FAILURE_RATE", "nan"),

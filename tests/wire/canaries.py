@@ -29,7 +29,6 @@ SECRETS: Mapping[str, str] = {
 """A working value of each secret."""
 
 ADDRESSES: Mapping[str, str] = {
-    "PAYMENT_GATEWAY": "http://oms:canary-gateway-user@127.0.0.1:1",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "http://oms:canary-collector-user@127.0.0.1:1",
     "PGPASSWORD": "canary-environment",
 }

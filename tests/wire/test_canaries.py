@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from messaging.postgres.address import address_of
 from oms.cli import app
 from oms.services import SERVICES
+from payment_service.settings import PaymentSettings
 from tests.real_parts.order_process import ORDER, OURS, OrderProcess
 from tests.real_parts.waiting import until
 from tests.wire.canaries import ADDRESSES, CANARY, KINDS, SECRETS, leaks, secret_settings
@@ -74,6 +75,8 @@ def test_no_repr_of_settings_has_a_secret() -> None:
         settings = kind()
         assert not leaks(f"{settings!r} {settings}"), kind
     assert not leaks(repr(address_of(SECRETS["INVENTORY_DATABASE_URL"])))
+    gateway = PaymentSettings(payment_gateway="https://oms:canary-@bank", payment_gateway_key=None)
+    assert not leaks(repr(gateway))
 
 
 @pytest.mark.usefixtures("planted")
@@ -214,6 +217,7 @@ async def test_a_process_that_reaches_nobody_tells_no_secret(planted: dict[str, 
 
 async def test_a_gateway_that_is_away_tells_no_secret(planted: dict[str, str], tmp_path: Path) -> None:
     alone = {f"{service.upper()}_DATABASE_URL": "memory" for service in SERVICES} | {"EVENT_PUBLISHER": "in-process"}
+    alone["PAYMENT_GATEWAY"] = "http://127.0.0.1:1"
     with OrderProcess(tmp_path, planted | alone, "up") as process:
         async with httpx.AsyncClient(timeout=60) as client:
             placed = await client.post(f"{process.url}/orders", json=ORDER)
