@@ -27,8 +27,7 @@ from tests.messaging.records import failure, record
 from tests.order_store.conftest import postgres_orders
 from tests.real_parts.moving_name import moving_name
 from tests.real_parts.postgres_cluster import Node, dsn_of_all, postgres_cluster
-
-DEADLINE = 60.0
+from tests.real_parts.waiting import DEADLINE
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from oms.service_process import run_all
 from order_service.settings import OrderSettings
 from payment_service.settings import PaymentSettings
 from tests.real_parts.kafka import free_port
-
-DEADLINE = 60.0
+from tests.real_parts.waiting import DEADLINE
 
 
 def _up(

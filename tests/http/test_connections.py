@@ -5,8 +5,8 @@ from pathlib import Path
 
 from messaging.runtime.settings import ServiceSettings
 from tests.real_parts.order_process import OrderProcess
+from tests.real_parts.waiting import DEADLINE
 
-DEADLINE = 30.0
 LONGEST_OF_LOAD_BALANCERS = 60
 
 

@@ -20,8 +20,8 @@ from payment_service.infrastructure import gateway_metrics
 from tests.http.answers import ORDER, assert_error, placed
 from tests.http.conftest import client_of, running_service
 from tests.real_parts.kafka import free_port
+from tests.real_parts.waiting import DEADLINE
 
-DEADLINE = 30.0
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
 

@@ -11,8 +11,7 @@ from uvicorn.server import ServerState
 
 from oms.http_protocol import GuardedHttp
 from oms.process import server_config
-
-DEADLINE = 20.0
+from tests.real_parts.waiting import DEADLINE
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ from shared_kernel.product import ProductId
 from tests.inventory_service.stock import has_effect
 from tests.real_parts.postgres import PostgresServer
 from tests.real_parts.relays import nobody
+from tests.real_parts.waiting import DEADLINE
 
-DEADLINE = 60.0
 _TEMPLATE = "template_inventory"
 
 

@@ -19,8 +19,9 @@ from messaging.ports.record import Record
 from messaging.postgres.failures import PostgresFailures
 from messaging.postgres.pool import open_pool
 from tests.inventory_service.commands import items, message, record
-from tests.inventory_service.conftest import DEADLINE, StockUnderTest
+from tests.inventory_service.conftest import StockUnderTest
 from tests.inventory_service.stock import product
+from tests.real_parts.waiting import DEADLINE
 
 ODD = ["\U0001fadd", "\u200b", ".", "..", "\U000e0fff", "x" * 65, "a\nb"]
 """Names that another release, or another Python, may have let an order have."""

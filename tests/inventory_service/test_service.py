@@ -19,7 +19,7 @@ from messaging.ports.outbox import Batch
 from messaging.ports.record import Record
 from messaging.runtime.settings import Role
 from tests.inventory_service.commands import items, message
-from tests.inventory_service.conftest import DEADLINE
+from tests.real_parts.waiting import DEADLINE
 
 
 class OrderService:

@@ -18,8 +18,8 @@ from messaging.engine import consumer as consumer_module
 from messaging.ports.outbox import Batch
 from messaging.ports.record import Record
 from tests.inventory_service.commands import items, message
-from tests.inventory_service.conftest import DEADLINE, fetch
-from tests.real_parts.waiting import until
+from tests.inventory_service.conftest import fetch
+from tests.real_parts.waiting import DEADLINE, until
 
 ROLE = "limited"
 AT_ONCE = 40

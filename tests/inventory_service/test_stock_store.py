@@ -12,8 +12,9 @@ from inventory_service.application import SAMPLE_PRODUCTS, FindProducts, PutProd
 from inventory_service.domain import AlreadyShipped, NothingToShip, OnHandBelowReserved
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
-from tests.inventory_service.conftest import DEADLINE, StockUnderTest
+from tests.inventory_service.conftest import StockUnderTest
 from tests.inventory_service.stock import has_effect, product, releasing, reserving, shipping
+from tests.real_parts.waiting import DEADLINE
 
 
 async def _commit_all(stock: StockUnderTest, writes: Sequence[StockWrite]) -> list[object]:

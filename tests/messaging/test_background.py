@@ -8,8 +8,7 @@ from structlog.testing import capture_logs
 
 from messaging.engine import background
 from messaging.engine.background import WorkEnded, every, running
-
-DEADLINE = 20.0
+from tests.real_parts.waiting import DEADLINE
 
 
 async def _for_ever() -> None:

@@ -14,8 +14,8 @@ from order_service.domain.fulfilment import StockRejected
 from tests.domain.orders import placed_order
 from tests.order_store.conftest import handling, postgres_orders
 from tests.real_parts.kafka import free_port
+from tests.real_parts.waiting import DEADLINE
 
-DEADLINE = 20.0
 LAST = "the last one"
 
 

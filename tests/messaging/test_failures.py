@@ -10,8 +10,8 @@ from messaging.ports.failures import Failure
 from messaging.ports.record import Record
 from tests.messaging.conftest import FailuresUnderTest
 from tests.messaging.records import TOPIC, failure, kept_records, record, records
+from tests.real_parts.waiting import DEADLINE
 
-DEADLINE = 20.0
 STRANGE = {
     "nothing": "",
     "NUL": "a\0b",

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from messaging.engine import group_commit
 from messaging.engine.group_commit import CommitBatch, GroupCommitter
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable
+from tests.real_parts.waiting import DEADLINE
 
 Committer: TypeAlias = GroupCommitter[int, str]
-
-DEADLINE = 10.0
 
 
 class Poisoned(Exception):

@@ -8,8 +8,7 @@ import pytest
 from messaging.brokerless.in_process import InProcessBroker
 from messaging.ports.record import Record
 from tests.messaging.messages import batch_of, key_in, message
-
-DEADLINE = 20.0
+from tests.real_parts.waiting import DEADLINE
 
 
 async def test_a_subscriber_that_fails_makes_publishing_fail() -> None:

@@ -7,8 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from messaging.engine.loop_lag import loop_lag_measured
-
-DEADLINE = 20.0
+from tests.real_parts.waiting import DEADLINE
 
 
 def _lag(name: str) -> float:

@@ -8,8 +8,7 @@ from uuid_utils.compat import uuid7
 from messaging.ports.outbox import SHARDS, OwnedShard, Position
 from tests.messaging.conftest import OutboxUnderTest
 from tests.messaging.messages import key_in, message, messages_in
-
-DEADLINE = 20.0
+from tests.real_parts.waiting import DEADLINE
 
 
 async def test_the_oldest_messages_come_first_as_they_were_committed(under_test: OutboxUnderTest) -> None:

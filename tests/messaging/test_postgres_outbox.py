@@ -15,8 +15,8 @@ from messaging.ports.outbox import SHARDS, OwnedShard
 from messaging.postgres.outbox import _DEPTH, PostgresOutbox, _OwnedShard, depth_and_age
 from tests.messaging.conftest import commit_messages
 from tests.messaging.messages import batch_of, key_in, message, messages_in
+from tests.real_parts.waiting import DEADLINE
 
-DEADLINE = 30.0
 IDLE_TIMEOUT = 2.0
 LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 

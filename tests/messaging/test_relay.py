@@ -16,8 +16,7 @@ from messaging.ports.event_publisher import EventPublisher, publish_oldest
 from messaging.ports.message import Message
 from messaging.ports.outbox import SHARDS, Batch, Position, shard_of
 from tests.messaging.messages import key_in, message, messages_in
-
-DEADLINE = 30.0
+from tests.real_parts.waiting import DEADLINE
 
 NOTHING_ARRIVED, UNACKNOWLEDGED = "nothing arrived", "arrived, but was not acknowledged"
 

@@ -16,8 +16,7 @@ from messaging.runtime.roles import Sweep, run_roles
 from messaging.runtime.settings import Role
 from messaging.runtime.storage import memory_storage
 from tests.messaging.messages import messages_in
-
-DEADLINE = 30.0
+from tests.real_parts.waiting import DEADLINE
 
 
 class SlowTransport:

@@ -16,8 +16,7 @@ from messaging.ports.message import Message
 from messaging.postgres.aggregate_table import Column, Table
 from messaging.postgres.row_store import RowStore
 from tests.real_parts.relays import nobody
-
-DEADLINE = 60.0
+from tests.real_parts.waiting import DEADLINE
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,7 @@ from order_service.infrastructure.memory_orders import MemoryOrders
 from order_service.infrastructure.postgres_orders import PostgresOrders
 from tests.domain.orders import moment
 from tests.real_parts.relays import nobody
-
-DEADLINE = 20.0
+from tests.real_parts.waiting import DEADLINE
 
 
 @dataclass(frozen=True, slots=True)

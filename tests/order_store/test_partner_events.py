@@ -28,8 +28,8 @@ from order_service.infrastructure.partner_events import partner_subscriptions
 from shared_kernel.reason import MAX_REASON, NO_REASON
 from tests.domain.orders import LATER, RESERVED, led, line, moment, placed_order, stored
 from tests.order_store.conftest import StoreUnderTest
+from tests.real_parts.waiting import DEADLINE
 
-DEADLINE = 30.0
 PRICES = {"items": [{"productId": "p1", "quantity": 2, "unitPrice": {"amount": "12.50", "currency": "EUR"}}]}
 RESERVED_DATA = PRICES | {"total": {"amount": "25.00", "currency": "EUR"}}
 _offsets = itertools.count(100)

@@ -29,8 +29,7 @@ from shared_kernel.product import ProductId, Quantity
 from tests.domain.orders import placed_order, stepped, stored
 from tests.order_store.conftest import becoming, messages_in, postgres_orders
 from tests.real_parts.kafka import free_port
-
-DEADLINE = 20.0
+from tests.real_parts.waiting import DEADLINE
 
 Answer = TypeVar("Answer")
 

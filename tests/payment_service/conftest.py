@@ -24,8 +24,8 @@ from tests.payment_service.payments import taking
 from tests.real_parts.payment_gateway import RealGateway, real_gateway
 from tests.real_parts.postgres import PostgresServer
 from tests.real_parts.relays import nobody
+from tests.real_parts.waiting import DEADLINE
 
-DEADLINE = 30.0
 _TEMPLATE = "template_payments"
 
 

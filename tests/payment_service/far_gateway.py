@@ -7,7 +7,7 @@ from uuid import UUID
 
 from payment_service.application.ports import Captured, Declined
 from shared_kernel.money import Money
-from tests.payment_service.conftest import DEADLINE
+from tests.real_parts.waiting import DEADLINE
 
 
 @dataclass

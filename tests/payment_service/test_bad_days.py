@@ -20,10 +20,11 @@ from payment_service.application.take_commands import TakeCommands
 from payment_service.domain import Payment, PaymentStatus
 from payment_service.infrastructure.http_gateway import open_http_gateway
 from payment_service.infrastructure.postgres import PostgresPayments
-from tests.payment_service.conftest import DEADLINE, postgres_payments
+from tests.payment_service.conftest import postgres_payments
 from tests.payment_service.far_gateway import until
 from tests.payment_service.payments import AMOUNT, LEASE, claim
 from tests.real_parts.payment_gateway import RealGateway
+from tests.real_parts.waiting import DEADLINE
 
 _LATER = "update payments set next_attempt_at = next_attempt_at - interval '2 minutes'"
 PAID = Decimal(AMOUNT.amount)

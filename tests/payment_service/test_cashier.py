@@ -20,9 +20,9 @@ from payment_service.application.take_commands import TakeCommands
 from payment_service.domain import Payment, PaymentStatus, Step
 from payment_service.infrastructure.memory import MemoryPayments
 from shared_kernel.money import Money
-from tests.payment_service.conftest import DEADLINE
 from tests.payment_service.far_gateway import FarGateway, until
 from tests.payment_service.payments import AMOUNT, LEASE, SUCCESSOR, ManualClock, claim, intent, moment, stored, taking
+from tests.real_parts.waiting import DEADLINE
 
 AT_ONCE = 2
 ROOM = AT_ONCE * 16

@@ -13,9 +13,9 @@ from payment_service.application.ports import Captured, Declined, GatewayUnavail
 from payment_service.infrastructure.http_gateway import TRIES, HttpGateway, open_http_gateway
 from payment_service.infrastructure.simulated_gateway import SimulatedGateway
 from shared_kernel.money import Money
-from tests.payment_service.conftest import DEADLINE
 from tests.payment_service.payments import AMOUNT
 from tests.real_parts.payment_gateway import RealGateway
+from tests.real_parts.waiting import DEADLINE
 
 KEY = "key-1"
 

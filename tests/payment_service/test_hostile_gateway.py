@@ -16,9 +16,9 @@ from uuid_utils.compat import uuid7
 from payment_service.application.ports import Captured, Declined, GatewayUnavailable
 from payment_service.domain import DECLINED
 from payment_service.infrastructure.http_gateway import TRIES, HttpGateway, open_http_gateway
-from tests.payment_service.conftest import DEADLINE
 from tests.payment_service.payments import AMOUNT
 from tests.real_parts.hostile_server import Answers, HostileServer, endless, hostile_server, response, saying
+from tests.real_parts.waiting import DEADLINE
 
 KEY = "key-1"
 OK = b'{"reference": "ch_1"}'

@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 from messaging.ports.changes import Write, Written
 from payment_service.domain import Call, Payment, PaymentStatus, Step
 from shared_kernel.money import Money
-from tests.payment_service.conftest import DEADLINE, StoreUnderTest
+from tests.payment_service.conftest import StoreUnderTest
 from tests.payment_service.payments import (
     LEASE,
     NEIGHBOUR,
@@ -21,6 +21,7 @@ from tests.payment_service.payments import (
     taking,
     taking_back,
 )
+from tests.real_parts.waiting import DEADLINE
 
 
 def _charged(payment: Payment) -> Step:

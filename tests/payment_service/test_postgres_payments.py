@@ -14,7 +14,7 @@ from messaging.ports.changes import StoreUnavailable, Written
 from payment_service.domain import Payment, PaymentStatus
 from payment_service.infrastructure.postgres import PostgresPayments
 from shared_kernel.money import Money
-from tests.payment_service.conftest import DEADLINE, postgres_payments
+from tests.payment_service.conftest import postgres_payments
 from tests.payment_service.payments import (
     LEASE,
     SUCCESSOR,
@@ -27,6 +27,7 @@ from tests.payment_service.payments import (
     taking_back,
 )
 from tests.real_parts.kafka import free_port
+from tests.real_parts.waiting import DEADLINE
 
 _WAITING = """
     select count(*) from pg_stat_activity

@@ -12,8 +12,6 @@ import pytest_asyncio
 from tests.real_parts.order_process import ORDER
 from tests.real_parts.postgres import PostgresServer, cloned_database
 
-DEADLINE = 60.0
-
 
 @pytest.fixture(scope="module")
 def module_database(postgres: PostgresServer) -> Iterator[str]:

@@ -14,11 +14,11 @@ import pytest
 
 from messaging.engine.retry import retry_when_busy
 from messaging.postgres.pool import open_pool
-from tests.postgres.conftest import DEADLINE, answers_of, name_of, settled, taken
+from tests.postgres.conftest import answers_of, name_of, settled, taken
 from tests.real_parts.order_process import ORDER
 from tests.real_parts.postgres import PostgresServer
 from tests.real_parts.three_services import ThreeServices, all_in_one
-from tests.real_parts.waiting import until
+from tests.real_parts.waiting import DEADLINE, until
 
 PRODUCT = {"price": {"amount": "12.50", "currency": "EUR"}, "onHand": 1_000_000}
 

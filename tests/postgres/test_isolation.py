@@ -14,8 +14,7 @@ from messaging.postgres.session import connect
 from order_service.infrastructure.postgres_orders import _ABOVE_ALL, _NEWEST, _NEWEST_IN
 from tests.http.answers import ORDER, assert_error, placed
 from tests.http.conftest import client_of, running_service
-from tests.postgres.conftest import DEADLINE
-from tests.real_parts.waiting import until
+from tests.real_parts.waiting import DEADLINE, until
 
 CLIENTS = 200
 _SLOW = "select *, pg_sleep(3600) from orders where id < $1 order by id desc limit $2"

@@ -13,13 +13,13 @@ import httpx
 import pytest
 
 from messaging.engine.background import running
-from tests.postgres.conftest import DEADLINE, name_of, settled, taken
+from tests.postgres.conftest import name_of, settled, taken
 from tests.real_parts.order_process import ORDER
 from tests.real_parts.postgres import PostgresServer
 from tests.real_parts.query import rows
 from tests.real_parts.small_disk import Disk, NoDisk, disk_in_memory
 from tests.real_parts.three_services import ThreeServices, all_in_one
-from tests.real_parts.waiting import until
+from tests.real_parts.waiting import DEADLINE, until
 
 Trouble: TypeAlias = Callable[[Any, ThreeServices], AbstractAsyncContextManager[None]]
 

@@ -13,8 +13,9 @@ from messaging.postgres.session import connect
 from tests.cli.commands import oms
 from tests.http.answers import placed
 from tests.http.conftest import client_of, running_service
-from tests.postgres.conftest import DEADLINE, name_of
+from tests.postgres.conftest import name_of
 from tests.real_parts.pgbouncer import PROGRAM, pgbouncer
+from tests.real_parts.waiting import DEADLINE
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed: apt-get install pgbouncer")
 

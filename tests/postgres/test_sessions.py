@@ -14,8 +14,7 @@ from messaging.postgres.pinned import COMMAND_TIMEOUT, PINNED
 from messaging.postgres.pool import open_pool
 from tests.http.answers import ORDER
 from tests.http.conftest import client_of, running_service
-from tests.postgres.conftest import DEADLINE
-from tests.real_parts.waiting import until
+from tests.real_parts.waiting import DEADLINE, until
 
 _END_ALL = """
     select count(pg_terminate_backend(pid)) from pg_stat_activity

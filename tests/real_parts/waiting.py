@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-DEADLINE = 60.0
+DEADLINE = 120.0
+"""Seconds after which what a test waits for counts as what never comes, however busy the machine is."""
 
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str, within: float = DEADLINE) -> None:
