@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +18,11 @@ from messaging.ports.audit import WHO, AuditEntry, Outcome, done
 from messaging.postgres.audit import INSERT_AUDIT, PostgresAudit, audit_columns
 from messaging.postgres.audit_chain import Tampered
 from messaging.postgres.pool import open_pool
+from messaging.runtime.embedded_postgres.programs import find_programs
+from messaging.runtime.migrations import migrate
+from order_service.infrastructure.database import MIGRATIONS
+from tests.real_parts.postgres import PostgresServer
+from tests.real_parts.postgres_cluster import run
 
 ENTRY = AuditEntry("anna (root@here)", "order.retry", order_id=UUID(int=7), detail={"attempt": 1})
 
@@ -198,3 +205,36 @@ async def test_names_that_cannot_be_stored_are_stored_nearly(trail: PostgresAudi
     assert odd.who.startswith("a\\0\\ud800xxx")
     assert len(odd.detail) < 600
     await trail.verify()
+
+
+async def test_a_dump_that_was_restored_is_the_same_trail(
+    trail: PostgresAudit, database: str, empty: str, tmp_path: Path
+) -> None:
+    programs, dump = replace(find_programs(tmp_path, tmp_path), user=None), str(tmp_path / "dump.sql")
+    await trail.write([ENTRY])
+    await trail.seal()
+    await trail.write([ENTRY])
+    before = await trail.verify()
+    await asyncio.to_thread(run, programs, "pg_dump", database, "-f", dump)
+    await asyncio.to_thread(run, programs, "psql", "-Xqv", "ON_ERROR_STOP=1", empty, "-f", dump)
+    async with open_pool(empty) as pool:
+        restored = PostgresAudit(pool)
+        assert await restored.verify() == before
+        await restored.write([ENTRY])
+        await restored.seal()
+        assert (await restored.verify()).entries == before.entries + 1
+
+
+async def test_a_database_that_keeps_text_as_it_comes_hashes_alike(postgres: PostgresServer) -> None:
+    name = f"ascii_{uuid7().hex[:8]}"
+    await asyncio.to_thread(
+        postgres.execute, f"create database {name} template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'"
+    )
+    await migrate(postgres.dsn_of(name), MIGRATIONS)
+    async with open_pool(postgres.dsn_of(name)) as pool:
+        await PostgresAudit(pool).write([AuditEntry("Zoë ☃", "order.retry")])
+        await PostgresAudit(pool).seal()
+        verified = await PostgresAudit(pool).verify()
+    await asyncio.to_thread(postgres.execute, f"drop database {name} with (force)")
+
+    assert (verified.entries, verified.unsealed) == (2, 0)
