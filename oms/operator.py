@@ -8,7 +8,8 @@ from typing import Final
 from messaging.ports.audit import WHO
 
 NAME: Final = "OMS_OPERATOR"
-_LONGEST = 100
+_LONGEST = 200
+_LONGEST_NAME = 100
 
 
 def sign_as_operator() -> None:
@@ -20,8 +21,8 @@ def operator() -> str:
     """The user of the operating system and the machine. OMS_OPERATOR stands before them, and not instead of them,
     because anybody can set it."""
     account = f"{_user()}@{socket.gethostname()}"
-    name = "".join(each for each in os.environ.get(NAME, "") if each.isprintable()).strip()[:_LONGEST]
-    return f"{name} ({account})" if name else account
+    name = "".join(each for each in os.environ.get(NAME, "") if each.isprintable()).strip()[:_LONGEST_NAME]
+    return (f"{name} ({account})" if name else account)[:_LONGEST]
 
 
 def _user() -> str:

@@ -28,7 +28,12 @@ _APPLICATION: Final[dict[str, Sequence[str]]] = {
     "api_keys": _READ,
 }
 _FUNCTIONS: Final = ("keep_inbox()", "seal_audit()")
-_RELAY: Final[Rights] = {"alembic_version": _READ, "outbox": ("select", "delete")}
+_RELAY: Final[Rights] = {
+    "alembic_version": _READ,
+    "outbox": ("select", "delete"),
+    "audit": (_ENTRY,),  # its port asks who wants to see its metrics, and notes whom it refused
+    "api_keys": _READ,
+}
 _OPERATOR: Final[dict[str, Sequence[str]]] = _APPLICATION | {
     "dead_letters": ("select", "insert", "delete"),
     "audit": ("select", _ENTRY),

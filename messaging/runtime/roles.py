@@ -41,7 +41,7 @@ async def run_roles(
     the relay after its batches. If a role ends early, the block is cancelled and WorkEnded is raised."""
     async with AsyncExitStack() as stack:
         relay = None
-        if Role.API in roles:
+        if roles:  # each has a port that may refuse somebody
             stack.push_async_callback(storage.refused.close)
             await stack.enter_async_context(running({f"the {service} record of refusals": storage.refused.run()}))
         if Role.RELAY in roles:

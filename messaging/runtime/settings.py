@@ -30,7 +30,7 @@ class Role(Choice):
 
 
 RELAY_ALONE: Final = frozenset({Role.RELAY})
-"""The roles of a process that only publishes. It reads and writes nothing of the database but the outbox."""
+"""The roles of a process that only publishes. It reads and changes no rows but those of the outbox."""
 
 
 def _database_url(value: str) -> str:

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 import structlog
 
+from http_api.access.key_store import add_key, load_keys, revoke_key
 from http_api.running_service import RunningService
 from messaging.brokerless.in_process import InProcessBroker
 from messaging.ports.failures import Failure
@@ -21,6 +22,7 @@ from messaging.postgres.rights import roles
 from messaging.runtime.database import bring_up_to_date, grant_rights
 from messaging.runtime.settings import Role
 from oms.services import SERVICES
+from shared_kernel.caller import Caller
 from tests.http.conftest import client_of
 from tests.real_parts.order_process import ORDER
 from tests.real_parts.postgres import PostgresServer
@@ -71,7 +73,9 @@ _NOT_MIGRATOR = [
     "update outbox set topic = 'another'",
     "update inbox set event_id = gen_random_uuid()",
     "update timelines set timeline = 2",
+    "delete from api_keys",
 ]
+_ADD_KEY = "insert into api_keys (id, digest, caller, scopes) values ('a', sha256('b'), 'c', '{{}}')"
 DENIED = {
     "migrator": _NOBODY,
     "app": [
@@ -82,6 +86,8 @@ DENIED = {
         "delete from outbox",
         "delete from dead_letters",
         "delete from unknown_orders",
+        _ADD_KEY,
+        "update api_keys set revoked_at = null",
     ],
     "relay": [
         *_NOBODY,
@@ -94,9 +100,9 @@ DENIED = {
         "select * from parked",
         "select * from dead_letters",
         "select * from audit",
-        "insert into audit (who, action, outcome) values ('a', 'b', 'done')",
         "select keep_inbox()",
         "select * from seal_audit()",
+        _ADD_KEY,
         "select pg_terminate_backend(pid) from pg_stat_activity where usename = '{prefix}_app'",
     ],
     "operator": [*_NOBODY, *_NOT_MIGRATOR, "delete from outbox", "select keep_inbox()", "select * from seal_audit()"],
@@ -188,16 +194,22 @@ async def test_an_operator_may_do_what_operators_do(installation: _Installation)
         await failures.bury(Failure(Record("inventory-events", 0, 1, "key", {}, b"?"), "it is not JSON", 1))
         await failures.replay([letter.id for letter in await failures.dead_letters()])
         await failures.retry()
+        await add_key(pool, "0" * 16, b"\0" * 32, Caller("shop", frozenset()), None)
+        assert await revoke_key(pool, "0" * 16) == "shop"
         await queue_figures(pool)
         await order.read_figures(pool)
         await trail.verify()
-        entries = await trail.newest(None, 2)
+        entries = await trail.newest(None, 4)
         await failures.forget((await failures.parked())[0].id)
 
-    assert [(entry.role, entry.action) for entry in entries] == [
-        ("oms_order_operator", "parked.retry"),
-        ("oms_order_operator", "dead-letter.replay"),
-    ], "the database names the role"
+    assert {entry.role for entry in entries} == {"oms_order_operator"}, "the database names the role"
+    assert [entry.action for entry in entries[2:]] == ["parked.retry", "dead-letter.replay"]
+
+
+@pytest.mark.parametrize("role", ["app", "relay", "operator"])
+async def test_whoever_answers_requests_may_read_the_hashes_of_api_keys(installation: _Installation, role: str) -> None:
+    async with open_pool(installation.dsn("order", role)) as pool:
+        await load_keys(pool)
 
 
 async def test_all_services_take_an_order_to_confirmed_with_these_roles(installation: _Installation) -> None:
