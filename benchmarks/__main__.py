@@ -10,6 +10,7 @@ import uvloop
 from rich.console import Console
 
 from benchmarks import (
+    access,
     consumer_rate,
     delivery_latency,
     fulfilment,
@@ -44,6 +45,7 @@ class Measurement(StrEnum):
     EMBEDDED = "embedded"
     RECOVERY = "recovery"
     TRACING = "tracing"
+    ACCESS = "access"
 
 
 _MEASURE = {
@@ -59,6 +61,7 @@ _MEASURE = {
     Measurement.EMBEDDED: fulfilment.measure_embedded,
     Measurement.RECOVERY: recovery.measure,
     Measurement.TRACING: tracing.measure,
+    Measurement.ACCESS: access.measure,
 }
 
 

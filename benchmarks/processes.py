@@ -15,7 +15,7 @@ _STARTS_WITHIN = 60.0
 _STOPS_WITHIN = 15.0
 _SETTINGS = (
     "ORDER_", "INVENTORY_", "PAYMENT_", "SIMULATED_", "STEP_", "KAFKA_", "EVENT_", "COMMIT_", "RELAY_", "LOG_", "DATA_",
-    "OTEL_",
+    "OTEL_", "AUTH", "RATE_", "REQUESTS_",
 )  # fmt: skip
 
 

@@ -62,6 +62,7 @@ _DESCRIPTIONS = {
     409: "Its state does not allow it",
     413: "The body is larger than 64 KiB",
     415: "The body is not application/json, or is compressed",
+    429: "This caller asks for too much: try again after Retry-After",
     503: "Too busy, or the database is away: try again after Retry-After",
 }
 

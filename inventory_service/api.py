@@ -134,7 +134,7 @@ def add_product_routes(app: FastAPI, use_cases: InventoryUseCases) -> None:
         "/products/{productId}",
         summary="Add a product, or set its price and its stock",
         dependencies=[needs(Scope.CATALOGUE_WRITE)],
-        responses=_ADDED | documented(400, 401, 403, 409, 413, 415, 503),
+        responses=_ADDED | documented(400, 401, 403, 409, 413, 415, 429, 503),
     )
     async def put_product(productId: ProductIdPath, product: ProductInput, response: Response) -> ProductView:  # noqa: N803
         price = Money.of(product.price.amount, product.price.currency)
@@ -149,7 +149,7 @@ def add_product_routes(app: FastAPI, use_cases: InventoryUseCases) -> None:
         description="PUT of the product itself sets its stock, too: what is sold between reading and writing it would "
         "be on hand again. This does not touch the stock. Orders keep the prices that they were reserved at.",
         dependencies=[needs(Scope.CATALOGUE_WRITE)],
-        responses=documented(400, 401, 403, 404, 413, 415, 503),
+        responses=documented(400, 401, 403, 404, 413, 415, 429, 503),
     )
     async def put_price(productId: ProductIdPath, price: PriceInput) -> ProductView:  # noqa: N803
         money = Money.of(price.amount, price.currency)
@@ -159,7 +159,7 @@ def add_product_routes(app: FastAPI, use_cases: InventoryUseCases) -> None:
         "/products/{productId}",
         summary="Read a product and its stock",
         dependencies=[needs()],
-        responses=documented(400, 401, 404, 503),
+        responses=documented(400, 401, 404, 429, 503),
     )
     async def read_product(productId: ProductIdPath) -> ProductView:  # noqa: N803
         return product_view(await use_cases.find.one(ProductId(productId)))
@@ -168,7 +168,7 @@ def add_product_routes(app: FastAPI, use_cases: InventoryUseCases) -> None:
         "/products",
         summary="List the products by their ids",
         dependencies=[needs()],
-        responses=documented(400, 401, 503),
+        responses=documented(400, 401, 429, 503),
     )
     async def list_products(
         limit: Annotated[int, Query(ge=1, le=100)] = 20,

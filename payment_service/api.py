@@ -44,7 +44,7 @@ def payments_http(checks: HealthChecks, find: FindPayment | None) -> HttpPart:
         @app.get(
             "/payments/{orderId}",
             tags=["payments"],
-            responses=documented(400, 401, 403, 404, 503),
+            responses=documented(400, 401, 403, 404, 429, 503),
             summary="Read the payment of an order",
         )
         async def read_payment(

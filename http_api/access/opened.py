@@ -11,6 +11,8 @@ from starlette.types import ASGIApp
 from http_api.access.api_keys import ApiKeys, StoredKey
 from http_api.access.authenticate import Authenticate, Note
 from http_api.access.key_ring import KeyRing
+from http_api.access.limit_callers import LimitCallers
+from http_api.access.limits import RateLimit
 from http_api.access.settings import Auth, AuthSettings
 from messaging.engine.background import every, running
 
@@ -42,8 +44,9 @@ async def access(settings: AuthSettings, load_api_keys: LoadKeys | None, note: N
     async with AsyncExitStack() as stack:
         tokens = await _tokens(stack, settings)
         api_keys = await _api_keys(stack, load_api_keys) if load_api_keys else None
+        limit = RateLimit(settings.limits)
         yield lambda app: Authenticate(
-            app,
+            LimitCallers(app, limit),
             tokens=tokens.caller_of if tokens else None,
             api_keys=api_keys.caller_of if api_keys else None,
             note=note,

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from http_api.access.limits import Limits
 from shared_kernel.choice import Choice
 
 
@@ -47,6 +48,10 @@ class AuthSettings(BaseSettings):
     auth_audience: Annotated[str, Field(min_length=1)] | None = None
     auth_jwks_url: Annotated[str, AfterValidator(_secure_url)] | None = None
     auth_leeway_seconds: float = Field(30.0, ge=0, le=60)
+    rate_limit_per_second: float = Field(1000.0, gt=0, le=1_000_000)
+    rate_limit_processes: int = Field(1, ge=1, le=1000)
+    """How many processes share the load of a service, so that each allows its part of the rate."""
+    requests_at_once: int = Field(256, ge=1, le=100_000)
 
     @model_validator(mode="after")
     def _tokens_are_described(self) -> Self:
@@ -56,6 +61,11 @@ class AuthSettings(BaseSettings):
         if any(given) and self.auth is not Auth.REQUIRED:
             raise ValueError("AUTH_ISSUER is set, so AUTH=required must be, too: nobody is asked for a token otherwise")
         return self
+
+    @property
+    def limits(self) -> Limits:
+        """What one caller may ask of this process."""
+        return Limits(self.rate_limit_per_second / self.rate_limit_processes, self.requests_at_once)
 
     def must_be_said(self, host: str) -> str | None:
         """The sentence for a process that would let strangers in without anybody having said so."""

@@ -43,7 +43,7 @@ DOCUMENTATION: dict[str, Any] = {
         201: {"headers": {"Location": {"description": "Where the order is", "schema": {"type": "string"}}}},
         422: {"model": ErrorView, "description": "The Idempotency-Key was used for a different request"},
     }
-    | documented(400, 401, 403, 413, 415, 503),
+    | documented(400, 401, 403, 413, 415, 429, 503),
 }
 
 

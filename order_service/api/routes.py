@@ -49,7 +49,9 @@ def add_order_routes(app: FastAPI, find: FindOrders, cancel: CancelOrder, comple
     """Serve orders."""
     reading = APIRouter(tags=["orders"])
 
-    @reading.get("/orders", responses=documented(400, 401, 403, 503), summary="List the caller's orders, newest first")
+    @reading.get(
+        "/orders", responses=documented(400, 401, 403, 429, 503), summary="List the caller's orders, newest first"
+    )
     async def list_orders(
         caller: Annotated[Caller, needs(Scope.ORDERS_READ)],
         status: OrderStatus | None = None,
@@ -63,7 +65,7 @@ def add_order_routes(app: FastAPI, find: FindOrders, cancel: CancelOrder, comple
             nextCursor=encode_cursor(page.next_before.value.bytes) if page.next_before else None,
         )
 
-    @reading.get("/orders/{orderId}", responses=documented(400, 401, 403, 404, 503), summary="Read an order")
+    @reading.get("/orders/{orderId}", responses=documented(400, 401, 403, 404, 429, 503), summary="Read an order")
     async def read_order(
         response: Response,
         orderId: OrderIdPath,  # noqa: N803
@@ -78,7 +80,7 @@ def add_order_routes(app: FastAPI, find: FindOrders, cancel: CancelOrder, comple
 
     @reading.post(
         "/orders/{orderId}/cancel",
-        responses=documented(400, 401, 403, 404, 409, 503)
+        responses=documented(400, 401, 403, 404, 409, 429, 503)
         | {202: {"model": OrderView, "description": "It is on its way back"}},
         summary="Take an order back",
     )
@@ -93,7 +95,7 @@ def add_order_routes(app: FastAPI, find: FindOrders, cancel: CancelOrder, comple
 
     @reading.post(
         "/orders/{orderId}/complete",
-        responses=documented(400, 401, 403, 404, 409, 503),
+        responses=documented(400, 401, 403, 404, 409, 429, 503),
         summary="The goods left",
     )
     async def complete_order(

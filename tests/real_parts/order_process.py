@@ -35,6 +35,8 @@ OURS = (
     "OTEL_",
     "TRACE_",
     "AUTH",
+    "RATE_",
+    "REQUESTS_",
 )
 """What our settings' names begin with."""
 
