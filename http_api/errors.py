@@ -2,6 +2,7 @@
 client."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from messaging.ports.changes import StoreOverloaded, StoreUnavailable
 from messaging.ports.message import timestamp
 
 RETRY_AFTER = "1"
+_SELDOM = 5.0
+_next_refusal_at = 0.0
 
 log = structlog.get_logger("api")
 
@@ -114,10 +117,20 @@ def response_to(error: Exception, table: ErrorTable) -> Response | None:
         case HTTPException():
             return error_response(error.status_code, HTTPStatus(error.status_code).phrase, headers=error.headers)
         case StoreOverloaded() | StoreUnavailable():
+            _log_refusal(str(error))
             return error_response(503, "Service unavailable", {"service": str(error)}, {"Retry-After": RETRY_AFTER})
         case _:
             answer = table.get(type(error))
             return error_response(answer.status, answer.message, {answer.field: str(error)}) if answer else None
+
+
+def _log_refusal(why: str) -> None:
+    """One line in five seconds: a database that is away refuses all requests alike."""
+    global _next_refusal_at
+    now = time.monotonic()
+    if now >= _next_refusal_at:
+        _next_refusal_at = now + _SELDOM
+        log.warning("requests are refused", why=why)
 
 
 def _invalid(errors: Sequence[Any]) -> Response:

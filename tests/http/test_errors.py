@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
+from http_api import errors
 from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.changes import Created, Duplicate, StoreOverloaded, StoreUnavailable, Written
 from order_service.application.ports import OrderCreation, OrderWrite
@@ -74,6 +75,19 @@ async def test_what_may_succeed_in_a_moment_is_a_503_that_says_when_to_try_again
 
     assert_error(answer, 503, "Service unavailable", {"service": str(error)})
     assert answer.headers["retry-after"] == "1"
+
+
+async def test_the_log_says_why_requests_are_refused_and_does_not_repeat_it_for_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(errors, "_next_refusal_at", 0.0)
+    with capture_logs() as lines:
+        async with api_on(FailingOrders(StoreUnavailable("the database does not answer (DiskFullError)"))) as api:
+            for _ in range(3):
+                await _ask(api, "POST", "/orders")
+
+    refusals = [line for line in lines if line["event"] == "requests are refused"]
+    assert [line["why"] for line in refusals] == ["the database does not answer (DiskFullError)"]
 
 
 @pytest.mark.parametrize(("method", "path"), EVERY_ROUTE)
