@@ -23,6 +23,8 @@ from oms.services import SERVICES
 
 OLD = 60.0
 """Seconds. What waits for longer needs somebody."""
+MUCH = 1000
+"""Records. A group that is further behind needs somebody."""
 _ANSWERS_WITHIN = 2.0
 _BROKER_WITHIN = 10.0
 
@@ -90,13 +92,22 @@ def _alarms(name: str, status: ServiceStatus, *, has_broker: bool) -> Iterator[s
         yield f"messages have waited in the outbox for {queues.outbox_age:.0f} s"
     if queues.shards < SHARDS:
         yield f"{queues.shards} of {SHARDS} shards are published: is a relay running?"
-    if has_broker and status.consumers is not None and not status.consumers.members:
-        yield "no consumer is in its group"
+    if has_broker and status.consumers is not None:
+        yield from _consumer_alarms(status.consumers)
     if queues.parked_age > OLD:
         yield f"parked records: {queues.parked}, see oms parked list --service {name}"
     if queues.dead:
         yield f"dead letters: {queues.dead}, see oms dead-letters list --service {name}"
     yield from (figure.alarm for figure in status.figures if figure.alarm)
+
+
+def _consumer_alarms(consumers: GroupState) -> Iterator[str]:
+    if not consumers.members:
+        yield "no consumer is in its group"
+    if consumers.unstable:
+        yield f"an open transaction hides {consumers.unstable:,} records from its consumers"
+    elif consumers.lag is not None and consumers.lag > MUCH:
+        yield f"its consumers are {consumers.lag:,} records behind"
 
 
 async def status_of(

@@ -1,21 +1,27 @@
 """The groups of consumers as the brokers see them, for an operator's overview."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from messaging.kafka.admin import open_admin
 from messaging.kafka.lag import lag_of
 from messaging.kafka.offsets import partitions_client
 from messaging.kafka.settings import KafkaSettings
+from messaging.kafka.unstable import unstable_records
+
+_STABLE_WITHIN = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
     """A group's members, and the records that it has still to handle. None means that no partition of its topics can be
-    asked."""
+    asked. `unstable` are records that an open transaction hides from it."""
 
     members: int
     lag: int | None
+    unstable: int = 0
 
 
 async def state_of_groups(settings: KafkaSettings, groups: Mapping[str, Sequence[str]]) -> dict[str, GroupState]:
@@ -31,4 +37,19 @@ async def state_of_groups(settings: KafkaSettings, groups: Mapping[str, Sequence
             members = sum(len(described[5]) for described in answer.groups)
             lag = await lag_of(admin, client, settings.prefix + group, named)
             states[group] = GroupState(members, sum(map(int, lag.values())) if lag else None)
-    return states
+        unstable = await _unstable(client, [name for named in topics.values() for name in named])
+    return {
+        group: replace(state, unstable=sum(unstable.get(topic, 0) for topic in topics[group]))
+        for group, state in states.items()
+    }
+
+
+async def _unstable(client: Any, topics: Sequence[str]) -> Mapping[str, int]:
+    """The unstable records by topic. Transactions are always under way, so what is found at once is looked at again."""
+    found = await unstable_records(client, topics, 0)
+    if any(found.values()):
+        found = await unstable_records(client, topics, _STABLE_WITHIN)
+    by_topic: Counter[str] = Counter()
+    for at, records in found.items():
+        by_topic[at.topic] += records
+    return by_topic

@@ -9,6 +9,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 from aiokafka import TopicPartition
@@ -37,15 +38,20 @@ async def _count(settings: KafkaSettings, topics: Sequence[str]) -> None:
         try:
             async with partitions_client(settings, topics) as client:
                 while True:
-                    watermarks = await offsets_of(client, topics, READ_UNCOMMITTED)
-                    await asyncio.sleep(_STABLE_WITHIN)
-                    stable = await offsets_of(client, topics, READ_COMMITTED)
-                    known = {at: max(0, watermarks[at] - stable[at]) for at in watermarks.keys() & stable.keys()}
+                    known = await unstable_records(client, topics, _STABLE_WITHIN)
                     _show(unstable, dict.fromkeys(unstable, math.nan) | known)
         except Exception as error:  # noqa: BLE001  any failure is logged and tried again
             log.info("cannot count unstable records", error=f"{type(error).__name__}: {error}")
             _show(unstable, dict.fromkeys(unstable, math.nan))
             await asyncio.sleep(_STABLE_WITHIN)
+
+
+async def unstable_records(client: Any, topics: Sequence[str], within: float) -> dict[TopicPartition, int]:
+    """The records of each partition that are hidden from consumers, and have been for so many seconds."""
+    watermarks = await offsets_of(client, topics, READ_UNCOMMITTED)
+    await asyncio.sleep(within)
+    stable = await offsets_of(client, topics, READ_COMMITTED)
+    return {at: max(0, watermarks[at] - stable[at]) for at in watermarks.keys() & stable.keys()}
 
 
 def _show(before: dict[TopicPartition, float], now: Mapping[TopicPartition, float]) -> None:

@@ -75,6 +75,11 @@ def test_a_quiet_system_needs_nobody() -> None:
         ({"outbox": 3, "outbox_age": 61.0}, "order: messages have waited in the outbox for 61 s"),
         ({"shards": 3}, "order: 3 of 4 shards are published: is a relay running?"),
         ({"consumers": GroupState(0, 7)}, "order: no consumer is in its group"),
+        ({"consumers": GroupState(1, 1001)}, "order: its consumers are 1,001 records behind"),
+        (
+            {"consumers": GroupState(1, 3171, unstable=3171)},
+            "order: an open transaction hides 3,171 records from its consumers",
+        ),
         ({"parked": 2, "parked_age": 61.0}, "order: parked records: 2, see oms parked list --service order"),
         ({"dead": 1}, "order: dead letters: 1, see oms dead-letters list --service order"),
         ({"figures": [Figure("orders stuck", 2, alarm="2 orders are stuck")]}, "order: 2 orders are stuck"),

@@ -2,15 +2,17 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import RequestTimedOutError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, RequestTimedOutError
 from prometheus_client import REGISTRY
 
+from messaging.kafka.groups import GroupState, state_of_groups
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import positions_of
 from messaging.kafka.unstable import unstable_records_counted
@@ -61,6 +63,32 @@ async def test_a_transaction_that_stays_open_is_shown_by_partition_until_it_ends
             assert [_unstable(positions, shard) for shard in range(4)] == [0, 0, 0, 0]
 
         await _until(lambda: _unstable(topic, 1) == 0, "the end of the transaction")
+
+
+async def _states(kafka: KafkaSettings, groups: Mapping[str, Sequence[str]]) -> Mapping[str, GroupState]:
+    """The state of groups, as soon as a new broker has the topic that it keeps them in."""
+    async with asyncio.timeout(SHOWN_WITHIN):
+        while True:
+            with suppress(GroupCoordinatorNotAvailableError):
+                return await state_of_groups(kafka, groups)
+            await asyncio.sleep(0.05)
+
+
+async def test_an_operator_is_told_that_a_transaction_hides_records_from_a_group_and_not_that_one_is_under_way(
+    far_side: FarSide, kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("messaging.kafka.groups._STABLE_WITHIN", 0.05)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers, transactional_id=key_in(1).hex)
+    async with far_side.open_publisher(0) as publisher, producer as other:
+        await publisher.publish(batch_of([message(key_in(0), topic=far_side.topic)]))
+        before = await _states(kafka, {"readers": [far_side.topic]})
+        async with other.transaction():
+            for _ in range(3):
+                await other.send_and_wait(far_side.topic, b"{}", b"other", partition=1)
+            hidden = await _states(kafka, {"readers": [far_side.topic], "others": []})
+
+    assert before["readers"].unstable == 0
+    assert (hidden["readers"].unstable, hidden["others"].unstable) == (3, 0)
 
 
 async def test_while_the_broker_does_not_answer_nobody_knows_what_is_unstable(
