@@ -25,9 +25,10 @@ that is used again, a surplus answer would be taken for the answer to another or
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from functools import partial
+from typing import TypeAlias
 from uuid import UUID
 
 import httpx
@@ -42,8 +43,11 @@ from payment_service.infrastructure.gateway_answer import Answer, read_answer
 from shared_kernel.money import Money
 from shared_kernel.reason import reason_of
 
+Connect: TypeAlias = Callable[[], httpx.AsyncClient]
+
 TRIES = 3
 _FIRST_PAUSE = 0.1
+_CLOSES_WITHIN = 1.0
 
 # These report a problem of ours or of the network. An earlier call with the same key may have been executed.
 _NOT_ABOUT_THE_CHARGE = {401, 403, 404, 405, 407, 408, 409, 421, 425, 429}
@@ -52,13 +56,22 @@ _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "Connec
 
 
 class HttpGateway:
-    """See PaymentGateway. All tries of a call together take at most twice `seconds`."""
+    """See PaymentGateway. All tries of a call together take at most twice `seconds`, from its turn on."""
 
-    def __init__(self, client: httpx.AsyncClient, url: str, *, seconds: float, secret: SecretStr | None = None) -> None:
-        self._client = client
+    def __init__(
+        self, connect: Connect, url: str, *, seconds: float, at_once: int, secret: SecretStr | None = None
+    ) -> None:
+        self._connect = connect
         self._url = url.rstrip("/")
         self._secret = secret
         self._seconds = seconds
+        self._turn = asyncio.Semaphore(at_once)
+        self._exchanges: set[asyncio.Task[Answer | str]] = set()
+
+    async def close(self) -> None:
+        """Wait until the connections of calls that were cut off are closed."""
+        if self._exchanges:
+            await asyncio.wait(self._exchanges, timeout=_CLOSES_WITHIN)
 
     async def charge(self, key: str, order_id: UUID, amount: Money) -> Captured | Declined:
         """See PaymentGateway."""
@@ -88,7 +101,7 @@ class HttpGateway:
         body = {"orderId": str(order_id), "amount": {"amount": amount.amount, "currency": amount.currency}}
         problem = "time is up"
         try:
-            async with asyncio.timeout(2 * self._seconds):
+            async with self._turn, asyncio.timeout(2 * self._seconds):
                 for attempt in range(TRIES):
                     if attempt:
                         await asyncio.sleep(random.uniform(0.5, 1) * _FIRST_PAUSE * 2**attempt)  # noqa: S311  jitter
@@ -122,14 +135,27 @@ class HttpGateway:
         return answer
 
     async def _call(self, what: str, key: str, body: object) -> Answer | str:
-        """Return the answer, or the name of the error. The time limit covers the whole answer, also a slow one."""
+        """Return the answer, or the name of the error. The time limit covers the whole answer, also a slow one.
+
+        The exchange is a task of its own, which is told to end once. Told twice, as when two limits of time are over at
+        the same moment, it would leave its connection open."""
+        exchange = asyncio.create_task(self._exchange(what, key, body))
+        self._exchanges.add(exchange)
+        exchange.add_done_callback(self._exchanges.discard)
+        try:
+            await asyncio.wait({exchange}, timeout=self._seconds)
+            return exchange.result() if exchange.done() else TimeoutError.__name__
+        finally:
+            exchange.cancel()
+
+    async def _exchange(self, what: str, key: str, body: object) -> Answer | str:
         headers = {"Idempotency-Key": key}
         if self._secret is not None:
             headers["Authorization"] = f"Bearer {self._secret.get_secret_value()}"
         try:
             async with (
-                asyncio.timeout(self._seconds),
-                self._client.stream("POST", f"{self._url}/{what}", json=body, headers=headers) as response,
+                self._connect() as client,
+                client.stream("POST", f"{self._url}/{what}", json=body, headers=headers) as response,
             ):
                 return await read_answer(response)
         except Exception as error:  # noqa: BLE001  any failure to read a foreign answer means no answer
@@ -145,13 +171,13 @@ async def open_http_gateway(
     secret: SecretStr | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[HttpGateway]:
-    """A gateway with connections for `at_once` calls. Each try has `seconds` seconds. The secret is read at each
+    """A gateway that gets at most `at_once` calls at a time. Each try has `seconds` seconds. The secret is read at each
     call."""
-    async with httpx.AsyncClient(
-        verify=tls or True,
-        timeout=seconds,
-        limits=httpx.Limits(max_connections=at_once, max_keepalive_connections=0),
-        headers=_HEADERS,
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-    ) as client:
-        yield HttpGateway(client, url, seconds=seconds, secret=secret)
+    verify = tls or httpx.create_ssl_context()
+    # A pool of connections that many calls share would lose the place of a call that is cut off, and in the end all.
+    connect = partial(httpx.AsyncClient, verify=verify, timeout=seconds, headers=_HEADERS)
+    gateway = HttpGateway(connect, url, seconds=seconds, at_once=at_once, secret=secret)
+    try:
+        yield gateway
+    finally:
+        await gateway.close()

@@ -106,6 +106,22 @@ async def test_a_key_moves_money_once_however_often_it_comes(gateway: RealGatewa
     assert (len(gateway.ledger.charges), len(gateway.ledger.refunds)) == (1, 1)
 
 
+async def test_calls_that_are_cut_off_at_any_moment_leave_room_for_the_next(gateway: RealGateway) -> None:
+    async with open_http_gateway(gateway.url, seconds=10, at_once=2) as adapter:
+        with gateway.slow():
+            for turns in range(60):
+                call = asyncio.create_task(adapter.charge(f"cut-{turns}", uuid7(), AMOUNT))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                call.cancel()
+                await asyncio.sleep(0)
+                call.cancel()  # two limits of time may be over at once
+                await asyncio.wait({call})
+        answer = await adapter.charge(KEY, uuid7(), AMOUNT)
+
+    assert isinstance(answer, Captured)
+
+
 async def test_a_call_whose_answer_was_lost_is_tried_again_and_learns_what_it_did(gateway: RealGateway) -> None:
     gateway.drop_answers(TRIES - 1)
     async with http(gateway) as adapter:
