@@ -1,8 +1,8 @@
 """What is rendered: valid for Kubernetes, harmless, and in agreement with what the processes do."""
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import kubernetes_validate
@@ -13,29 +13,17 @@ from messaging.ports.outbox import SHARDS
 from messaging.runtime.settings import Role
 from oms.process import LOOP_ENDS_WITHIN_SECONDS, STOP_WITHIN_SECONDS
 from oms.services import SERVICES, TOPICS
+from tests.deploy import helm
 from tests.deploy.custom_resources import NoDefinitions, problems_with_custom_resource
-from tests.deploy.helm import EXAMPLES, ROOT, SMALL, NoHelm, manifest, template
+from tests.deploy.helm import ROOT, SMALL, NoHelm
 from tests.deploy.policies import pods_of, problems_with
-from tests.deploy.settings import settings_of_processes
+from tests.deploy.rendered import RENDERED, objects_of
 
 Object = Mapping[str, Any]
-COMMITTED = "deploy/kubernetes"
-RENDERED = [COMMITTED, "defaults", *EXAMPLES]
 COMPONENT, ROLES = "app.kubernetes.io/component", tuple(Role)
 KUBERNETES = ("1.30", kubernetes_validate.latest_version())
 # It reads its definitions, some megabytes, for each object.
-kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
-
-
-@cache
-def _objects(which: str) -> list[Object]:
-    if which == COMMITTED:
-        return [*yaml.safe_load_all(SMALL.read_text())]
-    try:
-        text = template(values=[EXAMPLES[which]] if which in EXAMPLES else [])
-    except NoHelm as missing:
-        pytest.skip(str(missing))
-    return [found for found in yaml.safe_load_all(text) if found]
+kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
 
 
 def _of_kind(objects: Sequence[Object], kind: str) -> dict[str, Object]:
@@ -49,12 +37,12 @@ def _deployments(objects: Sequence[Object]) -> dict[str, Object]:
 @pytest.fixture(params=RENDERED)
 def objects(request: pytest.FixtureRequest) -> list[Object]:
     """Everything of a release: as committed, with the default values, and with those of each example."""
-    return _objects(request.param)
+    return objects_of(request.param)
 
 
 def test_the_committed_manifest_is_what_helm_renders() -> None:
     try:
-        rendered = manifest()
+        rendered = helm.manifest()
     except NoHelm as missing:
         pytest.skip(str(missing))
     assert SMALL.read_text() == rendered, "run make manifests"
@@ -68,7 +56,9 @@ def test_kubernetes_accepts_every_object(objects: list[Object], version: str) ->
 
 
 def test_the_operators_accept_every_object_of_theirs() -> None:
-    custom = [one for one in _objects("three-zones") if "." in one["apiVersion"] and "k8s.io" not in one["apiVersion"]]
+    custom = [
+        one for one in objects_of("three-zones") if "." in one["apiVersion"] and "k8s.io" not in one["apiVersion"]
+    ]
     assert {one["kind"] for one in custom} >= {"ScaledObject", "ServiceMonitor", "PrometheusRule", "ExternalSecret"}
     try:
         wrong = {one["metadata"]["name"]: found for one in custom if (found := problems_with_custom_resource(one))}
@@ -108,6 +98,7 @@ def test_a_container_runs_its_service_and_role_and_is_probed_where_health_is(obj
         assert variables["METRICS_PORT"] == str(ports["metrics"])
         assert ("http" in ports) == (role == Role.API)
         assert {name for name in variables if "DATABASE_URL" in name} == {f"{service.upper()}_DATABASE_URL_FILE"}
+        assert any(name.startswith("KAFKA_") for name in variables) == (role != Role.API)
         probes = {name: container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
         assert {probe["port"] for probe in probes.values()} == {"metrics"}
         assert [probe["path"] for probe in probes.values()] == ["/health/live", "/health/live", "/health/ready"]
@@ -237,14 +228,8 @@ def _ports(objects: Sequence[Object], component: str, direction: str) -> set[int
     return opened
 
 
-def test_each_variable_is_a_setting(objects: list[Object]) -> None:
-    known = settings_of_processes() | {"AUTH", "AUTH_ISSUER", "AUTH_AUDIENCE", "AUTH_JWKS_URL"}
-    for name, pod in pods_of(objects):
-        assert {one["name"].removesuffix("_FILE") for one in pod["containers"][0]["env"]} <= known, name
-
-
 def test_the_alerts_and_the_dashboards_are_those_of_the_repository() -> None:
-    objects = _objects("three-zones")
+    objects = objects_of("three-zones")
     (rules,) = _of_kind(objects, "PrometheusRule").values()
     (dashboards,) = _of_kind(objects, "ConfigMap").values()
     (monitor,) = _of_kind(objects, "ServiceMonitor").values()

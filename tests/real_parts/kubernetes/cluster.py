@@ -13,7 +13,7 @@ from tests.real_parts.kubernetes.pod import Machine, Pod
 
 PROXIES_LAG = 2.0
 """Seconds after which the last proxy has heard that a pod is about to end."""
-_SETTLES_WITHIN = 180.0
+_SETTLES_WITHIN = 300.0
 _LOOK_AFTER = 0.05
 
 

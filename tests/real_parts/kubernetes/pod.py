@@ -64,7 +64,7 @@ class Pod:
                 "-m",
                 "oms",
                 *(self.address if argument == _EVERYWHERE else argument for argument in self.template.args),
-                env=self._environment(),
+                env=self.environment(),
                 cwd=root,
                 stdout=log,
                 stderr=log,
@@ -106,8 +106,15 @@ class Pod:
             self._process.kill()
             await self._process.wait()
 
-    def _environment(self) -> dict[str, str]:
-        variables = {one["name"]: self._value(one) for one in self.template.env} | dict(self._machine.variables)
+    def environment(self) -> dict[str, str]:
+        """The variables of its process."""
+        variables = {one["name"]: self._value(one) for one in self.template.env}
+        speaks_to_kafka = "KAFKA_BOOTSTRAP_SERVERS" in variables
+        variables |= {
+            name: value
+            for name, value in self._machine.variables.items()
+            if speaks_to_kafka or not name.startswith("KAFKA_")
+        }
         for path, volume in self.template.mounts.items():
             here = str(self._volume(volume))
             variables = {
@@ -128,7 +135,7 @@ class Pod:
 
     def _volume(self, volume: Mapping[str, Any]) -> Path:
         folder = self._folder / str(volume["name"])
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         if "secret" in volume:
             keys = self._machine.secrets[volume["secret"]["secretName"]]
             for item in volume["secret"].get("items") or [{"key": key, "path": key} for key in keys]:

@@ -43,6 +43,15 @@ wins. */}}
 {{- toJson $variables }}
 {{- end }}
 
+{{/* The same for a process that does not speak to Kafka: it needs no user there. */}}
+{{- define "oms.withoutKafka" -}}
+{{- $variables := . }}
+{{- range $name, $_ := . }}
+{{- if hasPrefix "KAFKA_" $name }}{{ $variables = omit $variables $name }}{{ end }}
+{{- end }}
+{{- toJson $variables }}
+{{- end }}
+
 {{/* A secret that processes read from a file, where a new one reaches them without a restart. The others are variables. */}}
 {{- define "oms.isFile" -}}
 {{- if kindIs "map" .value }}{{ if regexMatch "_(DATABASE_URL|PASSWORD|SECRET|GATEWAY_KEY|OTLP_HEADERS)$" .name }}yes{{ end }}{{ end }}
