@@ -2,6 +2,7 @@
 
 from pydantic_settings import BaseSettings
 
+from http_api.access.settings import AuthSettings
 from messaging.engine.secret_files import SECRET
 from messaging.kafka.settings import KafkaSettings
 from messaging.runtime.telemetry import TelemetrySettings
@@ -11,7 +12,7 @@ from oms.services import SERVICES
 
 def settings_of_processes(*, secret: bool = False) -> set[str]:
     """Their names; with `secret`, of those that a process also reads from a file."""
-    kinds: list[type[BaseSettings]] = [KafkaSettings, TelemetrySettings, LogSettings]
+    kinds: list[type[BaseSettings]] = [KafkaSettings, TelemetrySettings, AuthSettings, LogSettings]
     kinds += [service.settings for service in SERVICES.values()]
     return {
         f"{kind.model_config.get('env_prefix', '')}{name}".upper()

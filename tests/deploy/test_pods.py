@@ -18,7 +18,9 @@ async def test_the_first_order_is_confirmed_and_a_drained_node_fails_no_request_
     manifest = read_manifest(MANIFEST.read_text()).of_image("this tree").with_one_of_each_but("order-api")
     async with installation(broker, postgres, tmp_path, {"this tree": path_of(ROOT)}) as installed:
         cluster = installed.cluster
-        await cluster.upgrade(manifest)
+        await cluster.prepare(manifest)
+        await installed.make_api_key()
+        await cluster.apply(manifest)
         assert await installed.first_order() == "CONFIRMED"
 
         async with installed.under_load() as customers:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
+from http_api.access.settings import AuthSettings
 from messaging.kafka.settings import KafkaSettings
 from messaging.runtime.telemetry import TelemetrySettings
 from oms.services import SERVICES
@@ -23,7 +24,7 @@ from tests.real_parts.order_process import OURS
 
 @pytest.mark.parametrize("which", RENDERED)
 def test_each_variable_is_a_setting(which: str) -> None:
-    known = settings_of_processes() | {"AUTH", "AUTH_ISSUER", "AUTH_AUDIENCE", "AUTH_JWKS_URL"}
+    known = settings_of_processes()
     for name, pod in pods_of(objects_of(which)):
         assert {one["name"].removesuffix("_FILE") for one in pod["containers"][0]["env"]} <= known, name
 
@@ -44,7 +45,7 @@ def test_each_process_accepts_its_variables(which: str, tmp_path: Path, monkeypa
                 patched.delenv(ours)
             for variable, value in environment.items():
                 patched.setenv(variable, value)
-            kinds: list[type[BaseSettings]] = [KafkaSettings, TelemetrySettings]
+            kinds: list[type[BaseSettings]] = [KafkaSettings, TelemetrySettings, AuthSettings]
             for kind in (*kinds, *(service.settings for service in of_services)):
                 kind()
 

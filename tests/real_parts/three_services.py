@@ -152,9 +152,9 @@ class Audit:
         return wanted
 
 
-async def put_products(url: str, prefix: str = "") -> None:
+async def put_products(url: str, prefix: str = "", headers: Mapping[str, str] | None = None) -> None:
     """Put PRODUCTS on sale at this inventory service, with a prefix before their names."""
-    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=30, headers=headers) as client:
         for product, (price, on_hand) in PRODUCTS.items():
             body = {"price": {"amount": price, "currency": "EUR"}, "onHand": on_hand}
             (await client.put(f"/products/{prefix}{product}", json=body)).raise_for_status()

@@ -38,9 +38,13 @@ class Cluster:
 
     async def upgrade(self, manifest: Manifest) -> None:
         """`helm install` or `helm upgrade --wait`: the hooks, then everything else."""
+        await self.prepare(manifest)
+        await self.apply(manifest)
+
+    async def prepare(self, manifest: Manifest) -> None:
+        """The hooks, one after the other."""
         for job in manifest.hooks:
             await self._run(job)
-        await self.apply(manifest)
 
     async def apply(self, manifest: Manifest) -> None:
         """Bring the Deployments to what the manifest says, all at the same time; `helm rollback` runs no hook."""

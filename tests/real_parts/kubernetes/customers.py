@@ -17,6 +17,7 @@ class Customers:
 
     urls: Callable[[], Sequence[str]]
     order: Mapping[str, Any]
+    headers: Mapping[str, str]
     orders: list[str] = field(default_factory=list)
     requests: int = 0
     failed: list[str] = field(default_factory=list)
@@ -43,7 +44,10 @@ class Customers:
             return None
         try:
             response = await client.request(
-                method, random.choice(urls) + path, json=self.order if method == "POST" else None
+                method,
+                random.choice(urls) + path,
+                json=self.order if method == "POST" else None,
+                headers=dict(self.headers),
             )
         except httpx.HTTPError as error:
             self.failed.append(f"{method} {path}: {type(error).__name__}: {error}")
