@@ -17,10 +17,11 @@ class Service:
     """A service's description.
 
     `settings` has a field `{name}_database_url`. `produces` has the topics that belong to this service alone.
-    `migrations` is a folder of Alembic revisions for the database `database_name`. Readiness checks that its `tables`
-    exist and can be written to. `start` is a context manager that takes the settings, a transport and the roles, and
-    runs the service during its block. `consumes` has the topics that it reads, as the group `{name}-service`.
-    `view_order` and `read_figures` tell operators what the service's own tables say, about an order and in sum.
+    `migrations` is a folder of Alembic revisions for the database `database_name`. `oms roles` grants rights on its
+    `tables`, and readiness checks those that the process needs. `start` is a context manager that takes the settings, a
+    transport and the roles, and runs the service during its block. `consumes` has the topics that it reads, as the
+    group `{name}-service`. `view_order` and `read_figures` tell operators what the service's own tables say, about an
+    order and in sum.
     """
 
     name: str
