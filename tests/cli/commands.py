@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.real_parts.order_process import OURS
-
-RUNS_WITHIN = 60.0
+from tests.real_parts.waiting import DEADLINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +30,10 @@ async def oms(folder: Path, *arguments: str, **environment: str) -> Ended:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(RUNS_WITHIN):
+        async with asyncio.timeout(DEADLINE):
             output, errors = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()
-        raise AssertionError(f"oms {' '.join(arguments)} did not end within {RUNS_WITHIN:.0f} s") from None
+        raise AssertionError(f"oms {' '.join(arguments)} did not end within {DEADLINE:.0f} s") from None
     return Ended(process.returncode, output.decode(), errors.decode())

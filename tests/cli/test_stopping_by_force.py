@@ -13,8 +13,7 @@ import pytest
 from tests.real_parts.kafka import free_port
 from tests.real_parts.order_process import ORDER, OrderProcess
 from tests.real_parts.stalling_proxy import stalling_proxy, through
-
-ENDS_WITHIN = 60.0
+from tests.real_parts.waiting import DEADLINE
 
 _HANGS = """
 import asyncio, os, signal, sys
@@ -57,7 +56,7 @@ HANGS = {
 def test_what_hangs_is_ended_by_force_and_shown(tmp_path: Path, hang: str) -> None:
     code = _HANGS.format(port=free_port(), hang=hang)
     ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=ENDS_WITHIN, check=False
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE, check=False
     )
 
     assert ended.returncode == 1, ended.stderr
@@ -77,14 +76,14 @@ async def test_a_process_whose_database_and_broker_hang_stops_within_its_bound(t
         service = OrderProcess(tmp_path, environment)
         try:
             await asyncio.to_thread(service.start)
-            async with httpx.AsyncClient(base_url=service.url, timeout=ENDS_WITHIN) as client:
+            async with httpx.AsyncClient(base_url=service.url, timeout=DEADLINE) as client:
                 assert (await client.post("/orders", json=ORDER)).status_code == 201
                 its_database.hang()
                 in_flight = [asyncio.create_task(client.post("/orders", json=ORDER)) for _ in range(10)]
                 await asyncio.sleep(0.2)  # they are on their way; should one not be, the less hangs
                 service.send(signal.SIGTERM)
                 told = time.monotonic()
-                code = await asyncio.to_thread(service.wait, ENDS_WITHIN)
+                code = await asyncio.to_thread(service.wait, DEADLINE)
                 took = time.monotonic() - told
                 answers = await asyncio.gather(*in_flight, return_exceptions=True)
         finally:

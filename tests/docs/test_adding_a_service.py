@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "adding-a-service.md").read_text()
 NAMED = re.compile(r"^`(\S+\.py)`\n\n```python\n(.*?)```", re.DOTALL | re.MULTILINE)
 CHANGE = re.compile(r"^```diff\n (.*\n)\+(.*\n)```", re.MULTILINE)
-ENDS_WITHIN = 120
+ENDS_WITHIN = 300
 
 
 @pytest.fixture

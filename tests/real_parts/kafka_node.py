@@ -16,7 +16,7 @@ from pathlib import Path
 # node's have while it stops and after it starts (KAFKA-20734): such a transaction hangs for ever, and read_committed
 # consumers see nothing behind it.
 KAFKA_VERSION = "4.2.1"
-STARTS_WITHIN = 90.0
+STARTS_WITHIN = 180.0
 # The second compiler and the collector with threads cost more CPU than they save in a broker of a few minutes.
 FEW_THREADS = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _STOPS_WITHIN = 20.0

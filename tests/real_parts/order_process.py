@@ -15,9 +15,9 @@ from typing import Any, Self
 import httpx
 
 from tests.real_parts.kafka import free_port
+from tests.real_parts.waiting import DEADLINE
 
 ORDER = {"items": [{"productId": "p1", "quantity": 2}]}
-STARTS_WITHIN = 60.0
 RETRY_AFTER = 0.2
 """Customers who ask more often take the CPU from the process that starts again."""
 OURS = (
@@ -75,13 +75,13 @@ class OrderProcess:
                 start_new_session=True,
                 group=self.group,
             )
-        deadline = time.monotonic() + STARTS_WITHIN
+        deadline = time.monotonic() + DEADLINE
         while time.monotonic() < deadline:
             assert self.process.poll() is None, f"it ended at once:\n{self.log}"
             if self._answers():
                 return
             time.sleep(0.05)
-        raise AssertionError(f"it did not answer within {STARTS_WITHIN:.0f} s:\n{self.log}")
+        raise AssertionError(f"it did not answer within {DEADLINE:.0f} s:\n{self.log}")
 
     def _answers(self) -> bool:
         # Not with httpx: a client costs tens of milliseconds of CPU, which the process that starts needs.

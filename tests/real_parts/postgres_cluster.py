@@ -13,8 +13,8 @@ import psutil
 
 from messaging.runtime.embedded_postgres.programs import Programs, find_programs
 from tests.real_parts.kafka import free_port
+from tests.real_parts.waiting import DEADLINE
 
-ENDS_WITHIN = 60.0
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
@@ -70,7 +70,7 @@ class Node:
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        _, alive = psutil.wait_procs(processes, timeout=ENDS_WITHIN)
+        _, alive = psutil.wait_procs(processes, timeout=DEADLINE)
         assert not alive, f"killed, and still there: {alive}"
 
     def pause(self) -> None:
@@ -116,7 +116,7 @@ class Node:
 
     def _reload_until(self, question: str, answer: str, otherwise: str) -> None:
         self.execute("select pg_reload_conf()")
-        deadline = time.monotonic() + ENDS_WITHIN
+        deadline = time.monotonic() + DEADLINE
         while self.execute(question) != answer:
             assert time.monotonic() < deadline, otherwise
 
@@ -132,7 +132,7 @@ class Node:
             return None
 
     def _control(self, what: str, *options: str) -> None:
-        run(self.programs, "pg_ctl", what, "-D", str(self.data), "-t", f"{ENDS_WITHIN:.0f}", *options)
+        run(self.programs, "pg_ctl", what, "-D", str(self.data), "-t", f"{DEADLINE:.0f}", *options)
 
 
 def dsn_of_all(nodes: Sequence[Node], database: str = "postgres") -> str:
@@ -154,7 +154,7 @@ def run(programs: Programs, program: str, *arguments: str) -> str:
             user=user,
             group=group,
             extra_groups=[] if programs.user else None,
-            timeout=2 * ENDS_WITHIN,
+            timeout=2 * DEADLINE,
             check=False,
         )
         said.seek(0)
