@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
 from messaging.engine.background import WorkEnded
-from messaging.engine.secret_files import SECRET
+from messaging.engine.secret_files import SECRET, Settings
 from messaging.kafka.admin import KafkaRefused
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.changes import StoreUnavailable
@@ -44,7 +44,7 @@ def _in_full(level: str) -> str:
     return "WARNING" if level.strip().upper() == "WARN" else level
 
 
-class LogSettings(BaseSettings):
+class LogSettings(Settings):
     """LOG_FORMAT and LOG_LEVEL."""
 
     log_format: LogFormat = LogFormat.AUTO

@@ -18,6 +18,7 @@ import httpx
 from oms.environment import CannotDo
 from oms.load_report import CONFIRMED, TAKEN, LoadReport, live, print_report
 from oms.output import print_json
+from oms.why import why
 
 _ANSWERS_WITHIN = 10.0
 _GIVES_UP_AFTER = 10.0
@@ -134,7 +135,7 @@ class _Load:
             status = str(response.status_code)
             return (status, str(response.json()["orderId"])) if status == TAKEN else (status, None)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return type(error).__name__, None
+            return why(error), None
         except (ValueError, KeyError, TypeError):
             return "201 without an order", None
 

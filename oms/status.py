@@ -20,6 +20,7 @@ from messaging.runtime.settings import ServiceSettings
 from oms.databases import NOT_REACHED, looking_into
 from oms.exit_status import ExitStatus
 from oms.services import SERVICES
+from oms.why import why
 
 OLD = 60.0
 """Seconds. What waits for longer needs somebody."""
@@ -169,5 +170,5 @@ async def _process(url: str) -> ProcessStatus:
         checks = answer.json().get("checks", {})
         down = ", ".join(name for name, health in checks.items() if health == "DOWN") or f"{answer.status_code}"
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError) as error:
-        return ProcessStatus(url, f"{url} does not answer: {type(error).__name__}")
+        return ProcessStatus(url, f"{url} does not answer: {why(error)}")
     return ProcessStatus(url, f"{url} is not ready: {down}")

@@ -59,7 +59,9 @@ async def _tokens(stack: AsyncExitStack, settings: AuthSettings) -> "AccessToken
     from http_api.access.access_tokens import AccessTokens, Rules  # slow to import, and needed here alone
     from http_api.access.jwks import fetch_keys
 
-    client = await stack.enter_async_context(httpx.AsyncClient(timeout=5.0, trust_env=False))
+    client = await stack.enter_async_context(
+        httpx.AsyncClient(verify=settings.jwks_tls() or True, timeout=5.0, trust_env=False)
+    )
     ring = KeyRing(
         partial(fetch_keys, client, settings.auth_jwks_url),
         source="the issuer's key set",

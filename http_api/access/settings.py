@@ -1,13 +1,16 @@
 """The settings of access: AUTH and AUTH_*."""
 
 import ipaddress
+import ssl
+from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from http_api.access.limits import Limits
+from messaging.engine.secret_files import Settings
+from messaging.engine.tls import client_context
 from shared_kernel.choice import Choice
 
 
@@ -30,23 +33,23 @@ def _secure_url(url: str) -> str:
     parts = urlsplit(url)
     if (
         not parts.hostname
+        or "@" in parts.netloc
         or parts.scheme not in ("http", "https")
         or (parts.scheme == "http" and not is_loopback(parts.hostname))
     ):
-        raise ValueError("must be an https:// URL (http:// is for loopback only)")
+        raise ValueError("must be an https:// URL (http:// is for loopback only) without a user and a password")
     return url
 
 
-class AuthSettings(BaseSettings):
+class AuthSettings(Settings):
     """AUTH, and AUTH_ISSUER, AUTH_AUDIENCE and AUTH_JWKS_URL for access tokens. Without these three, callers need API
-    keys."""
-
-    model_config = SettingsConfigDict(frozen=True)
+    keys. AUTH_JWKS_CAFILE has the authorities of the issuer's certificate."""
 
     auth: Auth | None = None
     auth_issuer: Annotated[str, Field(min_length=1)] | None = None
     auth_audience: Annotated[str, Field(min_length=1)] | None = None
     auth_jwks_url: Annotated[str, AfterValidator(_secure_url)] | None = None
+    auth_jwks_cafile: Path | None = None
     auth_leeway_seconds: float = Field(30.0, ge=0, le=60)
     rate_limit_per_second: float = Field(1000.0, gt=0, le=1_000_000)
     rate_limit_processes: int = Field(1, ge=1, le=1000)
@@ -66,6 +69,18 @@ class AuthSettings(BaseSettings):
     def limits(self) -> Limits:
         """What one caller may ask of this process."""
         return Limits(self.rate_limit_per_second / self.rate_limit_processes, self.requests_at_once)
+
+    @model_validator(mode="after")
+    def _certificates_can_be_read(self) -> Self:
+        try:
+            self.jwks_tls()
+        except OSError as error:
+            raise ValueError(f"AUTH_JWKS_CAFILE must be certificates: {error}") from None
+        return self
+
+    def jwks_tls(self) -> ssl.SSLContext | None:
+        """The TLS context for the issuer. None for the standard one. Raises OSError."""
+        return client_context(self.auth_jwks_cafile) if self.auth_jwks_cafile else None
 
     def must_be_said(self, host: str) -> str | None:
         """The sentence for a process that would let strangers in without anybody having said so."""

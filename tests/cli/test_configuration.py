@@ -116,6 +116,7 @@ def test_a_wrong_setting_ends_every_command_with_one_sentence_and_exit_code_2(
             "and PAYMENT_GATEWAY_KEY is set: use one",
         ),
         ({"PAYMENT_GATEWAY_CAFILE": "/nowhere"}, "PAYMENT_GATEWAY_CAFILE,", "must be certificates"),
+        ({"AUTH_JWKS_CAFILE": "/nowhere"}, "AUTH_JWKS_CAFILE", "must be certificates"),
         ({"HTTP_TLS_CERTFILE": "/nowhere"}, "HTTP_TLS_CERTFILE,", "must be certificates"),
         ({"HTTP_TLS_KEYFILE": "/nowhere"}, "HTTP_TLS_KEYFILE", "need HTTP_TLS_CERTFILE"),
         ({"SIMULATED_LIMIT": "a lot"}, "SIMULATED_LIMIT", "a lot"),

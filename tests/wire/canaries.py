@@ -1,21 +1,29 @@
 """Secrets that can be told from everything else, in every setting that is a secret."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pydantic_settings import BaseSettings
 
 from messaging.engine.secret_files import SECRET
-from messaging.kafka.settings import KafkaSettings
-from messaging.runtime.telemetry import TelemetrySettings
+from oms.cli import app
 from oms.services import SERVICES
 
+assert app, "it has loaded everything"
 CANARY = "canary-"
-KINDS: list[type[BaseSettings]] = [
-    KafkaSettings,
-    TelemetrySettings,
-    *(service.settings for service in SERVICES.values()),
+
+
+def _all_below(kind: type[BaseSettings]) -> Iterator[type[BaseSettings]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _all_below(each)
+
+
+OURS = tuple(f"{package}." for package in ("http_api", "messaging", "oms", *map("{}_service".format, SERVICES)))
+KINDS = [
+    kind for kind in dict.fromkeys(_all_below(BaseSettings)) if kind.__module__.startswith(OURS) and kind.model_fields
 ]
+"""Every kind of settings that the command line has."""
 
 SECRETS: Mapping[str, str] = {
     "ORDER_DATABASE_URL": "postgresql://oms:canary-orders@127.0.0.1:1/orders",

@@ -56,7 +56,7 @@ def test_every_secret_has_a_canary() -> None:
 
 
 def test_a_setting_that_sounds_like_a_secret_is_one() -> None:
-    harmless = {"KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL", *ADDRESSES}
+    harmless = {"AUTH_JWKS_URL", "KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL", *ADDRESSES}
     names = {
         f"{kind.model_config.get('env_prefix', '')}{field}".upper() for kind in KINDS for field in kind.model_fields
     }
@@ -85,6 +85,8 @@ def test_no_error_of_settings_has_a_secret(kind: type, monkeypatch: pytest.Monke
     monkeypatch.setenv("KAFKA_SASL_USERNAME", "")
     monkeypatch.setenv("KAFKA_SSL_CAFILE", "/nowhere")
     monkeypatch.setenv("HTTP_TLS_KEYFILE", "/nowhere")
+    monkeypatch.setenv("AUTH_JWKS_URL", "https://oms:canary-@issuer")
+    monkeypatch.setenv("LOG_LEVEL", "canary-")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "canary-collector")
     with pytest.raises(ValidationError) as error:
         kind()
@@ -112,6 +114,7 @@ def test_no_error_of_settings_has_a_secret(kind: type, monkeypatch: pytest.Monke
         ("PAYMENT_GATEWAY", "oms:canary-@bank"),
         ("PAYMENT_GATEWAY", "https://oms:canary-@bank/?x"),
         ("KAFKA_BOOTSTRAP_SERVERS", "oms:canary-@broker:9092"),
+        ("AUTH_JWKS_URL", "https://oms:canary-@issuer/keys"),
         ("KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL", "https://oms:canary-@tokens/"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "oms:canary-@collector"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "canary-"),

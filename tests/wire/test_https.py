@@ -10,14 +10,17 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from messaging.engine.tls import server_context
 from oms import process
+from oms.cli import app
 from tests.real_parts.authority import LOOPBACK, Authority, Files
 from tests.real_parts.order_process import ORDER
 from tests.wire.https_process import HttpsProcess, https_client
 
 IN_MEMORY = {"ORDER_DATABASE_URL": "memory", "EVENT_PUBLISHER": "logging"}
+STATUS = {f"{service}_DATABASE_URL": "memory" for service in ("ORDER", "INVENTORY", "PAYMENT")} | {"COLUMNS": "200"}
 STOPS_WITHIN = 30.0
 
 
@@ -74,6 +77,17 @@ async def test_plain_http_gets_no_answer_and_no_line_of_the_log(mutual: HttpsPro
             with pytest.raises(httpx.TransportError):
                 await client.get(f"http://127.0.0.1:{port}/health/live")
     assert mutual.log == before
+
+
+def test_a_command_says_whose_certificate_it_does_not_trust(
+    mutual: HttpsProcess, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said() -> str:
+        return CliRunner().invoke(app, ["status", "--url", mutual.metrics_url], env=STATUS).output
+
+    assert f"{mutual.metrics_url} does not answer: its certificate is not trusted (SSL_CERT_FILE names" in said()
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+    assert f"{mutual.metrics_url}  ready" in said()
 
 
 async def test_refused_clients_leave_no_line_in_the_log(
