@@ -96,6 +96,15 @@ ORDERS = (
         },
     ),
     Panel("Time of each step", "Which partner is slow.", _percentiles(_STEP, "step"), "s"),
+    Panel(
+        "Access refused",
+        "Unknown callers, missing scopes and orders of others. What was not recorded one by one is the second line.",
+        {
+            "refused by {{service}}": _rate("oms_access_refused_total", "service"),
+            "not recorded by {{service}}": _rate("oms_audit_dropped_total", "service"),
+        },
+        "ops",
+    ),
     Panel("Taken back", "Compensations by reason.", {"{{reason}}": _rate("oms_compensations_total", "reason")}, "ops"),
     Panel(
         "Answers to POST /orders",

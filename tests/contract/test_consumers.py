@@ -62,8 +62,8 @@ READ: dict[str, set[str]] = {
     "PaymentRefunded": set(),
 }
 
-# By type: what was added after a release, and what a message without it means.
-ADDED: dict[str, dict[str, Any]] = {"ChargePayment": {"caller": ("charge", Money.of("29.90", "EUR"), None)}}
+# By type: what was added after a release. A message without it means the same, with None in the last place.
+ADDED = {"ChargePayment": {"caller"}}
 
 # What a golden message means to its consumer, whoever wrote it.
 MEANS: dict[str, Any] = {
@@ -209,8 +209,8 @@ def test_a_consumer_reads_what_it_declares_and_nothing_else(name: str) -> None:
         in_a_list = isinstance(path[-1], int)
         without = None if in_a_list else _meaning(_changed(golden, path))
         retyped = _meaning(_changed(golden, path, {"retyped": True}))
-        if _named(path) in ADDED.get(kind, {}):
-            assert without == ADDED[kind][_named(path)], "messages of the releases before it are still handled"
+        if _named(path) in ADDED.get(kind, set()):
+            assert without == (*_meaning(golden)[:-1], None), "messages of the releases before it are still handled"
             without = Rejected
         assert without in (None, retyped, Rejected), f"{_named(path)} may be missing, and then means something else"
         assert retyped in (Rejected, _meaning(golden)), f"{_named(path)} may be anything, and then means something else"

@@ -86,7 +86,7 @@ def test_the_operations_guide_names_each_alert_with_its_severity() -> None:
 
 def test_the_operations_guide_says_which_fault_fires_each_alert() -> None:
     _, _, rest = OPERATIONS.read_text().partition("### Which fault fires which alert")
-    rows = dict(re.findall(r"^\| ([a-z].*?) \| (.*) \|$", rest.partition("\n## ")[0], re.MULTILINE))
+    rows = dict(re.findall(r"^\| ([a-z].*?) \| (.*) \|$", rest.partition("\n##")[0], re.MULTILINE))
     told = {name: fault for fault, alerts in rows.items() for name in re.findall(r"`(\w+)` \d+ s", alerts)}
 
     assert told == {alert: fault.name for fault in FAULTS for alert in fault.alerts}
