@@ -48,12 +48,14 @@ async def test_sessions_are_encrypted_and_the_server_is_verified(tls_postgres: T
         assert await pool.fetchval(OWN_SESSION)
 
 
-@pytest.mark.parametrize("command", ["migrate order", f"serve order --port {free_port()}", "orders stuck"])
+@pytest.mark.parametrize("command", ["migrate order", "serve order --port PORT", "orders stuck"])
 def test_a_server_of_another_authority_is_refused_with_a_sentence(
     tls_postgres: TlsServer, stranger: Authority, command: str
 ) -> None:
     environment = {"ORDER_DATABASE_URL": url_of(tls_postgres, stranger.ca), "LOG_LEVEL": "ERROR"}
-    ended = CliRunner().invoke(app, command.split(), env=environment | {"EVENT_PUBLISHER": "logging"})
+    ended = CliRunner().invoke(
+        app, command.replace("PORT", str(free_port())).split(), env=environment | {"EVENT_PUBLISHER": "logging"}
+    )
     (sentence,) = ended.stderr.splitlines()
     assert ended.exit_code == 1
     assert sentence.startswith(
