@@ -5,7 +5,7 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m
 RELEASING := .venv/release-tools/bin/python -m
 
-.PHONY: run test check bench chaos schemas contracts dashboards helm manifests firing exercise rollout smoke sbom audit release clean
+.PHONY: attack run test check bench chaos schemas contracts dashboards helm manifests firing exercise rollout smoke sbom audit release clean
 
 run: .venv/run  ## serve orders on http://127.0.0.1:8000 and show their events
 	$(RUN) oms up
@@ -45,6 +45,9 @@ manifests: .venv/dev  ## write deploy/kubernetes from the chart; needs helm, or 
 
 firing: .venv/dev  ## each alert, shown firing by the fault that it is for; needs Prometheus, and a JDK with Maven
 	$(RUN) tests.campaigns.firing $(FIRING)
+
+attack: .venv/dev  ## attacks on a system of its own: forged tokens, wrong keys, smuggling, slow clients, schemathesis, fuzzers
+	$(RUN) tests.campaigns.attack $(ATTACK)
 
 exercise: .venv/dev  ## five faults to be found with docs/operations.md alone: make exercise EXERCISE="--seed 7"; needs root, too
 	$(RUN) tests.campaigns.exercise $(EXERCISE)

@@ -8,6 +8,7 @@ import pytest
 from oms import http_protocol
 from oms.http_protocol import MAX_HEAD
 from oms.process import server_config
+from tests.http.ambiguous import AMBIGUOUS, EVIL, head_with
 from tests.http.wire import Answer, Application, Wire
 
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
@@ -23,12 +24,7 @@ CUTS: dict[str, Callable[[bytes, bytes], list[bytes]]] = {
     "byte by byte": lambda head, body: [bytes([byte]) for byte in head + body],
     "in the middle of the head": lambda head, body: [head[:25], head[25:] + body[:3], body[3:]],
 }
-EVIL = b"POST /evil HTTP/1.1\r\nHost: oms\r\nContent-Length: 0\r\n\r\n"
 NEXT = b"GET /next HTTP/1.1\r\nHost: oms\r\n\r\n"
-
-
-def _head(more: bytes, line: bytes = b"POST /orders HTTP/1.1") -> bytes:
-    return line + b"\r\nHost: oms\r\n" + more + b"\r\n"
 
 
 def _assert_last_error(answers: list[Answer], status: int) -> dict[str, str]:
@@ -51,9 +47,9 @@ async def test_an_offer_to_upgrade_is_ignored_and_the_body_stays_a_body(
     application = Application()
     wire = Wire(application)
     if framing == "length":
-        head, body = _head(offer + b"Content-Length: %d\r\n" % len(EVIL)), EVIL
+        head, body = head_with(offer + b"Content-Length: %d\r\n" % len(EVIL)), EVIL
     else:
-        head = _head(offer + b"Transfer-Encoding: chunked\r\n")
+        head = head_with(offer + b"Transfer-Encoding: chunked\r\n")
         body = b"5\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (EVIL[:5], len(EVIL) - 5, EVIL[5:])
 
     wire.send(*cut(head, body))
@@ -68,7 +64,7 @@ async def test_an_offer_to_upgrade_is_ignored_and_the_body_stays_a_body(
 async def test_after_an_offer_the_connection_goes_on_and_may_offer_again() -> None:
     application = Application()
     wire = Wire(application)
-    offering = _head(H2C, b"GET /first HTTP/1.1")
+    offering = head_with(H2C, b"GET /first HTTP/1.1")
 
     wire.send(offering + offering.replace(b"first", b"second") + NEXT)
     await wire.until_answered(3)
@@ -90,21 +86,7 @@ async def test_a_request_to_be_a_proxy_is_refused_and_nothing_after_it_is_run() 
 
 @pytest.mark.parametrize(
     "request_bytes",
-    [
-        _head(b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n") + b"0\r\n\r\n" + EVIL,
-        _head(b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n") + b"0\r\n\r\n" + EVIL,
-        _head(b"Content-Length: 0\r\nContent-Length: 54\r\n") + EVIL,
-        _head(b"Content-Length: 5, 5\r\n") + b"hello" + EVIL,
-        _head(b"Content-Length: +5\r\n") + b"hello" + EVIL,
-        _head(b"Content-Length : 5\r\n") + b"hello" + EVIL,
-        _head(b"Transfer-Encoding: gzip\r\n") + EVIL,
-        _head(b"Transfer-Encoding: chunked, gzip\r\n") + b"0\r\n\r\n" + EVIL,
-        _head(b"Transfer-Encoding: chunked\r\n") + b"0x5\r\nhello\r\n0\r\n\r\n" + EVIL,
-        b"POST /orders HTTP/1.1\nHost: oms\n\n" + EVIL,
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + EVIL,
-        b"\x16\x03\x01\x02\x00\x01\x00" + EVIL,
-        b"GET /\xc3\xa9 HTTP/1.1\r\nHost: oms\r\n\r\n" + EVIL,
-    ],
+    AMBIGUOUS,
     ids=lambda value: repr(value[:60]),
 )
 async def test_what_two_readers_could_understand_differently_is_refused_and_nothing_after_it_is_run(
@@ -125,7 +107,7 @@ async def test_requests_that_come_at_once_are_answered_in_their_order() -> None:
     wire = Wire(Application())
     bodies = [b"%d" % number for number in range(5)]
 
-    requests = b"".join(_head(b"Content-Length: 1\r\n") + body for body in bodies)
+    requests = b"".join(head_with(b"Content-Length: 1\r\n") + body for body in bodies)
     wire.send(requests[:100], requests[100:])
 
     assert [answer.body for answer in await wire.until_answered(5)] == bodies
@@ -136,7 +118,7 @@ async def test_garbage_behind_a_request_takes_nothing_from_its_answer() -> None:
     application.free.clear()
     wire = Wire(application)
 
-    wire.send(_head(b"Content-Length: 5\r\n") + b"hello garbage\r\n\r\n", EVIL)
+    wire.send(head_with(b"Content-Length: 5\r\n") + b"hello garbage\r\n\r\n", EVIL)
     application.free.set()
     answers = await wire.until_closed()
 
@@ -150,7 +132,7 @@ async def test_a_body_that_breaks_off_behind_another_request_waits_for_its_answe
     application.free.clear()
     wire = Wire(application)
 
-    wire.send(NEXT + _head(b"Transfer-Encoding: chunked\r\n") + b"5\r\nhello\r\nZZ" + EVIL)
+    wire.send(NEXT + head_with(b"Transfer-Encoding: chunked\r\n") + b"5\r\nhello\r\nZZ" + EVIL)
     application.free.set()
     answers = await wire.until_closed()
 
@@ -162,7 +144,7 @@ async def test_a_body_that_breaks_off_is_refused() -> None:
     application = Application()
     wire = Wire(application)
 
-    wire.send(_head(b"Transfer-Encoding: chunked\r\n"), b"5\r\nhello\r\nZZ" + EVIL)
+    wire.send(head_with(b"Transfer-Encoding: chunked\r\n"), b"5\r\nhello\r\nZZ" + EVIL)
     answers = await wire.until_closed()
 
     _assert_last_error([*answers], 400)
@@ -173,7 +155,7 @@ async def test_trailers_are_not_headers() -> None:
     application = Application()
     wire = Wire(application)
 
-    wire.send(_head(b"Transfer-Encoding: chunked\r\n") + b"2\r\nok\r\n0\r\nIdempotency-Key: k\r\n\r\n")
+    wire.send(head_with(b"Transfer-Encoding: chunked\r\n") + b"2\r\nok\r\n0\r\nIdempotency-Key: k\r\n\r\n")
     await wire.until_answered(1)
 
     assert application.requests[0].headers == {"host": "oms", "transfer-encoding": "chunked"}
@@ -182,8 +164,8 @@ async def test_trailers_are_not_headers() -> None:
 @pytest.mark.parametrize(
     "segments",
     [
-        [_head(b"X: %b\r\n" % (b"x" * MAX_HEAD))],
-        [_head(b""[:-2] + b"".join(b"X-%d: %b\r\n" % (number, b"x" * 1000) for number in range(70)))],
+        [head_with(b"X: %b\r\n" % (b"x" * MAX_HEAD))],
+        [head_with(b""[:-2] + b"".join(b"X-%d: %b\r\n" % (number, b"x" * 1000) for number in range(70)))],
         [b"GET /orders?%b" % (b"x" * 1000), *[b"x" * 10_000] * 7],
         [b"GET /orders HTTP/1.1\r\nX: ", *[b"x" * 10_000] * 7],
     ],
@@ -211,7 +193,7 @@ async def test_many_requests_in_one_segment_have_no_large_head() -> None:
 
 @pytest.mark.parametrize(
     "part",
-    [b"GET /orders HTTP/1.1\r\nHost: o", _head(b"Content-Length: 5\r\n") + b"hell", NEXT + b"GET"],
+    [b"GET /orders HTTP/1.1\r\nHost: o", head_with(b"Content-Length: 5\r\n") + b"hell", NEXT + b"GET"],
     ids=["head", "body", "behind another"],
 )
 async def test_a_request_that_does_not_come_to_its_end_is_given_up(
@@ -235,7 +217,7 @@ async def test_a_connection_on_which_nothing_is_ever_said_is_closed_like_an_idle
 async def test_a_client_that_waits_to_send_its_body_is_told_to_and_its_connection_is_not_used_again() -> None:
     wire = Wire(Application())
 
-    wire.send(_head(b"Expect: 100-continue\r\nContent-Length: 5\r\n"))
+    wire.send(head_with(b"Expect: 100-continue\r\nContent-Length: 5\r\n"))
     await wire.until_answered(1)
     wire.send(b"hello")
     interim, answer = await wire.until_closed()

@@ -1,0 +1,1 @@
+"""`make attack`: attacks on a whole system that asks for credentials, on this machine only and bounded in time."""
