@@ -35,6 +35,7 @@ _TEMPLATE = "template_inventory"
 @pytest.fixture(scope="session")
 def inventory_template(postgres: PostgresServer) -> str:
     """A database with the service's whole schema, to be cloned."""
+    postgres.execute(f"drop database if exists {_TEMPLATE}")  # other folders use this fixture, and have made it
     postgres.execute(f"create database {_TEMPLATE}")
     asyncio.run(migrate(postgres.dsn_of(_TEMPLATE), MIGRATIONS))
     return _TEMPLATE

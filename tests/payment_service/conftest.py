@@ -53,6 +53,7 @@ class StoreUnderTest:
 @pytest.fixture(scope="session")
 def payments_template(postgres: PostgresServer) -> str:
     """A database with the service's whole schema, to be cloned."""
+    postgres.execute(f"drop database if exists {_TEMPLATE}")  # other folders use this fixture, and have made it
     postgres.execute(f"create database {_TEMPLATE}")
     asyncio.run(migrate(postgres.dsn_of(_TEMPLATE), MIGRATIONS))
     return _TEMPLATE
