@@ -1,6 +1,7 @@
 """The attacks. Each returns how often it tried, and a sentence for whatever should not have happened."""
 
 import asyncio
+import re
 import secrets
 import subprocess
 import sys
@@ -44,9 +45,10 @@ async def invented_requests(on: Target, examples: int, *, token: bool) -> Result
     command += ["--header", f"Authorization: Bearer {on.token}"] if token else []
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     output = (await process.communicate())[0].decode(errors="replace")
-    findings = [] if process.returncode == 0 else [output[-4000:]]
+    generated = re.search(r"(\d+) generated", output)
+    findings = [] if process.returncode == 0 and generated else [output[-4000:]]
     name = "invented requests, with a token" if token else "invented requests, without credentials"
-    return Result(name, examples, "examples a route", findings)
+    return Result(name, int(generated[1]) if generated else 0, "requests", findings)
 
 
 async def forged_tokens(on: Target) -> Result:
