@@ -11,7 +11,7 @@ from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from http_api.errors import RETRY_AFTER, error_response
-from http_api.methods import METHODS
+from http_api.request_labels import method_of, route_of
 from messaging.engine.correlation import REQUEST_ID
 from messaging.engine.tracing import exemplar
 
@@ -77,8 +77,7 @@ class RequestContext:
             REQUEST_ID.reset(token)
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in METHODS else "other"
-        route = getattr(scope.get("route"), "path", "unmatched")
+        method, route = method_of(scope), route_of(scope)
         counter = self._counters.get((method, route, status))
         if counter is None:
             counter = self._counters[method, route, status] = REQUESTS.labels(method, route, status)

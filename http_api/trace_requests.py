@@ -2,7 +2,7 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from http_api.methods import METHODS
+from http_api.request_labels import METHODS
 from messaging.engine import conventions as names
 from messaging.engine.tracing import Kind, Span, begin
 from messaging.ports.trace_context import TRACE, TraceContext, trace_of

@@ -18,8 +18,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from messaging.engine.background import how_it_ended
-from messaging.ports.audit import ANONYMOUS, WHO
+from messaging.ports.audit import WHO
 from oms.http_protocol import GuardedHttp
+from shared_kernel.caller import ANONYMOUS_NAME
 
 DRAIN_SECONDS = 2
 STOP_WITHIN_SECONDS = 10.0
@@ -122,7 +123,7 @@ async def serve_until_told(
     """
     server = _Server(server_config(app, keep_alive_seconds), tls)
 
-    WHO.set(ANONYMOUS)  # requests are not the operator's who started the process
+    WHO.set(ANONYMOUS_NAME)  # requests are not the operator's who started the process
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
+from http_api.access.authenticate import Note
 from http_api.access.key_store import load_keys
-from http_api.access.opened import LoadKeys, access
-from http_api.access.settings import AuthSettings
+from http_api.access.opened import Middleware, access
+from http_api.access.settings import Auth, AuthSettings
 from http_api.http_application import http_application
 from http_api.running_service import RunningService
 from messaging.brokerless.in_process import InProcessBroker
@@ -50,9 +51,7 @@ async def run_service(
         running_service = await _start(stack, service, settings, transport, roles, options)
         if settings.event_publisher is PublisherKind.KAFKA:
             await stack.enter_async_context(_partitions_watched(kafka, service, roles))
-        guarded = await stack.enter_async_context(
-            access(auth, await _api_keys(stack, service, settings), running_service.note_refusal)
-        )
+        guarded = await _access(stack, auth, service, settings, running_service.note_refusal)
         await serve_until_told(
             http_application([running_service.http], metrics_port=settings.metrics_port, access=guarded),
             listening,
@@ -80,13 +79,16 @@ async def _start(
     return running
 
 
-async def _api_keys(stack: AsyncExitStack, service: Service, settings: ServiceSettings) -> LoadKeys | None:
-    """Loads the API keys of a service, over a session of their own. None for a service in memory."""
-    url = service.database_url(settings)
-    if url == "memory":
-        return None
-    dsn = await resolve(url, settings.data_dir, service.database_name)
-    return partial(load_keys, await stack.enter_async_context(open_pool(dsn)))
+async def _access(
+    stack: AsyncExitStack, auth: AuthSettings, service: Service, settings: ServiceSettings, note: Note
+) -> Middleware:
+    """The middleware that finds out who calls, with the API keys of `service`, read over a session of their own. A
+    service in memory has none. With AUTH=off nothing is opened."""
+    url, load = service.database_url(settings), None
+    if auth.auth is Auth.REQUIRED and url != "memory":
+        dsn = await resolve(url, settings.data_dir, service.database_name)
+        load = partial(load_keys, await stack.enter_async_context(open_pool(dsn)))
+    return await stack.enter_async_context(access(auth, load, note))
 
 
 @asynccontextmanager
@@ -143,9 +145,7 @@ async def run_all(
                 service.stop_taking_requests()
 
         # Every service has every key, so those of one are enough.
-        guarded = await stack.enter_async_context(
-            access(auth, await _api_keys(stack, SERVICES["order"], process), services[0].note_refusal)
-        )
+        guarded = await _access(stack, auth, SERVICES["order"], process, services[0].note_refusal)
         await serve_until_told(
             http_application([service.http for service in services], metrics_port=process.metrics_port, access=guarded),
             listening,

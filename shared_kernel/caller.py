@@ -1,5 +1,6 @@
 """Who asks: a caller of the API, and what this caller may do."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,6 +25,14 @@ class Scope(StrEnum):
     """Read payments."""
     OPERATOR = "operator"
     """Use the other scopes for the orders of all callers, and read the metrics. It does not include the others."""
+
+
+def scopes_of(words: Iterable[object]) -> frozenset[Scope]:
+    """The scopes among these words. Words that this release does not know are left out."""
+    return frozenset(_SCOPES[word] for word in words if isinstance(word, str) and word in _SCOPES)
+
+
+_SCOPES = {scope.value: scope for scope in Scope}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,15 @@ from typing import Any
 import jwt
 
 from http_api.access.key_ring import KeyRing
-from http_api.access.refusal import Unauthenticated
-from shared_kernel.caller import Caller, Scope, is_caller_name
+from http_api.access.refusal import NOT_VALID, Unauthenticated
+from shared_kernel.caller import Caller, is_caller_name, scopes_of
 
 MAX_TOKEN = 8 * 1024
 MAX_REMEMBERED = 10_000
 REMEMBERED_SECONDS = 3600.0
 ALGORITHMS = frozenset({"RS256", "ES256", "EdDSA"})
 _TYPES = {None, "jwt", "at+jwt", "application/at+jwt"}  # an id token of some issuers says `id_token+jwt`
-_SCOPES = {scope.value: scope for scope in Scope}
 
-_NOT_VALID = "Authorization must have a valid access token or API key"
 _SENTENCES: Mapping[type[Exception], str] = {
     jwt.ExpiredSignatureError: "Authorization has an access token that has expired: get a new one",
     jwt.ImmatureSignatureError: "Authorization has an access token that is not valid yet",
@@ -65,7 +63,7 @@ class AccessTokens:
         self._remembered.pop(digest, None)
         key = await self._ring.find(_key_id(token))
         if key is None:
-            raise Unauthenticated(_NOT_VALID)
+            raise Unauthenticated(NOT_VALID)
         claims = self._verified(token, key)
         caller = _caller(claims)
         while len(self._remembered) >= MAX_REMEMBERED:
@@ -86,7 +84,7 @@ class AccessTokens:
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
         except jwt.InvalidTokenError as error:
-            raise Unauthenticated(_SENTENCES.get(type(error), _NOT_VALID)) from None
+            raise Unauthenticated(_SENTENCES.get(type(error), NOT_VALID)) from None
 
 
 def _key_id(token: str) -> str:
@@ -94,10 +92,10 @@ def _key_id(token: str) -> str:
     try:
         head = jwt.get_unverified_header(token)
     except (jwt.InvalidTokenError, ValueError, RecursionError):
-        raise Unauthenticated(_NOT_VALID) from None
+        raise Unauthenticated(NOT_VALID) from None
     kind, key_id, algorithm = head.get("typ"), head.get("kid"), head.get("alg")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS or not isinstance(key_id, str) or "crit" in head:
-        raise Unauthenticated(_NOT_VALID)
+        raise Unauthenticated(NOT_VALID)
     if (kind.lower() if isinstance(kind, str) else kind) not in _TYPES:
         raise Unauthenticated("Authorization must have an access token, and not a token of another type")
     return key_id
@@ -106,7 +104,7 @@ def _key_id(token: str) -> str:
 def _caller(claims: Mapping[str, Any]) -> Caller:
     name = claims["sub"]
     if not is_caller_name(name):
-        raise Unauthenticated(_NOT_VALID)
+        raise Unauthenticated(NOT_VALID)
     said = claims.get("scope", claims.get("scp", ""))
     words = said.split() if isinstance(said, str) else said if isinstance(said, list) else []
-    return Caller(name, frozenset(_SCOPES[word] for word in words if isinstance(word, str) and word in _SCOPES))
+    return Caller(name, scopes_of(words))

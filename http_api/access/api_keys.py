@@ -11,12 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from http_api.access.key_ring import KeyRing
-from http_api.access.refusal import Unauthenticated
+from http_api.access.refusal import NOT_VALID, Unauthenticated
 from shared_kernel.caller import Caller
 
 PREFIX = "oms_"
 FORM = re.compile(r"oms_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")
-_NOT_VALID = "Authorization must have a valid access token or API key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class ApiKeys:
         form = FORM.fullmatch(text)
         key = await self._ring.find(form[1]) if form else None
         if key is None or not hmac.compare_digest(key.digest, digest_of(text)):
-            raise Unauthenticated(_NOT_VALID)
+            raise Unauthenticated(NOT_VALID)
         if key.good_until is not None and self._seconds() >= key.good_until:
             raise Unauthenticated("Authorization has an API key that has expired: get a new one")
         return key.caller

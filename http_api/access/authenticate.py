@@ -8,9 +8,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from http_api.access.api_keys import PREFIX
 from http_api.access.current import CALLER
-from http_api.access.refusal import CannotAuthenticate, Unauthenticated
+from http_api.access.refusal import NOT_VALID, CannotAuthenticate, Unauthenticated
 from http_api.errors import ANOTHERS, RETRY_AFTER, error_response
-from http_api.methods import METHODS
+from http_api.request_labels import method_of, route_of
 from messaging.ports.audit import WHO
 from shared_kernel.caller import Caller
 
@@ -75,14 +75,12 @@ class Authenticate:
     async def _caller_of(self, credential: str) -> Caller:
         verify = self._api_keys if credential.startswith(PREFIX) else self._tokens
         if verify is None:
-            raise Unauthenticated("Authorization must have a valid access token or API key")
+            raise Unauthenticated(NOT_VALID)
         return await verify(credential)
 
 
 def _action(scope: Scope) -> str:
-    """The method and the route, which are few, whatever a stranger invents."""
-    method = scope["method"] if scope["method"] in METHODS else "other"
-    return f"{method} {getattr(scope.get('route'), 'path', 'unmatched')}"
+    return f"{method_of(scope)} {route_of(scope)}"
 
 
 def _order_id(scope: Scope) -> UUID | None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from http_api.access.api_keys import StoredKey
 from messaging.ports.audit import WHO
 from messaging.postgres.pool import Pool
-from shared_kernel.caller import Caller, Scope
+from shared_kernel.caller import Caller, scopes_of
 
 MOST_KEYS = 10_000
 
@@ -55,11 +55,10 @@ class ListedKey:
 async def load_keys(pool: Pool) -> Mapping[str, StoredKey]:
     """The keys that are good now. Scopes that this release does not know are left out."""
     now = time.monotonic()
-    known = {scope.value for scope in Scope}
     return {
         row["id"]: StoredKey(
             row["digest"],
-            Caller(row["caller"], frozenset(Scope(scope) for scope in row["scopes"] if scope in known)),
+            Caller(row["caller"], scopes_of(row["scopes"])),
             None if row["seconds_left"] is None else now + row["seconds_left"],
         )
         for row in await pool.fetch(_LOAD)

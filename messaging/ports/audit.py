@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
 from uuid import UUID
 
-ANONYMOUS: Final = "anonymous"
+from shared_kernel.caller import ANONYMOUS_NAME
 
-WHO: ContextVar[str] = ContextVar("who", default=ANONYMOUS)
+WHO: ContextVar[str] = ContextVar("who", default=ANONYMOUS_NAME)
 """Who acts in the current work: the caller of a request, or the operator of a command."""
 
 

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from messaging.ports.audit import ANONYMOUS, AuditEntry
+from messaging.ports.audit import AuditEntry
 from messaging.postgres.audit_chain import Chain, Entry, Seal, Tampered, Verified
 from messaging.postgres.pool import Pool
+from shared_kernel.caller import ANONYMOUS_NAME
 
 _LONGEST_NAME = 200
 _LONGEST_DETAIL = 500
@@ -40,7 +41,7 @@ _GUARDS = """
 def audit_columns(entries: Sequence[AuditEntry]) -> tuple[list[Any], ...]:
     """The arguments of INSERT_AUDIT."""
     return (
-        [storable(entry.who)[:_LONGEST_NAME] or ANONYMOUS for entry in entries],
+        [storable(entry.who)[:_LONGEST_NAME] or ANONYMOUS_NAME for entry in entries],
         [entry.action for entry in entries],
         [entry.outcome.value for entry in entries],
         [entry.order_id for entry in entries],
