@@ -10,10 +10,9 @@ from rich.table import Table
 
 from http_api.access.api_keys import digest_of, new_key
 from http_api.access.key_store import add_key, list_keys, revoke_key
-from messaging.postgres.pool import Pool, open_pool
-from messaging.runtime.database_unusable import as_database_unusable
-from oms.databases import address_of_database
-from oms.environment import CannotDo, LogLevel, read_settings, run
+from messaging.postgres.pool import Pool
+from oms.databases import changing
+from oms.environment import CannotDo, run
 from oms.output import AsJson, cells, print_json, print_list
 from oms.services import SERVICES
 from shared_kernel.caller import MAX_CALLER, Caller, Scope, is_caller_name
@@ -104,11 +103,8 @@ async def _in_every_database(action: Callable[[Pool], Awaitable[Result]]) -> lis
     """Do it in the database of each service. What was done in the first of them can be done again."""
     results = []
     for service in SERVICES.values():
-        (settings,) = read_settings(service.settings, log_level=LogLevel.CRITICAL)
-        dsn = await address_of_database(service, settings)
-        with as_database_unusable(service):
-            async with open_pool(dsn) as pool:
-                results.append(await action(pool))
+        async with changing(service) as pool:
+            results.append(await action(pool))
     return results
 
 

@@ -1,16 +1,17 @@
 """`oms audit`: who did what, and whether the trail of it is as it was written."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from messaging.postgres.audit import PostgresAudit
 from messaging.postgres.audit_chain import Entry, Tampered, Verified
+from messaging.postgres.pool import Pool
 from messaging.runtime.service import Service
-from oms.databases import NOT_REACHED, looking_into
-from oms.environment import LogLevel, read_settings, run
+from oms.databases import read_each, say_not_read
+from oms.environment import run
 from oms.exit_status import ExitStatus
 from oms.order_commands import order_id_of
 from oms.output import AsJson, console, print_json, printable
@@ -37,26 +38,17 @@ def audit_list(
 ) -> None:
     """List what was done and what was refused, newest first."""
     order_id = order_id_of(order) if order is not None else None
-    chosen = [service] if service else list(SERVICES.values())
 
     async def main() -> None:
-        found: list[tuple[str, Entry]] = []
-        not_read: list[Exception] = []
-        for one in chosen:
-            try:
-                async with _trail_of(one) as trail:
-                    found += [(one.name, entry) for entry in await trail.newest(order_id, limit)]
-            except NOT_REACHED as error:
-                not_read.append(error)
-        if len(not_read) == len(chosen):
-            raise not_read[0]
-        found.sort(key=lambda each: each[1].at, reverse=True)
-        documents = [_document(name, entry) for name, entry in found[:limit]]
+        found, not_read = await read_each(service, lambda pool: PostgresAudit(pool).newest(order_id, limit))
+        entries = [(name, entry) for name, newest in found.items() for entry in newest]
+        entries.sort(key=lambda each: each[1].at, reverse=True)
+        documents = [_document(name, entry) for name, entry in entries[:limit]]
         if as_json:
             print_json(documents)
         else:
             _print_entries(documents)
-        _say_not_read(not_read)
+        say_not_read(not_read)
 
     run(main())
 
@@ -73,37 +65,25 @@ def audit_verify(
     """Check every entry and every seal. The exit status is 1, and the first that does not match is named, if one was
     changed."""
     kept = [_hash(text) for text in seals or []]
-    chosen = [service] if service else list(SERVICES.values())
 
     async def main() -> None:
-        verified: dict[str, Verified] = {}
-        flaws: dict[str, str] = {}
-        not_read: list[Exception] = []
-        for one in chosen:
-            try:
-                async with _trail_of(one) as trail:
-                    verified[one.name] = await trail.verify()
-            except Tampered as flaw:
-                flaws[one.name] = str(flaw)
-            except NOT_REACHED as error:
-                not_read.append(error)
-        if len(not_read) == len(chosen):
-            raise not_read[0]
+        found, not_read = await read_each(service, _verified)
+        verified = {name: each for name, each in found.items() if isinstance(each, Verified)}
+        flaws = {name: str(each) for name, each in found.items() if isinstance(each, Tampered)}
         missing = _missing(kept, verified) if not flaws and not not_read else []
         _print_verified(verified, flaws, missing, as_json)
         if flaws or missing:
             raise typer.Exit(ExitStatus.CANNOT)
-        _say_not_read(not_read)
+        say_not_read(not_read)
 
     run(main())
 
 
-@asynccontextmanager
-async def _trail_of(service: Service) -> AsyncIterator[PostgresAudit]:
-    """The trail of a service, for reading. Raises NOT_REACHED."""
-    (settings,) = read_settings(service.settings, log_level=LogLevel.CRITICAL)
-    async with looking_into(service, settings) as pool:
-        yield PostgresAudit(pool)
+async def _verified(pool: Pool) -> Verified | Tampered:
+    try:
+        return await PostgresAudit(pool).verify()
+    except Tampered as flaw:
+        return flaw
 
 
 def _hash(text: str) -> bytes:
@@ -160,8 +140,6 @@ def _verified_document(name: str, verified: Verified) -> dict[str, Any]:
 
 
 def _document(service: str, entry: Entry) -> dict[str, Any]:
-    import json
-
     return {
         "service": service,
         "id": entry.id,
@@ -189,9 +167,3 @@ def _print_entries(documents: Sequence[dict[str, Any]]) -> None:
         console().print("  ".join([*padded, printable(" ".join(details))]).rstrip(), soft_wrap=True)
     if not documents:
         typer.echo("audit trail: nothing")
-
-
-def _say_not_read(errors: Sequence[Exception]) -> None:
-    if errors:
-        typer.echo("\n".join(dict.fromkeys(map(str, errors))), err=True)
-        raise typer.Exit(ExitStatus.INCOMPLETE)

@@ -1,10 +1,12 @@
 """The services' databases, as operators' commands open them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import structlog
+import typer
 
 from messaging.ports.audit import AuditEntry
 from messaging.ports.changes import StoreUnavailable
@@ -18,9 +20,13 @@ from messaging.runtime.embedded_postgres import EmbeddedPostgresUnavailable
 from messaging.runtime.service import Service
 from messaging.runtime.settings import ServiceSettings
 from oms.environment import CannotDo, LogLevel, read_settings
+from oms.exit_status import ExitStatus
+from oms.services import SERVICES
+
+Result = TypeVar("Result")
 
 NOT_REACHED = (DatabaseUnusable, StoreUnavailable, EmbeddedPostgresUnavailable, CannotDo)
-"""The errors of `looking_into` and `failures_of`. Their texts are sentences."""
+"""The errors of a database that cannot be opened or read. Their texts are sentences."""
 
 log = structlog.get_logger("audit")
 
@@ -50,16 +56,48 @@ async def looking_into(service: Service, settings: ServiceSettings) -> AsyncIter
             yield pool
 
 
+@asynccontextmanager
+async def changing(service: Service, settings: ServiceSettings | None = None) -> AsyncIterator[Pool]:
+    """A pool for changing what is in a service's database. Without `settings` they are read. Raises NOT_REACHED."""
+    dsn = await address_of_database(service, settings or _settings_of(service))
+    with as_database_unusable(service):
+        async with open_pool(dsn) as pool:
+            yield pool
+
+
+async def read_each(
+    service: Service | None, read: Callable[[Pool], Awaitable[Result]]
+) -> tuple[dict[str, Result], Sequence[Exception]]:
+    """What `read` returns for the database of one service, or of each, by the services' names, and the errors of those
+    that cannot be read. Raises NOT_REACHED when none can."""
+    found: dict[str, Result] = {}
+    not_read: list[Exception] = []
+    for one in [service] if service else SERVICES.values():
+        try:
+            async with looking_into(one, _settings_of(one)) as pool:
+                found[one.name] = await read(pool)
+        except NOT_REACHED as error:
+            not_read.append(error)
+    if not found:
+        raise not_read[0]
+    return found, not_read
+
+
+def say_not_read(errors: Sequence[Exception]) -> None:
+    """Say which databases could not be read, and end the command as incomplete. Without errors do nothing."""
+    if errors:
+        typer.echo("\n".join(dict.fromkeys(map(str, errors))), err=True)
+        raise typer.Exit(ExitStatus.INCOMPLETE)
+
+
 async def record(service: Service, settings: ServiceSettings, entry: AuditEntry) -> None:
     """Write an action whose effect is not in the service's database into its audit trail. If that cannot be done, the
     log has the entry. A service in memory has no trail."""
     if service.database_url(settings) == "memory":
         return
     try:
-        dsn = await address_of_database(service, settings)
-        with as_database_unusable(service):
-            async with open_pool(dsn) as pool:
-                await PostgresAudit(pool).write([entry])
+        async with changing(service, settings) as pool:
+            await PostgresAudit(pool).write([entry])
     except NOT_REACHED as error:
         log.warning(
             "done, but not in the audit trail",
@@ -74,16 +112,18 @@ async def record(service: Service, settings: ServiceSettings, entry: AuditEntry)
 @asynccontextmanager
 async def failures_of(service: Service) -> AsyncIterator[PostgresFailures]:
     """The parked records and dead letters of a service, for changing them. Raises NOT_REACHED."""
-    (settings,) = read_settings(service.settings, log_level=LogLevel.CRITICAL)
-    dsn = await address_of_database(service, settings)
-    with as_database_unusable(service):
-        async with open_pool(dsn) as pool:
-            yield PostgresFailures(pool)
+    async with changing(service) as pool:
+        yield PostgresFailures(pool)
 
 
 @asynccontextmanager
 async def looking_at_failures(service: Service) -> AsyncIterator[PostgresFailures]:
     """The same for reading them."""
-    (settings,) = read_settings(service.settings, log_level=LogLevel.CRITICAL)
-    async with looking_into(service, settings) as pool:
+    async with looking_into(service, _settings_of(service)) as pool:
         yield PostgresFailures(pool)
+
+
+def _settings_of(service: Service) -> ServiceSettings:
+    settings: ServiceSettings
+    (settings,) = read_settings(service.settings, log_level=LogLevel.CRITICAL)
+    return settings

@@ -10,9 +10,8 @@ import typer
 
 from messaging.postgres.failures import Kept, PostgresFailures
 from messaging.runtime.service import Service
-from oms.databases import NOT_REACHED, failures_of, looking_at_failures
+from oms.databases import failures_of, looking_at_failures, read_each, say_not_read
 from oms.environment import CannotDo, run
-from oms.exit_status import ExitStatus
 from oms.order_life_table import kept_document, kept_table, place_of
 from oms.output import AsJson, print_json, print_list, printable, progress
 from oms.services import SERVICES, service_named
@@ -135,19 +134,8 @@ async def _list(
     read: Callable[[PostgresFailures], Awaitable[Sequence[Kept]]],
 ) -> None:
     """Print those of one service, or of all services that can be read."""
-    found: list[tuple[str, Kept]] = []
-    not_read: list[Exception] = []
-    chosen = [service] if service else list(SERVICES.values())
-    for one in chosen:
-        try:
-            async with looking_at_failures(one) as failures:
-                found += [(one.name, kept) for kept in await read(failures)]
-        except NOT_REACHED as error:
-            not_read.append(error)
-    if len(not_read) == len(chosen):
-        raise not_read[0]
+    by_service, not_read = await read_each(service, lambda pool: read(PostgresFailures(pool)))
+    found = [(name, one) for name, kept in by_service.items() for one in kept]
     documents = [kept_document(name, one) for name, one in found]
     print_list(documents, kept_table(found, title), as_json=as_json, otherwise=f"{title}: none")
-    if not_read:
-        typer.echo("\n".join(dict.fromkeys(map(str, not_read))), err=True)
-        raise typer.Exit(ExitStatus.INCOMPLETE)
+    say_not_read(not_read)
