@@ -9,7 +9,7 @@ import httpx
 from pydantic import AfterValidator, Field, model_validator
 
 from messaging.engine.secret_files import Secret
-from messaging.engine.tls import client_context
+from messaging.engine.tls import client_context, is_this_machine
 from messaging.runtime.settings import DatabaseUrl, ServiceSettings
 
 SIMULATED = "simulated"
@@ -62,7 +62,7 @@ class PaymentSettings(ServiceSettings):
                 raise ValueError(
                     "PAYMENT_GATEWAY has a user and a password in it, and PAYMENT_GATEWAY_KEY is set: use one"
                 )
-            if url.scheme == "http" and url.host not in ("localhost", "127.0.0.1", "::1"):
+            if url.scheme == "http" and not is_this_machine(url.host):
                 raise ValueError("PAYMENT_GATEWAY must be an https:// address for PAYMENT_GATEWAY_KEY to be sent there")
         return self
 

@@ -10,6 +10,7 @@ import jwt
 import structlog
 
 from http_api.access.access_tokens import ALGORITHMS
+from messaging.engine.foreign_answers import AS_IT_IS, body_of
 
 MAX_BYTES = 256 * 1024
 MAX_KEYS = 100
@@ -21,14 +22,15 @@ log = structlog.get_logger("access")
 
 async def fetch_keys(client: httpx.AsyncClient, url: str) -> Mapping[str, jwt.PyJWK]:
     """The keys by their ids. Redirects are not followed. Raises httpx.HTTPError, TimeoutError, ValueError."""
-    async with asyncio.timeout(FETCH_WITHIN), client.stream("GET", url, follow_redirects=False) as answer:
+    async with (
+        asyncio.timeout(FETCH_WITHIN),
+        client.stream("GET", url, headers=AS_IT_IS, follow_redirects=False) as answer,
+    ):
         if answer.status_code != httpx.codes.OK:
             raise ValueError(f"{url} answered {answer.status_code}")
-        body = b""
-        async for part in answer.aiter_bytes():
-            body += part
-            if len(body) > MAX_BYTES:
-                raise ValueError(f"{url} answered more than {MAX_BYTES} bytes")
+        body = await body_of(answer, MAX_BYTES)
+        if len(body) > MAX_BYTES:
+            raise ValueError(f"{url} answered more than {MAX_BYTES} bytes")
     return read_keys(body)
 
 

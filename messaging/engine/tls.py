@@ -31,6 +31,11 @@ class RenewedContext(ssl.SSLContext):
         return self._current().wrap_bio(*args, **kwargs)
 
 
+def is_this_machine(host: str) -> bool:
+    """True for the names of this machine. What is sent there needs no encryption."""
+    return host in ("localhost", "127.0.0.1", "::1")
+
+
 @lru_cache(maxsize=16)
 def client_context(ca: Path | None = None, certificate: Path | None = None, key: Path | None = None) -> RenewedContext:
     """The context of a client, which verifies the server's certificate and name. Without `ca` the system's authorities

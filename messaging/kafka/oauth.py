@@ -13,6 +13,7 @@ from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaConnectionError
 from pydantic import BaseModel, Field, ValidationError
 
+from messaging.engine.foreign_answers import JSON_AS_IT_IS, body_of
 from messaging.kafka.settings import KafkaSettings
 
 _ANSWERED_WITHIN: Final = 5.0
@@ -83,9 +84,11 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # aiokafk
             async with (
                 asyncio.timeout(_ANSWERED_WITHIN),
                 httpx.AsyncClient(verify=settings.token_context() or True, timeout=_ANSWERED_WITHIN) as client,
-                client.stream("POST", endpoint, data=form, auth=_credentials(settings), headers=_HEADERS) as response,
+                client.stream(
+                    "POST", endpoint, data=form, auth=_credentials(settings), headers=JSON_AS_IT_IS
+                ) as response,
             ):
-                status, content = response.status_code, await _content(response)
+                status, content = response.status_code, await body_of(response, _LARGEST)
         except TimeoutError:
             raise _refused(endpoint, f"it did not answer within {_ANSWERED_WITHIN:.0f} s") from None
         except httpx.ConnectError as error:
@@ -94,17 +97,15 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # aiokafk
             raise _refused(endpoint, f"its answer cannot be read ({type(error).__name__})") from None
         if len(content) > _LARGEST:
             raise _refused(endpoint, f"its answer has more than {_LARGEST} bytes")
+        text = content.decode(errors="replace")
         if status != httpx.codes.OK:
-            code = _ERROR.search(content)
+            code = _ERROR.search(text)
             raise _refused(endpoint, f"it answered {status}{f' ({code[1]})' if code else ''}")
         try:
-            return _Answer.model_validate_json(content)
+            return _Answer.model_validate_json(text)
         except ValidationError as error:
             wrong = ", ".join(str(problem["loc"][0]) if problem["loc"] else "JSON" for problem in error.errors())
             raise _refused(endpoint, f"its answer has no valid {wrong}") from None
-
-
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 
 def _credentials(settings: KafkaSettings) -> httpx.BasicAuth:
@@ -113,15 +114,6 @@ def _credentials(settings: KafkaSettings) -> httpx.BasicAuth:
     assert secret is not None, "checked at the start"  # noqa: S101
     name = settings.sasl_oauthbearer_client_id or ""
     return httpx.BasicAuth(quote_plus(name), quote_plus(secret.get_secret_value()))
-
-
-async def _content(response: httpx.Response) -> str:
-    content = b""
-    async for part in response.aiter_raw():
-        content += part
-        if len(content) > _LARGEST:
-            break
-    return content.decode(errors="replace")
 
 
 class _NoToken(Exception):

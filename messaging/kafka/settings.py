@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from messaging.engine.secret_files import Secret, Settings
-from messaging.engine.tls import client_context
+from messaging.engine.tls import client_context, is_this_machine
 from shared_kernel.choice import Choice
 
 
@@ -57,7 +57,7 @@ def _token_endpoint(value: str) -> str:
         url = httpx.URL(value)
     except httpx.InvalidURL:
         url = httpx.URL()
-    local = url.scheme == "http" and url.host in ("localhost", "127.0.0.1", "::1")
+    local = url.scheme == "http" and is_this_machine(url.host)
     if not (local or url.scheme == "https") or not url.host or url.userinfo or url.fragment:
         raise ValueError("must be an https:// address (http:// only on this machine) without a user and a password")
     return value

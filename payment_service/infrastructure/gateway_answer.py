@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from messaging.engine.foreign_answers import body_of
 from shared_kernel.reason import reason_of
 
 MAX_BODY = 64 * 1024
@@ -48,12 +49,8 @@ class Answer:
 
 async def read_answer(response: httpx.Response) -> Answer:
     """Read a response to its end, or until it exceeds 64 KiB."""
-    body = bytearray()
-    async for chunk in response.aiter_raw(MAX_BODY):
-        body += chunk
-        if len(body) > MAX_BODY:
-            break
-    return Answer(response.status_code, _fields(bytes(body), response.headers), _retry_after(response.headers))
+    body = await body_of(response, MAX_BODY)
+    return Answer(response.status_code, _fields(body, response.headers), _retry_after(response.headers))
 
 
 def _fields(body: bytes, headers: httpx.Headers) -> Mapping[str, Any]:

@@ -35,6 +35,7 @@ import httpx
 from pydantic import SecretStr
 
 from messaging.engine import conventions as names
+from messaging.engine.foreign_answers import JSON_AS_IT_IS
 from messaging.engine.tracing import Kind, Span, Value, child_of
 from messaging.ports.trace_context import TRACE
 from payment_service.application.ports import Captured, Declined, GatewayUnavailable
@@ -52,7 +53,7 @@ _CLOSES_WITHIN = 1.0
 # These report a problem of ours or of the network. An earlier call with the same key may have been executed.
 _NOT_ABOUT_THE_CHARGE = {401, 403, 404, 405, 407, 408, 409, 421, 425, 429}
 _PAYMENT_REQUIRED = 402
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
+_HEADERS = JSON_AS_IT_IS | {"Connection": "close"}
 
 
 class HttpGateway:

@@ -65,7 +65,7 @@ def _client(answer: httpx.Response) -> httpx.AsyncClient:
 
 
 async def test_the_key_set_is_fetched() -> None:
-    async with _client(httpx.Response(200, content=issuer.key_set("r"))) as client:
+    async with _client(httpx.Response(200, stream=httpx.ByteStream(issuer.key_set("r")))) as client:
         assert set(await fetch_keys(client, "https://issuer.example/keys")) == {"r"}
 
 
@@ -74,7 +74,7 @@ async def test_the_key_set_is_fetched() -> None:
     [
         httpx.Response(500),
         httpx.Response(302, headers={"Location": "http://169.254.169.254/"}),
-        httpx.Response(200, content=b" " * (MAX_BYTES + 1)),
+        httpx.Response(200, stream=httpx.ByteStream(b" " * (MAX_BYTES + 1))),
     ],
     ids=["an error", "a redirect", "too much"],
 )
