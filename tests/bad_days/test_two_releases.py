@@ -5,13 +5,10 @@ exchanged between them, once in each direction.
 """
 
 import asyncio
-import random
 import signal
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -22,37 +19,23 @@ from tests.real_parts.kafka import Broker
 from tests.real_parts.order_process import OrderProcess
 from tests.real_parts.postgres import PostgresServer
 from tests.real_parts.releases import NoRelease, last_release, path_of
+from tests.real_parts.steady_customers import Customers
 from tests.real_parts.three_services import ThreeServices, three_services
 from tests.real_parts.topic_reader import TopicReader, topic_reader
 
 CUSTOMERS, PAUSE = 3, 0.5
+ORDER = {"items": [{"productId": "p1", "quantity": 1}]}
 STOPS_WITHIN = 60.0
 SETTLES_WITHIN = 120.0
 PARTNERS, ORDER_SERVICE = ("inventory", "payment"), ("order", "order 2")
 
 
-@dataclass(slots=True)
 class Rotation:
     """What a load balancer does: requests go to the instances in it, and one that is to stop is taken out first."""
 
-    urls: list[str]
-    in_flight: dict[str, int] = field(default_factory=dict)
-    orders: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-
-    async def order_until(self, stop: asyncio.Event) -> None:
-        """Place orders and read them until `stop` is set. Whatever is not answered as on a good day has failed."""
-        async with httpx.AsyncClient(timeout=60) as client:
-
-            async def customer() -> None:
-                while not stop.is_set():
-                    placed = await self._asked(client, "POST", "/orders", 201)
-                    if placed is not None:
-                        self.orders.append(placed["orderId"])
-                        await self._asked(client, "GET", f"/orders/{placed['orderId']}", 200)
-                    await asyncio.sleep(PAUSE)
-
-            await asyncio.gather(*(customer() for _ in range(CUSTOMERS)))
+    def __init__(self, urls: list[str]) -> None:
+        self.urls = urls
+        self.customers = Customers(lambda: self.urls, ORDER, at_once=CUSTOMERS, pause=PAUSE)
 
     @asynccontextmanager
     async def without(self, url: str) -> AsyncIterator[None]:
@@ -61,27 +44,11 @@ class Rotation:
         if served:
             self.urls.remove(url)
         async with asyncio.timeout(SETTLES_WITHIN):
-            while self.in_flight.get(url):
+            while self.customers.in_flight[url]:
                 await asyncio.sleep(0.01)
         yield
         if served:
             self.urls.append(url)
-
-    async def _asked(self, client: httpx.AsyncClient, method: str, path: str, expected: int) -> Any:
-        url = random.choice(self.urls)
-        self.in_flight[url] = self.in_flight.get(url, 0) + 1
-        try:
-            body = {"items": [{"productId": "p1", "quantity": 1}]} if method == "POST" else None
-            response = await client.request(method, url + path, json=body)
-        except httpx.HTTPError as error:
-            self.failed.append(f"{method} {path}: {type(error).__name__}: {error}")
-            return None
-        finally:
-            self.in_flight[url] -= 1
-        if response.status_code != expected:
-            self.failed.append(f"{method} {path}: {response.status_code} {response.text}")
-            return None
-        return response.json()
 
 
 async def test_an_upgrade_and_the_way_back_fail_no_request_and_every_message_is_understood_both_ways(
@@ -95,7 +62,7 @@ async def test_an_upgrade_and_the_way_back_fail_no_request_and_every_message_is_
     async with three_services(broker, postgres, tmp_path, PYTHONPATH=old) as services:
         await asyncio.to_thread(services.start, "order", "order 2")
         rotation = Rotation([services.processes[instance].url for instance in ORDER_SERVICE])
-        load = asyncio.create_task(rotation.order_until(stop))
+        load = asyncio.create_task(rotation.customers.order_until(stop))
         try:
             placed = 0
             for release in (new, old):
@@ -107,11 +74,11 @@ async def test_an_upgrade_and_the_way_back_fail_no_request_and_every_message_is_
         finally:
             stop.set()
             await load
-        statuses = await services.until_settled(len(rotation.orders) + placed, SETTLES_WITHIN)
+        statuses = await services.until_settled(len(rotation.customers.orders) + placed, SETTLES_WITHIN)
         (await services.audit()).assert_sums_agree()
 
-    assert rotation.failed == []
-    assert statuses["CONFIRMED"] == len(rotation.orders), f"the customers' orders are {dict(statuses)}"
+    assert rotation.customers.failed == []
+    assert statuses["CONFIRMED"] == len(rotation.customers.orders), f"the customers' orders are {dict(statuses)}"
 
 
 async def _restart(process: OrderProcess, release: str, rotation: Rotation) -> None:

@@ -21,12 +21,12 @@ from rich.table import Table
 
 from contracts.releases import ROOT
 from tests.real_parts.kafka import kafka_broker
-from tests.real_parts.kubernetes.customers import Customers
 from tests.real_parts.kubernetes.installation import Installation, installation
 from tests.real_parts.kubernetes.manifest import Manifest, read_manifest
 from tests.real_parts.kubernetes.pod import Pod
 from tests.real_parts.postgres import postgres_server
 from tests.real_parts.releases import as_in_the_image, last_release, path_of
+from tests.real_parts.steady_customers import Customers
 
 MANIFEST = ROOT / "deploy" / "kubernetes" / "small.yaml"
 OLD, NEW = "the last release", "this tree"

@@ -13,9 +13,9 @@ import httpx
 from tests.cli.commands import oms
 from tests.real_parts.kafka import Broker
 from tests.real_parts.kubernetes.cluster import Cluster, cluster_on
-from tests.real_parts.kubernetes.customers import Customers
 from tests.real_parts.kubernetes.pod import Machine
 from tests.real_parts.postgres import PostgresServer
+from tests.real_parts.steady_customers import Customers
 from tests.real_parts.three_services import ThreeServices, put_products, service_databases
 
 SETTLES_WITHIN = 180.0

@@ -2,13 +2,12 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-
-CUSTOMERS, PAUSE = 4, 0.25
 
 
 @dataclass(slots=True)
@@ -17,7 +16,10 @@ class Customers:
 
     urls: Callable[[], Sequence[str]]
     order: Mapping[str, Any]
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    at_once: int = 4
+    pause: float = 0.25
+    in_flight: Counter[str] = field(default_factory=Counter)
     orders: list[str] = field(default_factory=list)
     requests: int = 0
     failed: list[str] = field(default_factory=list)
@@ -32,9 +34,9 @@ class Customers:
                     if placed is not None:
                         self.orders.append(placed["orderId"])
                         await self._asked(client, "GET", f"/orders/{placed['orderId']}", 200)
-                    await asyncio.sleep(PAUSE)
+                    await asyncio.sleep(self.pause)
 
-            await asyncio.gather(*(customer() for _ in range(CUSTOMERS)))
+            await asyncio.gather(*(customer() for _ in range(self.at_once)))
 
     async def _asked(self, client: httpx.AsyncClient, method: str, path: str, expected: int) -> Any:
         self.requests += 1
@@ -42,16 +44,20 @@ class Customers:
         if not urls:
             self.failed.append(f"{method} {path}: no pod is ready")
             return None
+        url = random.choice(urls)
+        self.in_flight[url] += 1
         try:
             response = await client.request(
                 method,
-                random.choice(urls) + path,
+                url + path,
                 json=self.order if method == "POST" else None,
                 headers=dict(self.headers),
             )
         except httpx.HTTPError as error:
             self.failed.append(f"{method} {path}: {type(error).__name__}: {error}")
             return None
+        finally:
+            self.in_flight[url] -= 1
         if response.status_code != expected:
             self.failed.append(f"{method} {path}: {response.status_code} {response.text}")
             return None
