@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
 from messaging.engine import tracing
 from messaging.engine.message_spans import moved
@@ -73,7 +73,7 @@ class KafkaPublisher:
         began = time.time_ns()
         try:
             with as_not_allowed(self._settings, "of a message"):
-                await self._publish(batch)
+                await self._publish_or_say_why_not(batch)
         except Exception as error:
             self._record(batch, began, type(error).__name__)
             raise
@@ -84,6 +84,17 @@ class KafkaPublisher:
             messages = batch.messages
             topics, headers = {each.topic for each in messages}, [each.headers for each in messages]
             moved("send", "send", topics, headers, began, {}, error)
+
+    async def _publish_or_say_why_not(self, batch: Batch) -> None:
+        try:
+            await self._publish(batch)
+        except IllegalOperation:
+            # The client's sender works beside this method. When it meets an error first, the transaction is over, and
+            # the error is where the end of the transaction is waited for.
+            over = self._producer._txn_manager.wait_for_transaction_end()  # noqa: SLF001  aiokafka says it nowhere else
+            if over.done():
+                over.result()
+            raise
 
     async def _publish(self, batch: Batch) -> None:
         producer = self._producer

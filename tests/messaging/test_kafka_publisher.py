@@ -30,6 +30,7 @@ from tests.messaging.far_sides import FarSide, kafka_topic
 from tests.messaging.messages import batch_of, key_in, message
 from tests.messaging.raw_batches import batch_of as raw_batch_of
 from tests.messaging.raw_batches import send_raw
+from tests.real_parts.waiting import DEADLINE
 
 
 @pytest_asyncio.fixture
@@ -84,6 +85,33 @@ async def test_a_publisher_that_is_fenced_is_counted(far_side: FarSide) -> None:
 
         with pytest.raises(ProducerFenced):
             await publish_when_another_has_begun()
+
+    assert REGISTRY.get_sample_value("oms_relay_fenced_total", {"service": far_side.service}) == 1
+
+
+async def test_a_publisher_that_is_fenced_while_it_sends_is_counted(
+    far_side: FarSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client's sender works beside the publisher, and may meet the broker's refusal first."""
+    async with AsyncExitStack() as others:
+
+        async def publish_and_be_late() -> None:
+            async with far_side.open_publisher(0) as first:
+                await others.enter_async_context(far_side.open_publisher(0))
+                producer = _producer(first)
+                send = producer.send
+
+                async def send_late(*arguments: Any, **named: Any) -> Any:
+                    async with asyncio.timeout(DEADLINE):
+                        while not producer._txn_manager.is_fatal_error():
+                            await asyncio.sleep(0.01)
+                    return await send(*arguments, **named)
+
+                monkeypatch.setattr(producer, "send", send_late)
+                await first.publish(batch_of(_messages(far_side)))
+
+        with pytest.raises(ProducerFenced):
+            await publish_and_be_late()
 
     assert REGISTRY.get_sample_value("oms_relay_fenced_total", {"service": far_side.service}) == 1
 
