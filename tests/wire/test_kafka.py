@@ -19,6 +19,8 @@ from structlog.testing import capture_logs
 
 from messaging.engine.relay import Relay
 from messaging.kafka.admin import KafkaRefused, as_kafka_refused, open_admin
+from messaging.kafka.client import client_options
+from messaging.kafka.connection import Connection
 from messaging.kafka.consumer import deliver_from_kafka
 from messaging.kafka.publisher import open_kafka_publisher
 from messaging.kafka.settings import KafkaSettings
@@ -38,7 +40,7 @@ from tests.wire.canaries import leaks
 from tests.wire.https_process import HttpsProcess, https_client
 from tests.wire.installation import encrypted_sessions, installation
 
-TOKEN_SECONDS = 4
+TOKEN_SECONDS = 10
 SHARDS = 4
 CONFIRMED_WITHIN = 240.0  # of a hundred handshakes on a busy machine
 
@@ -162,6 +164,25 @@ async def test_a_relay_and_a_consumer_outlive_their_sessions_under_load(
     times = Counter(record.event_id for record in arrived)
     assert times == dict.fromkeys((message.event_id for message in sent), 1), "each event comes once"
     assert not refused, "nothing had to begin again"
+
+
+async def test_a_connection_of_a_loop_that_has_hung_is_not_used_again(
+    secured: SecuredBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker would cut it off, and no timer has run that says so."""
+    settings, session = by_password(secured)
+    options = client_options(settings)
+    host, _, port = options.pop("bootstrap_servers").rpartition(":")
+    connection, loop = Connection(host, int(port), **options), asyncio.get_running_loop()
+    await connection.connect()
+    try:
+        assert connection.connected()
+        now = loop.time()
+        monkeypatch.setattr(loop, "time", lambda: now + session)
+        assert not connection.connected()
+    finally:
+        monkeypatch.undo()
+        connection.close()
 
 
 async def _put_load_on(outbox: MemoryOutbox, *, seconds: float) -> list[Message]:
