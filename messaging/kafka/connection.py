@@ -13,14 +13,15 @@ from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.protocol.admin import SaslAuthenticateRequest
 from pydantic import SecretStr
 
-_RETIRES_AFTER: Final = 0.8
-"""Of the session. A request that was sent before that has the rest of it to arrive."""
+_RETIRES_AFTER: Final = 0.5
+"""Of the session. A request that was sent before that has the other half to arrive."""
 
 
 class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no types
     """A connection that retires before its session ends. Its password is a SecretStr, which is read at the login."""
 
     _is_retired = False
+    _retires_at = float("inf")
     _next_step: asyncio.TimerHandle | None = None
 
     def __init__(self, *args: Any, sasl_plain_password: SecretStr | None = None, **kwargs: Any) -> None:
@@ -28,8 +29,9 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
         super().__init__(*args, sasl_plain_password=password, **kwargs)
 
     def connected(self) -> bool:
-        """False also for a retired connection: its client then opens another one, and forgets this one."""
-        return not self._is_retired and bool(super().connected())
+        """False also for a connection whose time is over: its client then opens another one, and forgets this one. A
+        loop that has hung may ask before it retires the connection, so the clock answers."""
+        return self._loop.time() < self._retires_at and bool(super().connected())
 
     def close(self, reason: CloseReason | None = None, exc: BaseException | None = None) -> Any:
         """See AIOKafkaConnection."""
@@ -43,10 +45,12 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
         return self._logged_in(answer) if isinstance(request, SaslAuthenticateRequest) else answer
 
     async def _logged_in(self, answer: Any) -> Any:
+        asked_at = self._loop.time()  # the session begins later
         response = await answer
         lifetime = getattr(response, "session_lifetime_ms", 0)  # 0: for ever; brokers before Kafka 2.2 do not tell it
         if lifetime > 0:
-            self._next_step = self._loop.call_later(_RETIRES_AFTER * lifetime / 1000, self._retire)
+            self._retires_at = asked_at + _RETIRES_AFTER * lifetime / 1000
+            self._next_step = self._loop.call_at(self._retires_at, self._retire)
         return response
 
     def _retire(self) -> None:

@@ -18,8 +18,8 @@ from messaging.kafka.settings import KafkaSettings
 
 _ANSWERED_WITHIN: Final = 5.0
 _LARGEST: Final = 64 * 1024
-_RENEWED_AFTER: Final = 0.8
-"""Of the time that the server gives a token."""
+_RENEWED_AFTER: Final = 0.5
+"""Of the time that the server gives a token. A session ends with its token, so it has the other half at least."""
 _AGAIN_AFTER: Final = 1.0
 _ERROR = re.compile(r'"error"\s*:\s*"([a-z_]{1,40})"')
 
@@ -35,7 +35,7 @@ class _Answer(BaseModel):
 
 
 class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no types
-    """The token of all clients of a process. It is fetched once for all who wait for it, and again when most of its
+    """The token of all clients of a process. It is fetched once for all who wait for it, and again when half of its
     time is over. The secret is read at each fetch."""
 
     def __init__(self, settings: KafkaSettings) -> None:
