@@ -6,7 +6,7 @@ from messaging.ports.audit import done
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.domain.fulfilment import Complete
 from order_service.domain.order import Order, OrderId
-from shared_kernel.caller import ANONYMOUS, Caller
+from shared_kernel.caller import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,6 @@ class CompleteOrder:
 
     fulfil: FulfilOrder
 
-    async def __call__(self, order_id: OrderId, by: Caller = ANONYMOUS) -> Order:
+    async def __call__(self, order_id: OrderId, by: Caller) -> Order:
         """Return the completed order. Raises OrderNotFound, IllegalTransition."""
         return await self.fulfil(order_id, Complete(), audit=done("order.complete", order_id=order_id.value), by=by)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from order_service.application.ports import OrderStore
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import ON_THE_WAY, OrderStatus
-from shared_kernel.caller import ANONYMOUS, Caller, Scope
+from shared_kernel.caller import Caller, Scope
 
 _SHORTEST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
@@ -41,14 +41,14 @@ class FindOrders:
     orders: OrderStore
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def one(self, order_id: OrderId, by: Caller = ANONYMOUS) -> Order:
+    async def one(self, order_id: OrderId, by: Caller) -> Order:
         """The order. Raises OrderNotFound."""
         order = await self.orders.find(order_id)
         if order is None or not by.may_see(order.caller):
             raise OrderNotFound(order_id, is_anothers=order is not None)
         return order
 
-    async def settled(self, order_id: OrderId, by: Caller = ANONYMOUS, *, within: float) -> Order:
+    async def settled(self, order_id: OrderId, by: Caller, *, within: float) -> Order:
         """The order once it is settled, which means neither PENDING nor CANCELLING.
 
         After `within` seconds, or when the process stops, the order is returned as it is. Raises OrderNotFound.
@@ -65,9 +65,7 @@ class FindOrders:
             pause = min(pause * 1.5, _LONGEST_PAUSE)
         return order
 
-    async def page(
-        self, by: Caller = ANONYMOUS, *, status: OrderStatus | None, before: OrderId | None, limit: int
-    ) -> OrderPage:
+    async def page(self, by: Caller, *, status: OrderStatus | None, before: OrderId | None, limit: int) -> OrderPage:
         """Orders older than `before`. New orders do not shift the pages, because a place is an id and not a count."""
         owner = None if Scope.OPERATOR in by.scopes else by.name
         found = await self.orders.newest(status=status, before=before, limit=limit + 1, caller=owner)

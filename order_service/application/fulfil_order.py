@@ -9,7 +9,7 @@ from order_service.application.find_orders import OrderNotFound
 from order_service.application.ports import OrderStore, Watch
 from order_service.domain.fulfilment import Happening, Moment, Reaction, react
 from order_service.domain.order import Order, OrderId
-from shared_kernel.caller import ANONYMOUS, Caller
+from shared_kernel.caller import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +26,18 @@ class FulfilOrder:
         happening: Happening,
         claim: InboxClaim | None = None,
         audit: AuditEntry | None = None,
-        by: Caller = ANONYMOUS,
+        by: Caller | None = None,
     ) -> Order:
-        """Return the order as it is afterwards. Raises OrderNotFound, also for an order that the caller may not see,
-        and IllegalTransition."""
+        """Return the order as it is afterwards. `by` is None for what the service itself does: at a deadline, and when
+        a partner answers. Raises OrderNotFound, also for an order that the caller may not see, and IllegalTransition.
+        """
         moment = self.moment()
         before: Order | None = None
 
         def decide(order: Order | None) -> Reaction | None:
             nonlocal before
             before = order
-            if order is not None and not by.may_see(order.caller):
+            if order is not None and by is not None and not by.may_see(order.caller):
                 raise OrderNotFound(order_id, is_anothers=True)
             return react(order, happening, moment) if order else None
 

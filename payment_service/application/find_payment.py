@@ -5,7 +5,7 @@ from uuid import UUID
 
 from payment_service.application.ports import PaymentStore
 from payment_service.domain import Payment
-from shared_kernel.caller import ANONYMOUS, ANONYMOUS_NAME, Caller
+from shared_kernel.caller import ANONYMOUS_NAME, Caller
 
 
 class PaymentNotFound(Exception):
@@ -23,7 +23,7 @@ class FindPayment:
 
     payments: PaymentStore
 
-    async def __call__(self, order_id: UUID, by: Caller = ANONYMOUS) -> Payment:
+    async def __call__(self, order_id: UUID, by: Caller) -> Payment:
         """The payment as last committed. Raises PaymentNotFound."""
         payment = await self.payments.find(order_id)
         if payment is None or not by.may_see(payment.caller or ANONYMOUS_NAME):

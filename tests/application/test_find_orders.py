@@ -11,6 +11,7 @@ from order_service.application.find_orders import FindOrders, OrderNotFound
 from order_service.domain.order import Order, OrderId
 from order_service.domain.order_status import OrderStatus
 from order_service.infrastructure.memory_orders import MemoryOrders
+from shared_kernel.caller import ANONYMOUS
 from tests.application.use_cases import OrdersInMemory
 from tests.domain.orders import order_in, placed_order, stepped
 
@@ -29,7 +30,7 @@ async def test_pages_follow_one_another_until_there_are_no_more(count: int, limi
     seen, before, pages = [], None, 0
 
     while True:
-        page = await FindOrders(orders).page(status=None, before=before, limit=limit)
+        page = await FindOrders(orders).page(ANONYMOUS, status=None, before=before, limit=limit)
         pages += 1
         assert len(page.orders) <= limit
         seen += [order.id for order in page.orders]
@@ -45,7 +46,7 @@ async def test_a_missing_order_is_named() -> None:
     missing = OrderId(uuid7())
 
     with pytest.raises(OrderNotFound, match=str(missing)) as not_found:
-        await FindOrders(await _orders(1)).one(missing)
+        await FindOrders(await _orders(1)).one(missing, ANONYMOUS)
 
     assert not_found.value.order_id == missing
 
@@ -71,7 +72,7 @@ async def test_an_order_that_waits_for_nobody_is_answered_at_the_first_look(stat
     order_id = await orders.put(order_in(status))
 
     async with asyncio.timeout(20):
-        order = await FindOrders(orders).settled(order_id, within=0)
+        order = await FindOrders(orders).settled(order_id, ANONYMOUS, within=0)
 
     assert (order.status, orders.looks) == (status, 1)
 
@@ -81,7 +82,7 @@ async def test_an_order_is_answered_as_soon_as_it_is_settled() -> None:
     order_id = await orders.put(placed_order())
 
     async with asyncio.timeout(20):
-        order = await FindOrders(orders).settled(order_id, within=3600)
+        order = await FindOrders(orders).settled(order_id, ANONYMOUS, within=3600)
 
     assert (order.status, orders.looks) == (OrderStatus.CANCELLED, 4)
 
@@ -91,7 +92,7 @@ async def test_an_order_that_does_not_settle_is_looked_at_again_and_answered_as_
     order_id = await orders.put(placed_order())
 
     async with asyncio.timeout(20):
-        order = await FindOrders(orders).settled(order_id, within=0.5)
+        order = await FindOrders(orders).settled(order_id, ANONYMOUS, within=0.5)
 
     assert order.status is OrderStatus.PENDING
     assert orders.looks >= 2
@@ -100,4 +101,4 @@ async def test_an_order_that_does_not_settle_is_looked_at_again_and_answered_as_
 async def test_a_missing_order_is_not_waited_for() -> None:
     async with asyncio.timeout(20):
         with pytest.raises(OrderNotFound):
-            await FindOrders(await _orders(1)).settled(OrderId(uuid7()), within=3600)
+            await FindOrders(await _orders(1)).settled(OrderId(uuid7()), ANONYMOUS, within=3600)

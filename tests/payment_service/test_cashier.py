@@ -19,6 +19,7 @@ from payment_service.application.steps import Steps
 from payment_service.application.take_commands import TakeCommands
 from payment_service.domain import Payment, PaymentStatus, Step
 from payment_service.infrastructure.memory import MemoryPayments
+from shared_kernel.caller import ANONYMOUS
 from shared_kernel.money import Money
 from tests.payment_service.far_gateway import FarGateway, until
 from tests.payment_service.payments import AMOUNT, LEASE, SUCCESSOR, ManualClock, claim, intent, moment, stored, taking
@@ -60,7 +61,7 @@ class Desk:
         return payment.status if payment else None
 
     async def payment(self, order_id: UUID) -> Payment:
-        return await FindPayment(self.payments)(order_id)
+        return await FindPayment(self.payments)(order_id, ANONYMOUS)
 
     async def until_status(self, order_id: UUID, status: PaymentStatus) -> None:
         await until(lambda: self.status(order_id) is status, f"the payment is {status}, not {self.status(order_id)}")
