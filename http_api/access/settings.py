@@ -1,16 +1,14 @@
 """The settings of access: AUTH and AUTH_*."""
 
-import ipaddress
 import ssl
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
 from http_api.access.limits import Limits
 from messaging.engine.secret_files import Settings
-from messaging.engine.tls import client_context
+from messaging.engine.tls import client_context, encrypted_address, is_this_machine
 from shared_kernel.choice import Choice
 
 
@@ -21,26 +19,6 @@ class Auth(Choice):
     REQUIRED = "required"
 
 
-def is_loopback(host: str) -> bool:
-    """True for addresses that only this machine reaches."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def _secure_url(url: str) -> str:
-    parts = urlsplit(url)
-    if (
-        not parts.hostname
-        or "@" in parts.netloc
-        or parts.scheme not in ("http", "https")
-        or (parts.scheme == "http" and not is_loopback(parts.hostname))
-    ):
-        raise ValueError("must be an https:// URL (http:// is for loopback only) without a user and a password")
-    return url
-
-
 class AuthSettings(Settings):
     """AUTH, and AUTH_ISSUER, AUTH_AUDIENCE and AUTH_JWKS_URL for access tokens. Without these three, callers need API
     keys. AUTH_JWKS_CAFILE has the authorities of the issuer's certificate."""
@@ -48,7 +26,7 @@ class AuthSettings(Settings):
     auth: Auth | None = None
     auth_issuer: Annotated[str, Field(min_length=1)] | None = None
     auth_audience: Annotated[str, Field(min_length=1)] | None = None
-    auth_jwks_url: Annotated[str, AfterValidator(_secure_url)] | None = None
+    auth_jwks_url: Annotated[str, AfterValidator(encrypted_address)] | None = None
     auth_jwks_cafile: Path | None = None
     auth_leeway_seconds: float = Field(30.0, ge=0, le=60)
     rate_limit_per_second: float = Field(1000.0, gt=0, le=1_000_000)
@@ -84,7 +62,7 @@ class AuthSettings(Settings):
 
     def must_be_said(self, host: str) -> str | None:
         """The sentence for a process that would let strangers in without anybody having said so."""
-        if self.auth is not None or is_loopback(host):
+        if self.auth is not None or is_this_machine(host):
             return None
         return (
             f"listening on {host} without AUTH lets everybody who reaches it place and read orders: "

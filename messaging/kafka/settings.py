@@ -5,12 +5,11 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Self
 
-import httpx
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from messaging.engine.secret_files import Secret, Settings
-from messaging.engine.tls import client_context, is_this_machine
+from messaging.engine.tls import client_context, encrypted_address
 from shared_kernel.choice import Choice
 
 
@@ -51,18 +50,6 @@ def _addresses(value: str) -> str:
     return value
 
 
-def _token_endpoint(value: str) -> str:
-    """The client's secret goes there, so the way is encrypted unless it stays on this machine."""
-    try:
-        url = httpx.URL(value)
-    except httpx.InvalidURL:
-        url = httpx.URL()
-    local = url.scheme == "http" and is_this_machine(url.host)
-    if not (local or url.scheme == "https") or not url.host or url.userinfo or url.fragment:
-        raise ValueError("must be an https:// address (http:// only on this machine) without a user and a password")
-    return value
-
-
 class KafkaSettings(Settings):
     """Fields are environment variables with the prefix KAFKA_: KAFKA_BOOTSTRAP_SERVERS, KAFKA_SASL_USERNAME, …"""
 
@@ -73,7 +60,7 @@ class KafkaSettings(Settings):
     sasl_mechanism: SaslMechanism = SaslMechanism.PLAIN
     sasl_username: str | None = None
     sasl_password: Secret = None
-    sasl_oauthbearer_token_endpoint_url: Annotated[str, AfterValidator(_token_endpoint)] | None = None
+    sasl_oauthbearer_token_endpoint_url: Annotated[str, AfterValidator(encrypted_address)] | None = None
     sasl_oauthbearer_client_id: str | None = None
     sasl_oauthbearer_client_secret: Secret = None
     sasl_oauthbearer_scope: str | None = None

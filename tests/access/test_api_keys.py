@@ -193,7 +193,7 @@ async def test_a_process_that_listens_to_the_network_refuses_to_start_until_some
             {"AUTH_ISSUER": "x", "AUTH_AUDIENCE": "y", "AUTH_JWKS_URL": "https://z"},
             "AUTH_ISSUER is set, so AUTH=required must be, too",
         ),
-        ({"AUTH_JWKS_URL": "http://issuer.example/keys"}, "must be an https:// URL"),
+        ({"AUTH_JWKS_URL": "http://issuer.example/keys"}, "must be an https:// address"),
         ({"AUTH_LEEWAY_SECONDS": "600"}, "less than or equal to 60"),
     ],
 )
