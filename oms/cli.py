@@ -188,10 +188,14 @@ def load(
     ] = 60.0,
     as_json: AsJson = False,
 ) -> None:
-    """Place orders, follow them until they are confirmed, and print counts, rates and percentiles of times."""
+    """Place orders, follow them until they are confirmed, and print counts, rates and percentiles of times.
+
+    OMS_TOKEN is the access token or the API key of the caller who places them, where callers need one.
+    """
     from oms import load as load_test  # slow to import, and needed here alone
 
     if not url.startswith(("http://", "https://")):
         raise typer.BadParameter(f"--url is an address such as http://127.0.0.1:8000, not {url!r}")
-    read_settings()
-    run(load_test.run(load_test.Plan(url, orders, connections, rate, settle_within), as_json=as_json))
+    (settings,) = read_settings(load_test.LoadSettings)
+    plan = load_test.Plan(url, orders, connections, rate, settle_within, settings.oms_token)
+    run(load_test.run(plan, as_json=as_json))

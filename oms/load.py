@@ -7,14 +7,16 @@ Without a rate each connection places one order after the other, and such waitin
 """
 
 import asyncio
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
+from messaging.engine.secret_files import Secret, Settings
 from oms.environment import CannotDo
 from oms.load_report import CONFIRMED, TAKEN, LoadReport, live, print_report
 from oms.output import print_json
@@ -28,18 +30,26 @@ _PAUSE = 0.2
 _WAIT = 5
 _BODY = {"items": [{"productId": "p1", "quantity": 2}]}
 _UNSETTLED = ("PENDING", "CANCELLING")
+_TOKEN = re.compile(r"[!-~]{1,32768}")
+
+
+class LoadSettings(Settings):
+    """OMS_TOKEN: the access token or the API key of the caller who places the orders."""
+
+    oms_token: Secret = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to place. `rate` is in orders a second, or None for as fast as they are accepted. Orders that are not
-    settled `settle_within` seconds after the last was placed are given up."""
+    settled `settle_within` seconds after the last was placed are given up. `token` says who places them."""
 
     url: str
     orders: int
     connections: int
     rate: float | None
     settle_within: float
+    token: Secret = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +66,8 @@ async def run(plan: Plan, *, as_json: bool = False) -> None:
     gave_up = False
     with live(report, time.perf_counter):
         async with AsyncExitStack() as stack:
-            placing = await stack.enter_async_context(_client(plan.connections))
-            following = await stack.enter_async_context(_client(_FOLLOWED_AT_ONCE))
+            placing = await stack.enter_async_context(_client(plan, plan.connections))
+            following = await stack.enter_async_context(_client(plan, _FOLLOWED_AT_ONCE))
             load = _Load(plan, report, placing, following)
             gave_up = not await load.place_all()
             if not gave_up:
@@ -81,9 +91,25 @@ def _raise_for(plan: Plan, report: LoadReport, *, gave_up: bool) -> None:
         raise CannotDo(f"{plan.url} took {report.accepted} orders and confirmed none: {became}")
 
 
-def _client(connections: int) -> httpx.AsyncClient:
+def _client(plan: Plan, connections: int) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return httpx.AsyncClient(limits=limits, timeout=httpx.Timeout(_ANSWERS_WITHIN, pool=None))
+    auth = _Token(plan.token.get_secret_value) if plan.token else None
+    return httpx.AsyncClient(limits=limits, timeout=httpx.Timeout(_ANSWERS_WITHIN, pool=None), auth=auth)
+
+
+class _Token(httpx.Auth):
+    """The caller's token on each request, read anew, because tokens end."""
+
+    def __init__(self, read: Callable[[], str]) -> None:
+        self._read = read
+
+    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
+        """See httpx.Auth. Raises CannotDo: the client's own error would repeat the token."""
+        token = self._read()
+        if not _TOKEN.fullmatch(token):
+            raise CannotDo("OMS_TOKEN is neither an access token nor an API key: no token has such characters")
+        request.headers["Authorization"] = f"Bearer {token}"
+        yield request
 
 
 class _Load:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ class FakeShop:
     post: Callable[[int], tuple[int, Any]] = lambda _: (201, {"orderId": str(uuid7())})
     get: Callable[[], tuple[int, Any]] = lambda: (200, {"status": "CONFIRMED"})
     posted: int = 0
+    callers: set[str | None] = field(default_factory=set)
     turn: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -47,9 +49,12 @@ def serving(shop: FakeShop) -> Iterator[str]:
             self.rfile.read(int(self.headers["Content-Length"]))
             with shop.turn:
                 number, shop.posted = shop.posted, shop.posted + 1
+                shop.callers.add(self.headers["Authorization"])
             self._answer(*shop.post(number))
 
         def do_GET(self) -> None:
+            with shop.turn:
+                shop.callers.add(self.headers["Authorization"])
             self._answer(*shop.get())
 
         def _answer(self, status: int, document: Any) -> None:
@@ -190,3 +195,24 @@ def test_the_live_view_has_counts_and_recent_times_on_a_narrow_terminal() -> Non
     assert max(map(len, lines)) <= 44
     assert any("1 of 10" in line and "250 ms" in line for line in lines)
     assert any("settled" in line and "500 ms" in line for line in lines)
+
+
+def test_orders_are_placed_and_read_by_the_caller_whose_token_a_file_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("oms_1_secret\n")
+    monkeypatch.setenv("OMS_TOKEN_FILE", str(tmp_path / "token"))
+    shop = FakeShop()
+    ended, _ = loaded(shop, "-n", "3")
+    assert ended.exit_code == 0
+    assert shop.callers == {"Bearer oms_1_secret"}
+
+
+def test_what_is_no_token_is_not_sent_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMS_TOKEN", "canary-\nnext line")
+    shop = FakeShop()
+    with serving(shop) as url:
+        ended = CliRunner().invoke(app, ["load", "--url", url, "-n", "3"])
+    assert (ended.exit_code, shop.posted) == (1, 0)
+    assert "OMS_TOKEN is neither an access token nor an API key" in ended.stderr
+    assert "canary-" not in ended.output

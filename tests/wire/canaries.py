@@ -1,6 +1,7 @@
 """Secrets that can be told from everything else, in every setting that is a secret."""
 
 import base64
+import importlib
 from collections.abc import Iterator, Mapping
 
 from pydantic_settings import BaseSettings
@@ -9,7 +10,8 @@ from messaging.engine.secret_files import SECRET
 from oms.cli import app
 from oms.services import SERVICES
 
-assert app, "it has loaded everything"
+assert app, "it has loaded everything but what one command needs"
+importlib.import_module("oms.load")
 CANARY = "canary-"
 
 
@@ -33,6 +35,7 @@ SECRETS: Mapping[str, str] = {
     "KAFKA_SASL_OAUTHBEARER_CLIENT_SECRET": "canary-client",
     "PAYMENT_GATEWAY_KEY": "canary-gateway",
     "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer canary-collector",
+    "OMS_TOKEN": "canary-token",
 }
 """A working value of each secret."""
 
