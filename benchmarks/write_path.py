@@ -11,6 +11,7 @@ from benchmarks.table import Aim, Figure, Samples
 from benchmarks.wrk import Load, load
 
 _WARM_UP_SECONDS = 2
+_TURN_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class _Party:
 
 
 async def measure(environment: Environment) -> list[Figure]:
-    """Rounds in which every party has one turn; the order of the turns rotates."""
+    """Rounds of turns, one of each party; their order rotates."""
     parties = await _parties(environment)
     loads: dict[str, list[Load]] = defaultdict(list)
     async with AsyncExitStack() as stack:
@@ -30,10 +31,11 @@ async def measure(environment: Environment) -> list[Figure]:
         for party, service in services:
             environment.say(f"write path: warming up {party.name}")
             await _turn(party, service, _WARM_UP_SECONDS)
-        for number in range(environment.plan.rounds):
-            for party, service in services[number:] + services[:number]:
-                environment.say(f"write path: round {number + 1} of {environment.plan.rounds}, {party.name}")
-                loads[party.name].append(await _turn(party, service, environment.plan.seconds))
+        for number in range(environment.plan.turns):
+            first = number % len(services)
+            for party, service in services[first:] + services[:first]:
+                environment.say(f"write path: turn {number + 1} of {environment.plan.turns}, {party.name}")
+                loads[party.name].append(await _turn(party, service, _TURN_SECONDS))
     return _figures(loads)
 
 

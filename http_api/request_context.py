@@ -1,9 +1,11 @@
-"""A middleware for every request. It gives the log lines and the answer the request's id, and counts requests."""
+"""A middleware for every request. It gives the log lines and the answer the request's id, and counts requests. What it
+sees of the answer is there for the other middlewares, so that each of them need not look at every message."""
 
 import asyncio
 import os
 import re
 import time
+from dataclasses import dataclass
 from itertools import count
 
 import structlog
@@ -24,6 +26,18 @@ REQUEST_SECONDS = Histogram(
 )
 _SAFE_ID = re.compile(rb"[\w.:-]{1,64}")
 _CUT_OFF = "the process stops, and nobody knows whether this was done; ask again, with the same Idempotency-Key"
+
+ANSWER = "oms.answer"
+"""The key of a request's scope that has its AnswerSoFar."""
+
+
+@dataclass(slots=True)
+class AnswerSoFar:
+    """The answer to a request. `status` is 0 until it begins, and `more_headers` are added to it then."""
+
+    status: int = 0
+    more_headers: tuple[tuple[bytes, bytes], ...] = ()
+
 
 # An id is made for every request, so it must be cheap. Its random start makes it unique across processes.
 _PROCESS = os.urandom(6).hex()
@@ -54,13 +68,13 @@ class RequestContext:
             return
         started = time.perf_counter()
         request_id = _request_id(scope)
-        status, answered = 500, False
+        answer = scope[ANSWER] = AnswerSoFar()
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status, answered = message["status"], True
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                answer.status = message["status"]
+                ours = (b"x-request-id", request_id.encode()), *answer.more_headers
+                message["headers"] = [*message["headers"], *ours]
             await send(message)
 
         token = REQUEST_ID.set(request_id)
@@ -68,12 +82,12 @@ class RequestContext:
             await self._app(scope, receive, send_with_id)
         except asyncio.CancelledError:
             # Only a stopping process cancels requests, when it cannot wait for them any longer.
-            if answered:
+            if answer.status:
                 raise
             response = error_response(503, "Service unavailable", {"service": _CUT_OFF}, {"Retry-After": RETRY_AFTER})
             await response(scope, receive, send_with_id)
         finally:
-            self._observe(scope, status, time.perf_counter() - started)
+            self._observe(scope, answer.status or 500, time.perf_counter() - started)
             REQUEST_ID.reset(token)
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:

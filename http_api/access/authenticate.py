@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from uuid import UUID
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from http_api.access.api_keys import PREFIX
 from http_api.access.current import CALLER
 from http_api.access.refusal import NOT_VALID, CannotAuthenticate, Unauthenticated
 from http_api.errors import ANOTHERS, RETRY_AFTER, error_response
+from http_api.request_context import ANSWER
 from http_api.request_labels import method_of, route_of
 from messaging.ports.audit import WHO
 from shared_kernel.caller import Caller
@@ -55,20 +56,13 @@ class Authenticate:
             response = error_response(503, "Service unavailable", {"service": sentence}, {"Retry-After": RETRY_AFTER})
             await response(scope, receive, send)
             return
-        status = 0
-
-        async def send_and_see(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            await send(message)
-
         before, who = CALLER.set(caller), WHO.set(caller.name)
         try:
-            await self._app(scope, receive, send_and_see)
+            await self._app(scope, receive, send)
         finally:
             CALLER.reset(before)
             WHO.reset(who)
-            if status == HTTPStatus.FORBIDDEN or ANOTHERS in scope:
+            if scope[ANSWER].status == HTTPStatus.FORBIDDEN or ANOTHERS in scope:
                 reason = "it is another caller's" if ANOTHERS in scope else "a scope is missing"
                 self._note(caller.name, _action(scope), reason, _order_id(scope))
 

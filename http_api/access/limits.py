@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MOST_CALLERS = 10_000
 
@@ -32,8 +33,7 @@ class Limits:
         return max(1, math.floor(self.per_second))
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
+class Allowed(NamedTuple):
     """The request may go on. `left` more may follow at once, and `full_in` seconds bring back the whole burst."""
 
     left: int

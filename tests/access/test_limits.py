@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from http_api.access.current import CALLER
 from http_api.access.limit_callers import LimitCallers
 from http_api.access.limits import MOST_CALLERS, Allowed, Limits, RateLimit, TooMany
+from http_api.request_context import RequestContext
 from shared_kernel.caller import Caller
 
 
@@ -110,15 +111,20 @@ async def held() -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.Event]]:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    limited = LimitCallers(app, RateLimit(Limits(per_second=100, at_once=3), Clock()))
+    limited = LimitCallers(app, RateLimit(Limits(per_second=100, at_once=3), Clock()), pause=0)
+    async with callers_of(limited) as client:
+        yield client, may_answer
+
+
+def callers_of(limited: LimitCallers) -> httpx.AsyncClient:
+    """A client whose X-Caller is who calls."""
 
     async def as_caller(scope: Scope, receive: Receive, send: Send) -> None:
         CALLER.set(Caller(dict(scope["headers"])[b"x-caller"].decode(), frozenset()))
         await limited(scope, receive, send)
 
-    transport = httpx.ASGITransport(as_caller, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://oms") as client:
-        yield client, may_answer
+    transport = httpx.ASGITransport(RequestContext(as_caller), raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://oms")
 
 
 async def test_a_caller_with_too_many_requests_under_way_gets_a_429_with_a_sentence(
@@ -140,6 +146,27 @@ async def test_a_caller_with_too_many_requests_under_way_gets_a_429_with_a_sente
     answer = await client.get("/", headers=flood)
     assert answer.headers["RateLimit-Policy"] == '"default";q=100;w=1'
     assert answer.headers["RateLimit"] == '"default";r=96;t=1'
+
+
+async def test_who_does_not_heed_refusals_waits_for_each_and_nobody_else_does() -> None:
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    limited = LimitCallers(app, RateLimit(Limits(per_second=1, at_once=10), Clock()), pause=3600, most_pauses=2)
+    async with callers_of(limited) as client:
+        flood = {"X-Caller": "flood"}
+        assert (await client.get("/", headers=flood)).status_code == 200
+        waiting = [asyncio.create_task(client.get("/", headers=flood)) for _ in range(2)]
+        await asyncio.sleep(0)
+
+        assert (await client.get("/", headers={"X-Caller": "shop"})).status_code == 200
+        assert (await client.get("/", headers=flood)).status_code == 429, "as many wait as may"
+        assert not any(each.done() for each in waiting)
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert limited._pauses_left == 2
 
 
 async def test_a_request_that_fails_or_is_given_up_makes_room(held: tuple[httpx.AsyncClient, asyncio.Event]) -> None:
