@@ -10,6 +10,7 @@ import structlog
 
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
+from messaging.ports.audit import WHO
 from oms.services import TOPICS
 from tests.order_store.databases import empty_database
 from tests.real_parts.kafka import Broker, NoBroker, kafka_broker
@@ -35,6 +36,14 @@ def _own_logs() -> Iterator[None]:
     logging.root.handlers[:] = handlers
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _own_name() -> Iterator[None]:
+    """A command that runs inside a test signs the audit trail. The next test does it as nobody, whoever was before."""
+    before = WHO.get()
+    yield
+    WHO.set(before)
 
 
 @pytest.fixture(scope="session")
