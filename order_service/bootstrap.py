@@ -20,6 +20,7 @@ from messaging.runtime.storage import open_store
 from messaging.runtime.transport import Transport
 from order_service.api.http_part import OrderUseCases, orders_http
 from order_service.application.cancel_order import CancelOrder
+from order_service.application.cell import ids_of
 from order_service.application.complete_order import CompleteOrder
 from order_service.application.find_orders import FindOrders
 from order_service.application.fulfil_order import FulfilOrder
@@ -82,7 +83,7 @@ async def order_service(
                 refresh_metrics=(lambda: refresh_metrics(orders, orders.unknown)) if roles != RELAY_ALONE else None,
             )
             use_cases = OrderUseCases(
-                PlaceOrder(orders, moments, uuid7),
+                PlaceOrder(orders, moments, ids_of(settings.cell, uuid7)),
                 FindOrders(orders, checks.stopping),
                 CancelOrder(fulfil),
                 CompleteOrder(fulfil),

@@ -138,6 +138,13 @@ def test_the_jobs_may_have_another_user_or_be_left_to_an_operator(tmp_path: Path
     assert [one["metadata"]["name"] for one in objects if one["kind"] == "Job"] == ["oms-topics"]
 
 
+def test_the_cell_is_told_by_the_ids_that_its_api_makes(tmp_path: Path) -> None:
+    objects = _rendered({"cell": 0}, tmp_path)
+    assert _variables(objects, "oms-order-api")["CELL"] == "0"
+    assert "CELL" not in _variables(objects, "oms-inventory-api")
+    assert "CELL" not in _variables(_rendered({}, tmp_path), "oms-order-api")
+
+
 def test_people_get_a_pod_with_every_database_if_they_want_one(tmp_path: Path) -> None:
     own = {"ORDER_DATABASE_URL": {"secret": "oms-operators", "key": "order"}}
     objects = _rendered({"operator": {"enabled": True, "env": own}}, tmp_path)
