@@ -63,7 +63,7 @@ class ServiceStorage:
 
 @asynccontextmanager
 async def postgres_storage(
-    service: Service, dsn: str, pools: Pools, outbox: PostgresOutbox, roles: frozenset[Role]
+    service: Service, dsn: str, pools: Pools, outbox: PostgresOutbox, roles: frozenset[Role], *, is_embedded: bool
 ) -> AsyncIterator[ServiceStorage]:
     """The storage of `service` in the database of `dsn`, `pools` and `outbox`, for a process with these roles."""
     failures, audit = PostgresFailures(pools.engine), PostgresAudit(pools.engine)
@@ -89,7 +89,7 @@ async def postgres_storage(
             probe,
             _refreshing(service.name, counts, _OF_RELAYS if relays_alone else _GAUGES),
             keep_house,
-            partial(_seal, service.name, audit),
+            partial(_seal, service.name, audit, log.debug if is_embedded else log.info),
             RefusedAccess(service.name, audit.write),
             partial(notice_timeline, service.name, pools.engine),
         )
@@ -98,10 +98,11 @@ async def postgres_storage(
         await outbox.close()
 
 
-async def _seal(service: str, audit: PostgresAudit) -> None:
-    """Seal what is not sealed yet. The log has each seal, so that a copy of it is elsewhere."""
+async def _seal(service: str, audit: PostgresAudit, say: Callable[..., None]) -> None:
+    """Seal what is not sealed yet. The log has each seal, so that a copy of it is elsewhere. Nobody ships the log of an
+    embedded database."""
     while (seal := await audit.seal()) is not None:
-        log.info("sealed the audit trail", service=service, seal=seal.number, upto=seal.last_id, hash=seal.hash.hex())
+        say("sealed the audit trail", service=service, seal=seal.number, upto=seal.last_id, hash=seal.hash.hex())
 
 
 class Closable(Protocol):
@@ -137,10 +138,14 @@ async def open_store(
         yield in_memory(in_process), memory_storage(service.name, in_process)
         return
     dsn = await resolve(database_url, settings.data_dir, service.database_name)
-    if database_url == "embedded":
+    is_embedded = database_url == "embedded"
+    if is_embedded:
         await bring_up_to_date(dsn, service.migrations)
     outbox = PostgresOutbox(dsn, idle_timeout=settings.relay_idle_timeout_seconds)
-    async with open_pools(dsn) as pools, postgres_storage(service, dsn, pools, outbox, roles) as storage:
+    async with (
+        open_pools(dsn) as pools,
+        postgres_storage(service, dsn, pools, outbox, roles, is_embedded=is_embedded) as storage,
+    ):
         store = in_postgres(
             dsn,
             pools,
