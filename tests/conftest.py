@@ -17,6 +17,14 @@ from tests.real_parts.kafka import Broker, NoBroker, kafka_broker
 from tests.real_parts.leftovers import nothing_left_running
 from tests.real_parts.postgres import PostgresServer, cloned_database, postgres_server
 
+_LONGEST_FIRST = ("bad_days", "wire", "deploy", "kafka")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes come first, so that no worker has one left when the others have nothing more to do."""
+    ranks = {folder: rank for rank, folder in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.parent.name, len(ranks)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _tidy() -> Iterator[None]:
