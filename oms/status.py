@@ -24,6 +24,8 @@ from oms.why import why
 
 OLD = 60.0
 """Seconds. What waits for longer needs somebody."""
+SOON = 10.0
+"""Seconds. A record that is parked for longer has failed again."""
 MUCH = 1000
 """Records. A group that is further behind needs somebody."""
 _ANSWERS_WITHIN = 2.0
@@ -95,7 +97,7 @@ def _alarms(name: str, status: ServiceStatus, *, has_broker: bool) -> Iterator[s
         yield f"{queues.shards} of {SHARDS} shards are published: is a relay running?"
     if has_broker and status.consumers is not None:
         yield from _consumer_alarms(status.consumers)
-    if queues.parked_age > OLD:
+    if queues.parked_age > SOON:
         yield f"parked records: {queues.parked}, see oms parked list --service {name}"
     if queues.dead:
         yield f"dead letters: {queues.dead}, see oms dead-letters list --service {name}"
@@ -104,9 +106,10 @@ def _alarms(name: str, status: ServiceStatus, *, has_broker: bool) -> Iterator[s
 
 def _consumer_alarms(consumers: GroupState) -> Iterator[str]:
     if not consumers.members:
-        yield "no consumer is in its group"
+        yield "no consumer is in its group: is a consumer running?"
     if consumers.unstable:
-        yield f"an open transaction hides {consumers.unstable:,} records from its consumers"
+        records, topics = sum(consumers.unstable.values()), " and ".join(consumers.unstable)
+        yield f"an open transaction hides {records:,} records of {topics} from its consumers"
     elif consumers.lag is not None and consumers.lag > MUCH:
         yield f"its consumers are {consumers.lag:,} records behind"
 

@@ -116,7 +116,7 @@ def _service_document(status: ServiceStatus) -> dict[str, Any]:
             "deadLetters": queues.dead,
         }
     if consumers is not None:
-        document |= {"consumers": consumers.members, "lag": consumers.lag, "unstable": consumers.unstable}
+        document |= {"consumers": consumers.members, "lag": consumers.lag, "unstable": sum(consumers.unstable.values())}
     return document | {"figures": {_key(figure): figure.value for figure in status.figures}}
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from messaging.kafka.admin import open_admin
@@ -17,11 +17,11 @@ _STABLE_WITHIN = 2.0
 @dataclass(frozen=True, slots=True)
 class GroupState:
     """A group's members, and the records that it has still to handle. None means that no partition of its topics can be
-    asked. `unstable` are records that an open transaction hides from it."""
+    asked. `unstable` has the topics of which an open transaction hides records from it, and how many."""
 
     members: int
     lag: int | None
-    unstable: int = 0
+    unstable: Mapping[str, int] = field(default_factory=dict)
 
 
 async def state_of_groups(settings: KafkaSettings, groups: Mapping[str, Sequence[str]]) -> dict[str, GroupState]:
@@ -39,7 +39,12 @@ async def state_of_groups(settings: KafkaSettings, groups: Mapping[str, Sequence
             states[group] = GroupState(members, sum(map(int, lag.values())) if lag else None)
         unstable = await _unstable(client, [name for named in topics.values() for name in named])
     return {
-        group: replace(state, unstable=sum(unstable.get(topic, 0) for topic in topics[group]))
+        group: replace(
+            state,
+            unstable={
+                each.removeprefix(settings.prefix): unstable[each] for each in topics[group] if unstable.get(each)
+            },
+        )
         for group, state in states.items()
     }
 

@@ -47,6 +47,7 @@ from shared_kernel.reason import reason_of
 Connect: TypeAlias = Callable[[], httpx.AsyncClient]
 
 TRIES = 3
+_LATE = TimeoutError.__name__
 _FIRST_PAUSE = 0.1
 _CLOSES_WITHIN = 1.0
 
@@ -108,7 +109,7 @@ class HttpGateway:
                         await asyncio.sleep(random.uniform(0.5, 1) * _FIRST_PAUSE * 2**attempt)  # noqa: S311  jitter
                     answer = await self._try(what, key, body)
                     if isinstance(answer, str):
-                        problem = answer
+                        problem = f"no answer within {self._seconds:g} s" if answer == _LATE else answer
                         continue
                     if answer.status != httpx.codes.TOO_MANY_REQUESTS and not httpx.codes.is_server_error(
                         answer.status
@@ -145,7 +146,7 @@ class HttpGateway:
         exchange.add_done_callback(self._exchanges.discard)
         try:
             await asyncio.wait({exchange}, timeout=self._seconds)
-            return exchange.result() if exchange.done() else TimeoutError.__name__
+            return exchange.result() if exchange.done() else _LATE
         finally:
             exchange.cancel()
 

@@ -74,13 +74,13 @@ def test_a_quiet_system_needs_nobody() -> None:
         ({"revision": "0001"}, "order: its schema is 0001 instead of 0002: oms migrate order"),
         ({"outbox": 3, "outbox_age": 61.0}, "order: messages have waited in the outbox for 61 s"),
         ({"shards": 3}, "order: 3 of 4 shards are published: is a relay running?"),
-        ({"consumers": GroupState(0, 7)}, "order: no consumer is in its group"),
+        ({"consumers": GroupState(0, 7)}, "order: no consumer is in its group: is a consumer running?"),
         ({"consumers": GroupState(1, 1001)}, "order: its consumers are 1,001 records behind"),
         (
-            {"consumers": GroupState(1, 3171, unstable=3171)},
-            "order: an open transaction hides 3,171 records from its consumers",
+            {"consumers": GroupState(1, 3171, {"inventory-events": 3000, "payment-events": 171})},
+            "order: an open transaction hides 3,171 records of inventory-events and payment-events from its consumers",
         ),
-        ({"parked": 2, "parked_age": 61.0}, "order: parked records: 2, see oms parked list --service order"),
+        ({"parked": 2, "parked_age": 11.0}, "order: parked records: 2, see oms parked list --service order"),
         ({"dead": 1}, "order: dead letters: 1, see oms dead-letters list --service order"),
         ({"figures": [Figure("orders stuck", 2, alarm="2 orders are stuck")]}, "order: 2 orders are stuck"),
     ],
@@ -90,7 +90,7 @@ def test_what_needs_a_person_is_a_sentence_and_a_status(change: dict[str, Any], 
 
     assert status.alarms == [sentence]
     assert status.exit_status is ExitStatus.ATTENTION
-    assert sentence in shown(status)
+    assert sentence in " ".join(shown(status).split())
 
 
 @pytest.mark.parametrize("which", ["away", "broker_away", "process_away"])

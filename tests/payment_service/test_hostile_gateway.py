@@ -125,7 +125,7 @@ SLOW: dict[str, Answers] = {
 @pytest.mark.parametrize("what", SLOW)
 async def test_the_time_is_for_all_of_an_answer_however_slowly_it_comes(what: str) -> None:
     async with gateway_that(SLOW[what], seconds=0.5) as (adapter, server):
-        with pytest.raises(GatewayUnavailable, match=r"TimeoutError|time is up"):
+        with pytest.raises(GatewayUnavailable, match=r"no answer within|time is up"):
             await adapter.charge(KEY, uuid7(), AMOUNT)
 
     assert 1 <= len(server.requests) <= 2, "all tries together take twice the time of one"
