@@ -12,6 +12,7 @@ from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
 from messaging.ports.audit import WHO
 from oms.services import TOPICS
+from shared_kernel.caller import ANONYMOUS_NAME
 from tests.order_store.databases import empty_database
 from tests.real_parts.kafka import Broker, NoBroker, kafka_broker
 from tests.real_parts.leftovers import nothing_left_running
@@ -48,10 +49,10 @@ def _own_logs() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_name() -> Iterator[None]:
-    """A command that runs inside a test signs the audit trail. The next test does it as nobody, whoever was before."""
-    before = WHO.get()
+    """A command that runs inside a test, or inside a fixture, signs the audit trail. Each test begins as nobody."""
+    WHO.set(ANONYMOUS_NAME)
     yield
-    WHO.set(before)
+    WHO.set(ANONYMOUS_NAME)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ from http_api.access.access_tokens import Rules
 
 ISSUER = "https://issuer.example"
 AUDIENCE = "orders"
+A_DAY = 86_400
+"""Seconds. Some tokens are made when the tests are collected, and used when their turn comes."""
 RULES = Rules(ISSUER, AUDIENCE, leeway=30.0)
 
 RSA_KEY = rsa.generate_private_key(65537, 2048)
@@ -42,7 +44,7 @@ def key_set(*key_ids: str) -> bytes:
 def claims(name: str = "shop", scopes: Sequence[str] = (), **others: Any) -> dict[str, Any]:
     """The claims of a good token."""
     now = int(time.time())
-    said = {"iss": ISSUER, "aud": AUDIENCE, "sub": name, "iat": now, "exp": now + 300, "scope": " ".join(scopes)}
+    said = {"iss": ISSUER, "aud": AUDIENCE, "sub": name, "iat": now, "exp": now + A_DAY, "scope": " ".join(scopes)}
     return {key: value for key, value in (said | others).items() if value is not None}
 
 
