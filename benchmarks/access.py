@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import statistics
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from benchmarks.environment import Environment
+from benchmarks.plan import TURN_SECONDS, in_turns
 from benchmarks.processes import Service, order_service, running, uvicorn_service
 from benchmarks.table import Aim, Figure, Samples
 from benchmarks.wrk import Load, flood, load
@@ -20,7 +22,6 @@ from shared_kernel.caller import Scope
 
 _ISSUER, _AUDIENCE = "https://issuer.bench", "orders"
 _WARM_UP_SECONDS = 2
-_TURN_SECONDS = 1
 _SHOPS_PER_SECOND = 50
 _FLOOD_PER_SECOND = 1000
 
@@ -43,16 +44,15 @@ async def measure(environment: Environment) -> list[Figure]:
         compared = [(name, *parties[name]) for name in ("token", "off", "bare")]
         for _, service, token in compared:
             await load(service.url, _WARM_UP_SECONDS, token=token)
-        for number in range(environment.plan.turns):
-            for name, service, token in compared[number % 3 :] + compared[: number % 3]:
-                environment.say(f"access: turn {number + 1} of {environment.plan.turns}, {name}")
-                loads[name].append(await load(service.url, _TURN_SECONDS, token=token))
+        for number, (name, service, token) in in_turns(compared, environment.plan.turns):
+            environment.say(f"access: turn {number} of {environment.plan.turns}, {name}")
+            loads[name].append(await load(service.url, TURN_SECONDS, token=token))
         service, token = parties["limited"]
         for number in range(environment.plan.turns):
             for name in ("quiet", "flooded"):
                 environment.say(f"access: turn {number + 1} of {environment.plan.turns}, a caller, {name}")
                 with flood(service.url, token) if name == "flooded" else _nothing():
-                    times[name] += await _times(service.url, _token(key, "shop"), 2 * _TURN_SECONDS)
+                    times[name] += await _times(service.url, _token(key, "shop"), 2 * TURN_SECONDS)
     return _figures(loads, times)
 
 
@@ -61,16 +61,12 @@ def _figures(loads: Mapping[str, list[Load]], times: Mapping[str, list[float]]) 
         return Samples(tuple(load.per_second for load in loads[party]), "/s")
 
     least, bare = Aim(0.97, at_least=True), Aim(1.15, at_least=True)
-    quiet, flooded = (Samples((_p99(times[name]),), " ms") for name in ("quiet", "flooded"))
+    quiet, flooded = (Samples((statistics.quantiles(times[name], n=100)[98],), " ms") for name in ("quiet", "flooded"))
     return [
         Figure("POST /orders with a remembered token", rate("token"), rate("off"), "AUTH=off:", (least,)),
         Figure("… the same", rate("token"), rate("bare"), "FastAPI, no I/O:", (bare,)),
         Figure("p99 of a caller beside another's flood", flooded, quiet, "alone:", (Aim(2, at_least=False),)),
     ]
-
-
-def _p99(times: list[float]) -> float:
-    return sorted(times)[int(len(times) * 0.99)]
 
 
 async def _times(url: str, token: str, seconds: int) -> list[float]:

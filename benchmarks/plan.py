@@ -1,6 +1,12 @@
 """How much is measured: sizes and durations of a whole run."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+Party = TypeVar("Party")
+
+TURN_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +70,11 @@ QUICK = Plan(
     consumed=20_000,
     recoveries=3,
 )
+
+
+def in_turns(parties: Sequence[Party], turns: int) -> Iterator[tuple[int, Party]]:
+    """Every party once in each of the turns, which are counted from 1. Who is first rotates."""
+    for number in range(turns):
+        first = number % len(parties)
+        for party in (*parties[first:], *parties[:first]):
+            yield number + 1, party

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from benchmarks.environment import Environment
 from benchmarks.fulfilment import sustained
 from benchmarks.installation import Installation, confirm_one_order, plan_three_services, started
+from benchmarks.plan import in_turns
 from benchmarks.processes import order_service, running, uvicorn_service
 from benchmarks.table import Aim, Figure, Samples
 from benchmarks.wrk import Load, load
@@ -22,11 +23,10 @@ async def measure(environment: Environment) -> list[Figure]:
     rounds = environment.plan.rounds
     async with running(uvicorn_service("benchmarks.collector", {})) as answering:
         shares = [("off", {}), ("1 %", _recording(0.01, answering.port)), ("all", _recording(1, answering.port))]
-        for number in range(rounds):
-            for name, settings in shares[number % 3 :] + shares[: number % 3]:
-                environment.say(f"tracing: round {number + 1} of {rounds}, {name}")
-                turn = await sustained(environment, _three_services(environment, settings))
-                cpu[name].append(sum(turn.cpu_ms[process] for process in _OURS))
+        for number, (name, settings) in in_turns(shares, rounds):
+            environment.say(f"tracing: round {number} of {rounds}, {name}")
+            turn = await sustained(environment, _three_services(environment, settings))
+            cpu[name].append(sum(turn.cpu_ms[process] for process in _OURS))
         async with running(uvicorn_service("benchmarks.collector", {"HANGS": "1"})) as hanging:
             await _post(environment, {"answers": answering.port, "hangs": hanging.port}, loads)
     off = _samples(cpu["off"], " ms")

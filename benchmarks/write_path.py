@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from benchmarks.database import until_drained
 from benchmarks.environment import Environment
+from benchmarks.plan import TURN_SECONDS, in_turns
 from benchmarks.processes import Service, Start, order_service, running, uvicorn_service
 from benchmarks.table import Aim, Figure, Samples
 from benchmarks.wrk import Load, load
 
 _WARM_UP_SECONDS = 2
-_TURN_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,9 @@ async def measure(environment: Environment) -> list[Figure]:
         for party, service in services:
             environment.say(f"write path: warming up {party.name}")
             await _turn(party, service, _WARM_UP_SECONDS)
-        for number in range(environment.plan.turns):
-            first = number % len(services)
-            for party, service in services[first:] + services[:first]:
-                environment.say(f"write path: turn {number + 1} of {environment.plan.turns}, {party.name}")
-                loads[party.name].append(await _turn(party, service, _TURN_SECONDS))
+        for number, (party, service) in in_turns(services, environment.plan.turns):
+            environment.say(f"write path: turn {number} of {environment.plan.turns}, {party.name}")
+            loads[party.name].append(await _turn(party, service, TURN_SECONDS))
     return _figures(loads)
 
 
