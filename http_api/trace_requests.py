@@ -1,7 +1,8 @@
 """A middleware that makes each request a span of its caller's trace, or of a new one."""
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from http_api.request_context import ANSWER
 from http_api.request_labels import METHODS
 from messaging.engine import conventions as names
 from messaging.engine.tracing import Kind, Span, begin
@@ -12,8 +13,8 @@ _SERVER_ERROR = 500
 
 
 class TraceRequests:
-    """Every request but those for health and metrics. A caller's `traceparent` is continued. Its sampled flag is not
-    obeyed: a stranger does not choose what we record."""
+    """It stands around `RequestContext`. Every request but those for health and metrics is a span. A caller's
+    `traceparent` is continued. Its sampled flag is not obeyed: a stranger does not choose what we record."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -34,13 +35,6 @@ class TraceRequests:
         await self._record(scope, receive, send, Span("HTTP", Kind.SERVER, context, parent=caller))
 
     async def _record(self, scope: Scope, receive: Receive, send: Send, span: Span) -> None:
-        async def send_and_note(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                span.attributes[names.HTTP_STATUS] = message["status"]
-                if message["status"] >= _SERVER_ERROR:
-                    span.error = str(message["status"])
-            await send(message)
-
         known = scope["method"] in METHODS
         span.attributes |= {
             names.HTTP_METHOD: scope["method"] if known else "_OTHER",
@@ -53,8 +47,12 @@ class TraceRequests:
         }
         with span:
             try:
-                await self._app(scope, receive, send_and_note)
+                await self._app(scope, receive, send)
             finally:
+                if status := scope[ANSWER].status:
+                    span.attributes[names.HTTP_STATUS] = status
+                    if status >= _SERVER_ERROR:
+                        span.error = str(status)
                 if route := getattr(scope.get("route"), "path", None):
                     span.name = f"{scope['method'] if known else 'HTTP'} {route}"
                     span.attributes[names.HTTP_ROUTE] = route

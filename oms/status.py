@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 
+import httpx
+
 from messaging.kafka.admin import KafkaRefused, as_kafka_refused
 from messaging.kafka.groups import GroupState, state_of_groups
 from messaging.kafka.settings import KafkaSettings
@@ -163,8 +165,6 @@ async def _lags(kafka: KafkaSettings | None) -> Mapping[str, GroupState] | str:
 
 async def _process(url: str) -> ProcessStatus:
     """Ask a process whether it is ready."""
-    import httpx  # slow to import, and needed here alone
-
     try:
         async with httpx.AsyncClient(timeout=_ANSWERS_WITHIN) as client:
             answer = await client.get(f"{url.rstrip('/')}/health/ready")

@@ -8,8 +8,9 @@ from typing import Annotated, Self
 import httpx
 from pydantic import AfterValidator, Field, model_validator
 
+from messaging.engine.addresses import is_this_machine
 from messaging.engine.secret_files import Secret
-from messaging.engine.tls import client_context, is_this_machine
+from messaging.engine.tls import client_context
 from messaging.runtime.settings import DatabaseUrl, ServiceSettings
 
 SIMULATED = "simulated"

@@ -48,10 +48,8 @@ def _own_logs() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _own_name() -> Iterator[None]:
+def _own_name() -> None:
     """A command that runs inside a test, or inside a fixture, signs the audit trail. Each test begins as nobody."""
-    WHO.set(ANONYMOUS_NAME)
-    yield
     WHO.set(ANONYMOUS_NAME)
 
 

@@ -58,6 +58,7 @@ class LimitCallers:
             429,
             "Too many requests",
             {"caller": f"{use.sentence}; try again after Retry-After"},
-            {"Retry-After": str(math.ceil(use.again_in)), "RateLimit-Policy": self._policy[1].decode()},
+            {"Retry-After": str(math.ceil(use.again_in))},
         )
+        scope[ANSWER].more_headers = (self._policy,)
         await response(scope, receive, send)

@@ -7,8 +7,9 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from http_api.access.limits import Limits
+from messaging.engine.addresses import encrypted_address, is_this_machine
 from messaging.engine.secret_files import Settings
-from messaging.engine.tls import client_context, encrypted_address, is_this_machine
+from messaging.engine.tls import client_context
 from shared_kernel.choice import Choice
 
 

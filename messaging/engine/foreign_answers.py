@@ -1,9 +1,6 @@
 """Answers of other companies' servers, which are bounded before they are believed."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import httpx
+import httpx
 
 AS_IT_IS = {"Accept-Encoding": "identity"}
 """The header that asks for no compression. A small answer could be decompressed to a huge one."""
@@ -12,7 +9,7 @@ JSON_AS_IT_IS = {"Accept": "application/json", **AS_IT_IS}
 _PART = 64 * 1024
 
 
-async def body_of(response: "httpx.Response", most: int) -> bytes:
+async def body_of(response: httpx.Response, most: int) -> bytes:
     """The body as it came, without decompression. Reading ends once there are more than `most` bytes."""
     body = bytearray()
     async for part in response.aiter_raw(min(most, _PART)):

@@ -8,8 +8,9 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from messaging.engine.addresses import encrypted_address
 from messaging.engine.secret_files import Secret, Settings
-from messaging.engine.tls import client_context, encrypted_address
+from messaging.engine.tls import client_context
 from shared_kernel.choice import Choice
 
 

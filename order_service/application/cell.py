@@ -22,8 +22,3 @@ def ids_of(cell: int | None, new_id: NewId) -> NewId:
         return UUID(int=new_id().int & ~MOST | cell)
 
     return new_id_of_cell
-
-
-def cell_of(order_id: UUID) -> int:
-    """The cell that an id tells, if it was made in one."""
-    return order_id.int & MOST

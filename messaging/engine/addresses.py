@@ -1,0 +1,25 @@
+"""Which addresses may be spoken to without encryption."""
+
+import ipaddress
+
+import httpx
+
+
+def is_this_machine(host: str) -> bool:
+    """True for addresses that only this machine reaches. What is sent there needs no encryption."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def encrypted_address(value: str) -> str:
+    """The value, if what is sent to this URL is encrypted, or stays on this machine. Raises ValueError."""
+    try:
+        url = httpx.URL(value)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    stays = url.scheme == "http" and is_this_machine(url.host)
+    if not (stays or url.scheme == "https") or not url.host or url.userinfo or url.fragment:
+        raise ValueError("must be an https:// address (http:// only on this machine) without a user and a password")
+    return value
