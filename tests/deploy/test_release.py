@@ -1,14 +1,17 @@
 """What is released: one version everywhere, an image made of certain parts, and dependencies that are audited."""
 
+import os
 import re
+import sys
 import tomllib
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from deploy.release import version
+from deploy.release import parts, version
 from deploy.release.audit import ACCEPTED, findings
 from deploy.release.version import ROOT, disagreements, problems_with_the_tree, version_of_the_tree
 
@@ -62,6 +65,40 @@ def test_the_image_says_what_it_is() -> None:
     license_of_the_tree = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["license"]
     assert f'licenses="{license_of_the_tree}"' in DOCKERFILE
     assert (ROOT / "LICENSE").read_text().startswith(f"{license_of_the_tree} License")
+
+
+@pytest.mark.parametrize(
+    ("mirror", "named"),
+    [("", []), ("mirror.example/python:3.13-slim", ["PYTHON_IMAGE=mirror.example/python:3.13-slim"])],
+)
+def test_the_image_is_built_on_the_base_of_the_dockerfile_or_on_the_one_that_is_named(
+    mirror: str, named: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$0.asked"\n')
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHON_IMAGE", mirror)
+
+    assert parts.image("1.2.3") == []
+
+    asked = (tmp_path / "docker.asked").read_text().splitlines()
+    assert [word for word in asked if word.startswith("PYTHON_IMAGE")] == named
+    assert "distributed-oms:1.2.3" in asked
+
+
+def test_a_module_that_an_earlier_build_left_behind_is_in_no_wheel(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    left = tmp_path / "build" / "lib" / "oms" / "removed_since.py"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    monkeypatch.setattr(parts, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "executable", "false")
+
+    parts.wheel("1.2.3")
+
+    assert not left.exists()
 
 
 def _dependency(*advisories: str) -> dict[str, Any]:
