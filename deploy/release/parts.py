@@ -1,5 +1,6 @@
 """What is written of a release. Each function answers with a sentence for whatever could not be written."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,8 @@ IMAGE = "distributed-oms"
 
 
 def wheel(version: str) -> Sequence[str]:
-    """The package for pip."""
+    """The package for pip. setuptools would also take what an earlier build has left in `build`."""
+    shutil.rmtree(ROOT / "build", ignore_errors=True)
     problems = _run(sys.executable, "-m", "build", "--wheel", "--outdir", str(DIST), ".")
     return problems or _written(f"distributed_oms-{version}-py3-none-any.whl")
 
@@ -38,13 +40,15 @@ def chart(version: str) -> Sequence[str]:
 
 
 def image(version: str) -> Sequence[str]:
-    """The container image, in the local Docker."""
+    """The container image, in the local Docker. PYTHON_IMAGE names another base, as it does for the compose file."""
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "info"], capture_output=True, check=False).returncode != 0:
         return ["the image is not built: start a Docker engine"]
     revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-    built = (f"VERSION={version}", f"REVISION={revision.stdout.strip()}")
-    arguments = [part for argument in built for part in ("--build-arg", argument)]
+    built = {"VERSION": version, "REVISION": revision.stdout.strip()}
+    if base := os.environ.get("PYTHON_IMAGE"):
+        built["PYTHON_IMAGE"] = base
+    arguments = [part for name, value in built.items() for part in ("--build-arg", f"{name}={value}")]
     return _run(docker, "build", *arguments, "--tag", f"{IMAGE}:{version}", ".")
 
 
