@@ -49,8 +49,8 @@ async def _attack(folder: Path, seconds: int, examples: int, seed: int) -> Seque
             attacks.wrong_keys(on),
             attacks.smuggled_requests(on),
             attacks.slow_clients(on),
-            attacks.invented_requests(on, examples, token=False),
-            attacks.invented_requests(on, examples, token=True),
+            attacks.invented_requests(on, examples, folder, token=False),
+            attacks.invented_requests(on, examples, folder, token=True),
         ):
             results.append(await attack)
             console.print(f"{results[-1].attack}: {len(results[-1].findings)} findings")

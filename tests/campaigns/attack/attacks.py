@@ -38,12 +38,14 @@ class Result:
     measured: str = ""
 
 
-async def invented_requests(on: Target, examples: int, *, token: bool) -> Result:
-    """Requests that schemathesis derives from /openapi.json, valid and invalid."""
+async def invented_requests(on: Target, examples: int, folder: Path, *, token: bool) -> Result:
+    """Requests that schemathesis derives from /openapi.json, valid and invalid. It keeps what it found in `folder`."""
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{on.url}/openapi.json", "--checks", _CHECKS]
     command += ["--max-examples", str(examples), "--no-color", "--phases", "examples,coverage,fuzzing"]
     command += ["--header", f"Authorization: Bearer {on.token}"] if token else []
-    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     output = (await process.communicate())[0].decode(errors="replace")
     generated = re.search(r"(\d+) generated", output)
     findings = [] if process.returncode == 0 and generated else [output[-4000:]]
