@@ -14,6 +14,7 @@ import yaml
 from deploy.release import parts, version
 from deploy.release.audit import ACCEPTED, findings
 from deploy.release.version import ROOT, disagreements, problems_with_the_tree, version_of_the_tree
+from tests.deploy import helm
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 TODAY = date(2026, 11, 26)
@@ -99,6 +100,31 @@ def test_a_module_that_an_earlier_build_left_behind_is_in_no_wheel(
     parts.wheel("1.2.3")
 
     assert not left.exists()
+
+
+def test_the_chart_is_packaged_by_the_helm_that_make_helm_has_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    built = tmp_path / "helm-of-the-cache"
+    built.write_text('#!/bin/sh\ntouch "$4/oms-1.2.3.tgz"\n')
+    built.chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr(helm, "_BUILT", built)
+    monkeypatch.setattr(parts, "DIST", tmp_path)
+
+    assert parts.chart("1.2.3") == []
+
+
+def test_a_chart_without_helm_is_a_sentence_that_says_how_to_get_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr(helm, "_BUILT", tmp_path / "nowhere")
+
+    (problem,) = parts.chart("1.2.3")
+
+    assert "the chart is not packaged" in problem
+    assert "`make helm`" in problem
 
 
 def _dependency(*advisories: str) -> dict[str, Any]:
