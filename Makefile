@@ -37,11 +37,11 @@ dashboards: .venv/dev  ## write deploy/grafana/dashboards from the code
 contracts: .venv/dev  ## would this tree break a consumer or a client of a release?
 	$(RUN) contracts
 
-helm: .venv/dev  ## helm, for the tests of the chart: built by Go into the user's cache folder where it is missing, in minutes
-	$(RUN) tests.deploy.helm build
+helm: .venv/dev  ## helm, for the tests of the chart and for a release: built by Go into the user's cache folder where it is missing, in minutes
+	$(RUN) deploy.release.helm build
 
 manifests: .venv/dev  ## write deploy/kubernetes from the chart; needs helm, or Go
-	$(RUN) tests.deploy.helm write
+	$(RUN) deploy.release.helm write
 
 firing: .venv/dev  ## each alert, shown firing by the fault that it is for; needs Prometheus, and a JDK with Maven
 	$(RUN) tests.campaigns.firing $(FIRING)

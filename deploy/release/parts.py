@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from deploy.release import helm
 from deploy.release.version import CHART, ROOT
 
 DIST = ROOT / "dist"
@@ -33,10 +34,11 @@ def sbom(version: str) -> Sequence[str]:
 
 def chart(version: str) -> Sequence[str]:
     """The packaged chart, with the alerts and dashboards in it."""
-    helm = shutil.which("helm")
-    if helm is None:
-        return ["the chart is not packaged: put helm on the PATH"]
-    return _run(helm, "package", str(CHART), "--destination", str(DIST)) or _written(f"oms-{version}.tgz")
+    try:
+        helm.run("package", str(CHART), "--destination", str(DIST))
+    except (helm.NoHelm, helm.Refused) as reason:
+        return [f"the chart is not packaged: {reason}"]
+    return _written(f"oms-{version}.tgz")
 
 
 def image(version: str) -> Sequence[str]:

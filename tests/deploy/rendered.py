@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.helm import EXAMPLES, SMALL, NoHelm, template
+from deploy.release.helm import EXAMPLES, NoHelm, template
+from deploy.release.version import MANIFEST
 
 Object = Mapping[str, Any]
 COMMITTED = "deploy/kubernetes"
@@ -18,7 +19,7 @@ RENDERED = [COMMITTED, "defaults", *EXAMPLES]
 def objects_of(which: str) -> list[Object]:
     """One of RENDERED. Without helm, the test is skipped if it needs more than what is committed."""
     if which == COMMITTED:
-        return [*yaml.safe_load_all(SMALL.read_text())]
+        return [*yaml.safe_load_all(MANIFEST.read_text())]
     try:
         text = template(values=[EXAMPLES[which]] if which in EXAMPLES else [])
     except NoHelm as missing:

@@ -9,13 +9,13 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from deploy.release import helm
+from deploy.release.version import MANIFEST, ROOT
 from messaging.ports.outbox import SHARDS
 from messaging.runtime.settings import Role
 from oms.process import LOOP_ENDS_WITHIN_SECONDS, STOP_WITHIN_SECONDS
 from oms.services import SERVICES, TOPICS
-from tests.deploy import helm
 from tests.deploy.custom_resources import NoDefinitions, problems_with_custom_resource
-from tests.deploy.helm import ROOT, SMALL, NoHelm
 from tests.deploy.policies import pods_of, problems_with
 from tests.deploy.rendered import RENDERED, objects_of
 
@@ -43,9 +43,9 @@ def objects(request: pytest.FixtureRequest) -> list[Object]:
 def test_the_committed_manifest_is_what_helm_renders() -> None:
     try:
         rendered = helm.manifest()
-    except NoHelm as missing:
+    except helm.NoHelm as missing:
         pytest.skip(str(missing))
-    assert SMALL.read_text() == rendered, "run make manifests"
+    assert MANIFEST.read_text() == rendered, "run make manifests"
 
 
 @pytest.mark.parametrize("version", KUBERNETES)

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.release import parts, version
+from deploy.release import helm, parts, version
 from deploy.release.audit import ACCEPTED, findings
 from deploy.release.version import ROOT, disagreements, problems_with_the_tree, version_of_the_tree
-from tests.deploy import helm
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 TODAY = date(2026, 11, 26)

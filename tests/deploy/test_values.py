@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.release.helm import EXAMPLES, NoHelm, Refused, helm, run, template
+from deploy.release.version import CHART
 from oms.services import SERVICES
-from tests.deploy.helm import CHART, EXAMPLES, NoHelm, Refused, helm, run, template
 from tests.deploy.policies import problems_with
 from tests.deploy.settings import settings_of_processes
 

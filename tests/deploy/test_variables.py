@@ -8,11 +8,12 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
+from deploy.release.helm import EXAMPLES
+from deploy.release.version import ROOT
 from http_api.access.settings import AuthSettings
 from messaging.kafka.settings import KafkaSettings
 from messaging.runtime.telemetry import TelemetrySettings
 from oms.services import SERVICES
-from tests.deploy.helm import EXAMPLES, ROOT
 from tests.deploy.policies import pods_of
 from tests.deploy.rendered import COMMITTED, RENDERED, objects_of
 from tests.deploy.settings import settings_of_processes

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy.release.version import CHART, MANIFEST
+
 VERSION = "4.3.1"
 _MODULE = f"helm.sh/helm/v4/cmd/helm@v{VERSION}"
 _BUILT_WITHIN = 1500.0
@@ -17,10 +19,7 @@ _RENDERED_WITHIN = 120.0
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "distributed-oms"
 _BUILT = _CACHE / f"helm-{VERSION}" / "helm"
 
-ROOT = Path(__file__).parents[2]
-CHART = ROOT / "deploy" / "helm" / "oms"
 EXAMPLES = {path.stem: path for path in sorted((CHART / "examples").glob("*.yaml"))}
-SMALL = ROOT / "deploy" / "kubernetes" / "small.yaml"
 NAMESPACE = "oms"
 
 
@@ -38,7 +37,7 @@ def helm() -> Path:
         return Path(found)
     if _BUILT.exists():
         return _BUILT
-    raise NoHelm("the chart is not rendered: put helm on the PATH, or let `make helm` build it")
+    raise NoHelm("helm is not there: put it on the PATH, or let `make helm` build it")
 
 
 def build_helm() -> Path:
@@ -108,8 +107,8 @@ def main(task: str) -> None:
         sys.exit(str(reason) if task == "write" else print(reason))
     print(program)
     if task == "write":
-        SMALL.parent.mkdir(exist_ok=True)
-        SMALL.write_text(manifest())
+        MANIFEST.parent.mkdir(exist_ok=True)
+        MANIFEST.write_text(manifest())
 
 
 if __name__ == "__main__":
