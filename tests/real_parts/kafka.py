@@ -1,7 +1,7 @@
 """A real broker for the tests, found in this order:
 
 1. KAFKA_BOOTSTRAP_SERVERS, when it is set (for example from `docker compose up -d redpanda`);
-2. Docker, when its daemon answers: Redpanda through testcontainers;
+2. Docker, when its daemon answers: the Redpanda of docker-compose.yml through testcontainers;
 3. a JDK with Maven: Apache Kafka out of its jars, kept in the user's cache folder;
 4. none: tests that need one are skipped and say so; with CI=true they fail.
 """
@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from tests.real_parts.kafka_node import (
     FEW_THREADS,
@@ -36,6 +38,8 @@ ALONE = {
     "group.initial.rebalance.delay.ms": "0",
 }
 """The settings of a broker that has no others beside it."""
+
+_COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ def _docker_answers() -> bool:
 def _redpanda() -> Iterator[Broker]:
     from testcontainers.community.kafka import RedpandaContainer
 
-    with RedpandaContainer() as container:
+    image = yaml.safe_load(_COMPOSE.read_text(encoding="utf-8"))["services"]["redpanda"]["image"]
+    with RedpandaContainer(image) as container:
         docker = container.get_wrapped_container()
         yield Broker(container.get_bootstrap_server(), docker.pause, docker.unpause)
 
