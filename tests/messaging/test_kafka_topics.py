@@ -20,6 +20,7 @@ from messaging.kafka.topics import RETENTION, SEGMENT, Topic, create_topics, in_
 from messaging.postgres.inbox import KEEP_DAYS
 from oms.services import TOPICS
 from tests.messaging.consumers import DEADLINE
+from tests.real_parts.kafka import Broker
 
 REMEMBERED = timedelta(days=KEEP_DAYS)
 DELETED, COMPACTED = Topic("some-events", 4), positions_of("some")
@@ -83,8 +84,10 @@ async def test_missing_topics_are_named_and_not_made(ours: KafkaSettings) -> Non
         assert f"{ours.prefix}some-events" not in await admin.list_topics()
 
 
-async def test_this_broker_would_make_a_topic_that_is_asked_for(ours: KafkaSettings) -> None:
+async def test_this_broker_would_make_a_topic_that_is_asked_for(broker: Broker, ours: KafkaSettings) -> None:
     """As Kafka does by default: what the tests about topics that are not made rest upon."""
+    if broker.stop is None:
+        pytest.skip("what this broker does by default is not ours to say: unset KAFKA_BOOTSTRAP_SERVERS")
     name = f"{ours.prefix}asked-for"
     async with open_admin(ours) as admin:
         await admin._send_request(MetadataRequest([name], allow_auto_topic_creation=True))
