@@ -148,8 +148,17 @@ async def slow_clients(on: Target) -> Result:
 
 async def fuzzed(name: str, seconds: int, seed: int, folder: Path) -> Result:
     """A decoder of foreign bytes, fuzzed by coverage."""
-    command = [sys.executable, "-m", "tests.campaigns.attack.fuzz", name, f"-max_total_time={seconds}", f"-seed={seed}"]
-    command += [f"-artifact_prefix={folder}/", "-print_final_stats=1", "-timeout=10", "-rss_limit_mb=1024"]
+    corpus = folder / f"corpus-{name}"
+    corpus.mkdir()
+    command = [sys.executable, "-m", "tests.campaigns.attack.fuzz", name, str(corpus)]
+    command += [
+        f"-max_total_time={seconds}",
+        f"-seed={seed}",
+        f"-artifact_prefix={folder}/",
+        "-print_final_stats=1",
+        "-timeout=10",
+        "-rss_limit_mb=1024",
+    ]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     output = (await process.communicate())[0].decode(errors="replace")
     executed = [line.split()[-1] for line in output.splitlines() if "number_of_executed_units" in line]

@@ -4,8 +4,10 @@ Whatever the bytes are, a decoder returns a value or raises its own error. Any o
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from uuid import UUID
 
 import httpx
@@ -24,12 +26,20 @@ from payment_service.infrastructure.gateway_answer import read_answer
 from shared_kernel.caller import ANONYMOUS
 from tests.access import issuer
 from tests.contract.consumers import Notes, subscriptions
+from tests.contract.test_golden_events import GOLDEN
 
 _loop = asyncio.new_event_loop()
-_HANDLERS = [
-    (subscription.topic, kind, handler)
-    for subscription in subscriptions(Notes())
+_notes = Notes()
+_HANDLERS = {
+    (subscription.topic, kind): handler
+    for subscription in subscriptions(_notes)
     for kind, handler in subscription.handlers.items()
+}
+_GOLDEN = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(GOLDEN.glob("*.json"))]
+MESSAGES = [
+    Record(golden["topic"], 0, 0, golden["key"], golden["headers"], json.dumps(golden["value"]).encode())
+    for golden in _GOLDEN
+    if (golden["topic"], golden["headers"]["ce_type"]) in _HANDLERS
 ]
 
 
@@ -60,9 +70,10 @@ def key_set(data: bytes) -> None:
 
 def record(data: bytes) -> None:
     """the value of a record, for each handler"""
-    topic, kind, handler = _HANDLERS[data[0] % len(_HANDLERS)] if data else _HANDLERS[0]
+    message = MESSAGES[data[0] % len(MESSAGES)] if data else MESSAGES[0]
     with suppress(Rejected):
-        _loop.run_until_complete(handler(Record(topic, 0, 0, "key", {"ce_type": kind}, data[1:])))
+        _loop.run_until_complete(_HANDLERS[message.topic, message.type](replace(message, value=data[1:])))
+    _notes.asked.clear()
 
 
 def cursor(data: bytes) -> None:
@@ -76,7 +87,8 @@ def gateway(data: bytes) -> None:
     coding = ("identity", "gzip", "deflate")[data[0] % 3] if data else "identity"
     headers = {b"Content-Encoding": coding.encode(), b"Retry-After": data[1:9]}
     answer = httpx.Response(200, headers=headers, stream=httpx.ByteStream(data[1:]))
-    _loop.run_until_complete(read_answer(answer))
+    read = _loop.run_until_complete(read_answer(answer))
+    _ = read.reference, read.reason
 
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
