@@ -1,0 +1,126 @@
+"""The faults of a history. A seed decides which kinds there are, how often they come, and when they stop."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final, TypeAlias
+
+from simulation.installation import Installation
+from simulation.kafka.cluster import NODES
+from simulation.kafka.connection import Fate
+
+_KINDS_OF_REQUESTS: Final = ("Produce", "EndTxn", "AddPartitionsToTxn", "InitProducerId", "OffsetCommit", "Fetch")
+
+Fault: TypeAlias = Callable[["Faults"], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Faults:
+    """The faults of one history. `injected` counts them by kind. Each request that meets another fate is a fault of its
+    own, and so is each call of the gateway that fails."""
+
+    installation: Installation
+    rng: Random
+    kinds: tuple[str, ...]
+    pause: float
+    injected: Counter[str] = field(default_factory=Counter)
+    _under_way: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @classmethod
+    def drawn(cls, installation: Installation, rng: Random) -> "Faults":
+        """Some kinds of faults, at a rate of chance: histories with few of them find what a mixture of all hides."""
+        kinds = tuple(sorted(rng.sample(sorted(FAULTS), rng.randint(1, len(FAULTS)))))
+        return cls(installation, rng, kinds, rng.choice((0.5, 1.5, 4.0)))
+
+    async def run(self, seconds: float) -> None:
+        """Inject faults for so many seconds, and return when the last of them is over."""
+        loop = self.installation.loop
+        until = loop.time() + seconds
+        gateway = self.installation.gateway
+        if "late requests" in self.kinds:
+            self.installation.wire.fate = self._fate
+        if "gateway failing" in self.kinds:
+            gateway.failing = self.rng.choice((0.05, 0.2, 0.45))
+        while loop.time() < until:
+            await asyncio.sleep(self.rng.expovariate(1 / self.pause))
+            name = self.rng.choice(self.kinds)
+            if FAULTS[name] is Faults.nothing:
+                continue
+            self.injected[name] += 1
+            self.installation.trace("fault", name)
+            task = loop.create_task(FAULTS[name](self))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+        if self._under_way:
+            await asyncio.wait(list(self._under_way))
+        self.installation.wire.fate = lambda _client, _kind: Fate.ARRIVES
+        gateway.failing = 0.0
+        if gateway.failed:
+            self.injected["gateway failing"] = gateway.failed
+
+    def _fate(self, _client: str, kind: str) -> Fate:
+        if kind not in _KINDS_OF_REQUESTS or self.rng.random() > 0.01:
+            return Fate.ARRIVES
+        self.injected["late requests"] += 1
+        return self.rng.choice([fate for fate in Fate if fate is not Fate.ARRIVES])
+
+    async def kill_process(self) -> None:
+        """kill -9, and a start some time later."""
+        self.installation.kill(self.rng.choice(self.installation.processes))
+
+    async def stop_process(self) -> None:
+        """SIGTERM, and a start."""
+        self.installation.stop(self.rng.choice(self.installation.processes))
+
+    async def freeze_process(self) -> None:
+        """SIGSTOP, for shorter or longer than anybody waits, and SIGCONT."""
+        machine = self.rng.choice(self.installation.processes).machine
+        if machine.is_frozen:
+            return
+        self.installation.loop.freeze(machine)
+        await asyncio.sleep(self.rng.choice((0.5, 5.0, 14.0)) * self.rng.random() * 2)
+        self.installation.loop.thaw(machine)
+
+    async def wrong_clock(self) -> None:
+        """The clock of a process is off by seconds from now on."""
+        self.rng.choice(self.installation.processes).machine.clock_offset = self.rng.uniform(-5, 5)
+
+    async def crash_database(self) -> None:
+        """A database server crashes, and comes back with what was committed."""
+        server = self.installation.databases[self.rng.choice(sorted(self.installation.databases))].server
+        if server.is_up:
+            server.crash()
+            await asyncio.sleep(self.rng.uniform(0.1, 4.0))
+            server.start()
+
+    async def crash_broker(self) -> None:
+        """A broker is away for a while."""
+        await self.installation.crash_broker(self.rng.choice(NODES), self.rng.uniform(0.1, 6.0))
+
+    async def slow_network(self) -> None:
+        """Everything to and from one machine takes long."""
+        names = [each.name for each in self.installation.processes] + [
+            each.server.name for each in self.installation.databases.values()
+        ]
+        name = self.rng.choice([*names, *self.installation.wire.brokers])
+        self.installation.network.slow[name] = self.rng.choice((10.0, 100.0, 1000.0))
+        await asyncio.sleep(self.rng.uniform(0.5, 5.0))
+        self.installation.network.slow.pop(name, None)
+
+    async def nothing(self) -> None:
+        """What happens all the time needs no moment of its own."""
+
+
+FAULTS: Final[dict[str, Fault]] = {
+    "process killed": Faults.kill_process,
+    "process stopped": Faults.stop_process,
+    "process frozen": Faults.freeze_process,
+    "clock wrong": Faults.wrong_clock,
+    "database crashed": Faults.crash_database,
+    "broker away": Faults.crash_broker,
+    "network slow": Faults.slow_network,
+    "gateway failing": Faults.nothing,
+    "late requests": Faults.nothing,
+}

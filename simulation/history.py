@@ -1,0 +1,147 @@
+"""One simulated history: a seed, orders, faults, the rest after them, and what was wrong then."""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from chaos.checks import violations
+from simulation.chance import Chance, nothing_else
+from simulation.clients import Clients, product
+from simulation.event_loop import MACHINE, Machine, SimulatedLoop
+from simulation.evidence import gather
+from simulation.faults import Faults
+from simulation.installation import Installation, simulated
+from simulation.invariants import broken
+from simulation.postgres.stores import Database
+from tests.real_parts.three_services import PRODUCTS
+
+_SETTLES_WITHIN: Final = 180.0
+_LOOK_EVERY: Final = 1.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a history. `hash` is that of everything that happened: the same seed has the same one."""
+
+    seed: int
+    hash: str
+    orders: Counter[str]
+    calls: int
+    unknown: int
+    injected: Counter[str]
+    commits: int
+    seconds: float
+    recovered_in: float | None
+    callbacks: int
+    violations: list[str]
+
+    @classmethod
+    def stuck(cls, seed: int, why: str) -> "Outcome":
+        """A history that has not come to its end."""
+        return cls(seed, "", Counter(), 0, 0, Counter(), 0, 0.0, None, 0, [f"the simulation cannot go on: {why}"])
+
+
+@dataclass(slots=True)
+class Watch:
+    """Looks at the state of a service after each of its commits. The first breach of each kind is enough."""
+
+    commits: int = 0
+    broken: list[str] = field(default_factory=list)
+
+    def __call__(self, database: Database) -> None:
+        """A commit."""
+        self.commits += 1
+        if not self.broken:
+            self.broken += broken(database)
+
+
+@dataclass(slots=True)
+class Trace:
+    """Everything that happens, as a hash. `show` sees it, too."""
+
+    loop: SimulatedLoop
+    show: Callable[[str], None] | None = None
+    _hash: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+    def __call__(self, *what: object) -> None:
+        """Something happens."""
+        line = f"{self.loop.time():.6f} {' '.join(map(str, what))}"
+        self._hash.update(line.encode() + b"\n")
+        if self.show is not None:
+            self.show(line)
+
+    @property
+    def hash(self) -> str:
+        """The hash so far."""
+        return self._hash.hexdigest()
+
+
+def simulate(seed: int, orders: int = 100, show: Callable[[str], None] | None = None) -> Outcome:
+    """The history of a seed."""
+    return copy_context().run(_simulate, seed, orders, show)
+
+
+def _simulate(seed: int, orders: int, show: Callable[[str], None] | None) -> Outcome:
+    MACHINE.set(Machine("world"))
+    rng = Random(f"history {seed}")
+    loop = SimulatedLoop(Random(rng.random()))
+    chance = Chance(loop, Random(rng.random()))
+    trace = Trace(loop, show)
+    with nothing_else(loop, chance, f"chance {seed}"):
+        installation = Installation(loop, Random(rng.random()), chance, trace)
+        with simulated(installation):
+            outcome = loop.run_until_complete(_history(seed, orders, installation, rng, trace))
+        outcome.callbacks = loop.callbacks
+    return outcome
+
+
+async def _history(seed: int, orders: int, installation: Installation, rng: Random, trace: Trace) -> Outcome:
+    loop = installation.loop
+    loop.create_task(installation.cluster.run())
+    installation.put_products({product(name): it for name, it in PRODUCTS.items()})
+    for service in sorted(installation.databases):
+        for number in range(1, rng.choice((1, 2, 2)) + 1):
+            installation.add_process(service, number)
+    watch = Watch()
+    for database in installation.databases.values():
+        database.committed = watch
+    clients = Clients(installation, Random(rng.random()))
+    faults = Faults.drawn(installation, Random(rng.random()))
+    await asyncio.sleep(rng.uniform(0.0, 4.0))
+    seconds = rng.uniform(5.0, 25.0)
+    injecting = loop.create_task(faults.run(seconds))
+    await clients.run(orders, within=0.7 * seconds, clients=rng.choice((2, 5, 20)), burst=rng.choice((1, 3, 10)))
+    await injecting
+    began = loop.time()
+    while True:
+        wrong = violations(gather(installation, clients.history.calls))
+        if not wrong or loop.time() > began + _SETTLES_WITHIN:
+            break
+        await asyncio.sleep(_LOOK_EVERY)
+    recovered = None if wrong else loop.time() - began
+    await clients.read_again()
+    evidence = gather(installation, clients.history.calls)
+    wrong = watch.broken + violations(evidence) + clients.unexpected + twice_at_the_gateway(installation)
+    return Outcome(
+        seed,
+        trace.hash,
+        Counter(order.status.value for order in evidence.orders.values()),
+        len(clients.history.calls),
+        sum(not call.is_known for call in clients.history.calls),
+        faults.injected,
+        watch.commits,
+        loop.time(),
+        recovered,
+        0,
+        wrong,
+    )
+
+
+def twice_at_the_gateway(installation: Installation) -> list[str]:
+    """Money that moved twice for one key."""
+    return [f"money moved {times} times for {key}" for key, times in installation.gateway.moved.items() if times > 1]

@@ -1,0 +1,1 @@
+"""A model of a Kafka cluster, behind the connections of the real client."""
