@@ -5,7 +5,7 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m
 RELEASING := .venv/release-tools/bin/python -m
 
-.PHONY: attack run test check bench chaos schemas contracts dashboards helm manifests firing exercise rollout smoke sbom audit release clean
+.PHONY: attack run test check bench chaos simulate mutants schemas contracts dashboards helm manifests firing exercise rollout smoke sbom audit release clean
 
 run: .venv/run  ## serve orders on http://127.0.0.1:8000 and show their events
 	$(RUN) oms up
@@ -24,6 +24,12 @@ bench: .venv/dev  ## the table of benchmarks/README.md; needs wrk
 
 chaos: .venv/dev  ## faults against the whole system, and what it kept; needs a JDK with Maven, and Go for the second checker
 	$(RUN) chaos $(CHAOS)
+
+simulate: .venv/dev  ## histories of the whole system with faults, in a deterministic simulation: make simulate SIMULATE="--seeds 1000"
+	$(RUN) simulation $(SIMULATE)
+
+mutants: .venv/dev  ## the product broken in one place after another, and the simulation has to notice it
+	$(RUN) simulation.mutation $(MUTANTS)
 
 schemas: .venv/dev  ## write docs/schemas, docs/asyncapi.yaml, docs/openapi.yaml and the diagram of docs/fulfilment.md
 	$(BIN)/python docs/generate_schemas.py
