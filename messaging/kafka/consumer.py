@@ -1,7 +1,8 @@
-"""Records from Kafka. They are polled in batches and handed to a subscriber. Then their offsets are committed.
+"""Records from Kafka. They are polled in batches and handed to a subscriber. Then their offsets are committed, soon.
 
-After a crash between the two the batch is delivered again, and the inbox makes that harmless. A rebalance waits for the
-current batch, so that the next owner of the partitions begins behind it. A rebalance that cannot wait is harmless too.
+After a crash between the two the records are delivered again, and the inbox makes that harmless. A rebalance waits for
+the current batch and commits it, so that the next owner of the partitions begins behind it. A rebalance that cannot
+wait is harmless too.
 """
 
 import asyncio
@@ -15,7 +16,6 @@ from typing import Any, TypeAlias
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import (
-    CommitFailedError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
@@ -27,12 +27,13 @@ from messaging.engine import tracing
 from messaging.engine.background import running
 from messaging.engine.message_spans import moved
 from messaging.kafka.client import client_options, record_of
+from messaging.kafka.progress import Progress
 from messaging.kafka.refused import as_not_allowed
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.subscription import CaughtUp, Subscriber
 
 BATCH = 512  # two full commits, COMMIT_BATCH_MAX each: one is decided while PostgreSQL stores the other
-_POLL_MS = 1000
+_POLL_WITHIN = 1.0
 _FINISH_BATCH_WITHIN = 20.0
 _REBALANCE_WITHIN = 30.0  # longer than that; aiokafka's default, the session timeout, would lose the batch
 _FINISH_LAST_BATCH_WITHIN = 3.0
@@ -61,7 +62,7 @@ async def deliver_from_kafka(
 
 
 class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """The deliveries to a group. Before partitions are revoked, the current batch is handled and committed.
+    """The deliveries to a group. Before partitions are revoked, the current batch is handled and all is committed.
 
     The lock of the batch is never held around getmany: getmany waits for a rebalance, and the rebalance waits for the
     lock.
@@ -78,6 +79,7 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._asked = False
         self._ends: dict[TopicPartition, int] | None = None
         self._caught_up_at = -math.inf
+        self._progress: Progress | None = None
 
     async def run(self) -> None:
         """Deliver until cancelled. After any failure, begin again with a new consumer from the committed offsets.
@@ -94,11 +96,15 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
 
     async def _deliver_until_it_fails(self) -> None:
         async with _consumer(self._settings, self._group) as consumer:
+            self._progress = progress = Progress(consumer, self._group)
             consumer.subscribe(self._topics, listener=self)
             while True:
                 began = time.time_ns()
-                if polled := await _poll(consumer):
-                    await self._deliver(consumer, polled, await _ends_of(consumer, polled), began)
+                if polled := await _poll(consumer, min(_POLL_WITHIN, progress.due_in)):
+                    await self._deliver(polled, await _ends_of(consumer, polled), progress, began)
+                if not progress.due_in:
+                    async with self._batch_at_hand:
+                        await progress.commit()
                 _check_parts(consumer)
                 self._check_topics(consumer)
                 if self._asked and self._assigned:
@@ -135,26 +141,36 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             self._caught_up_at = asyncio.get_running_loop().time()
 
     async def finish(self) -> None:
-        """Return when the current batch is finished. A lock is fair, so a cancellation that follows comes before the
-        next batch. Gives up after three seconds, which is safe."""
+        """Return when the current batch is finished and committed. A lock is fair, so a cancellation that follows comes
+        before the next batch. Gives up after three seconds, which is safe."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_FINISH_LAST_BATCH_WITHIN), self._batch_at_hand:
-                pass
+                await self._commit_rest()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002
-        """Wait for the current batch. aiokafka calls this, and keeps the membership alive meanwhile."""
+        """Wait for the current batch, and commit. aiokafka calls this, and keeps the membership alive meanwhile."""
         try:
             async with asyncio.timeout(_FINISH_BATCH_WITHIN), self._batch_at_hand:
-                pass
+                await self._commit_rest()
         except TimeoutError:
             log.warning("a rebalance does not wait any longer for the batch at hand", group=self._group)
+
+    async def _commit_rest(self) -> None:
+        """Commit what is handled, before somebody else goes on. If that fails, the records come again."""
+        if self._progress is not None:
+            try:
+                await self._progress.commit()
+            except KafkaError as error:
+                log.info("offsets not committed", group=self._group, error=f"{type(error).__name__}: {error}")
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Note the new partitions. aiokafka calls this."""
         self._assigned, self._ends = True, None
         log.info("partitions assigned", partitions=sorted(f"{at.topic}/{at.partition}" for at in assigned))
 
-    async def _deliver(self, consumer: Any, polled: Polled, ends: Mapping[TopicPartition, int], began: int) -> None:
+    async def _deliver(
+        self, polled: Polled, ends: Mapping[TopicPartition, int], progress: Progress, began: int
+    ) -> None:
         prefix = self._settings.prefix
         delivered = [record_of(record, prefix) for records in polled.values() for record in records]
         if tracing.is_on():
@@ -162,18 +178,18 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             moved("poll", "receive", topics, headers, began, {names.CONSUMER_GROUP: self._group})
         async with self._batch_at_hand:
             await self._subscriber(delivered)
-            await _commit(consumer, ends)
+            progress.handled(ends)
         self._pause = _FIRST_PAUSE
 
 
-async def _poll(consumer: Any) -> Polled:
-    """The next records. A partition without a valid position begins with its oldest record.
+async def _poll(consumer: Any, within: float) -> Polled:
+    """The next records, if some come in so many seconds. A partition without a valid position begins with its oldest.
 
     Partitions of a new group have no position yet. If a position is out of range, records were deleted before they were
     read, and the log says so.
     """
     try:
-        polled: Polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH)
+        polled: Polled = await consumer.getmany(timeout_ms=math.ceil(within * 1000), max_records=BATCH)
     except NoOffsetForPartitionError as error:
         (partition,) = error.args
         await _begin_with_the_oldest(consumer, partition)
@@ -214,18 +230,6 @@ async def _ends_of(consumer: Any, polled: Polled) -> dict[TopicPartition, int]:
     """Where the next records begin: behind the polled ones, and behind the marker of their transaction."""
     mine = consumer.assignment()
     return {partition: await consumer.position(partition) for partition in polled if partition in mine}
-
-
-async def _commit(consumer: Any, ends: Mapping[TopicPartition, int]) -> None:
-    """Commit the offsets. A commit that comes after a rebalance is dropped, and the next owner gets the batch again."""
-    mine = consumer.assignment()
-    offsets = {partition: end for partition, end in ends.items() if partition in mine}
-    if not offsets:
-        return
-    try:
-        await consumer.commit(offsets)
-    except CommitFailedError as error:
-        log.info("offsets not committed", error=f"{type(error).__name__}: {error}")
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """Records from a real broker: each at least once, a key in order, and no offset committed before its effect."""
 
 import asyncio
+import math
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +16,7 @@ from structlog.testing import capture_logs
 from messaging.kafka import consumer as kafka_consumer
 from messaging.kafka.admin import open_admin
 from messaging.kafka.consumer import deliver_from_kafka
+from messaging.kafka.progress import COMMIT_EVERY, Progress
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import Topic, create_topics
 from messaging.ports.record import Record
@@ -184,6 +186,8 @@ async def test_a_killed_member_with_an_instance_id_goes_on_at_once_when_it_is_st
     await group.produce(*_numbered("ab", 0, 10))
     async with _to_be_killed(group.deliver(first)):
         await first.until(10)
+        while await group.committed() < 10:
+            await asyncio.sleep(0.05)
     assert await group.members() == 1, "the broker was told that the member is gone"
 
     await group.produce(*_numbered("ab", 10, 6))
@@ -326,7 +330,68 @@ async def test_a_commit_that_comes_when_every_partition_has_moved_is_dropped() -
         async def commit(self, offsets: object) -> None:
             raise ValueError(offsets)
 
-    await kafka_consumer._commit(MovedOn(), {TopicPartition("t", 0): 6})
+    progress = Progress(MovedOn(), "g")
+    progress.handled({TopicPartition("t", 0): 6})
+    await progress.commit()
+    assert progress.due_in == math.inf
+
+
+class Commits:
+    """A consumer that has partition 0 of t, and notes what it is told to commit."""
+
+    def __init__(self) -> None:
+        self.noted: list[dict[TopicPartition, int]] = []
+
+    def assignment(self) -> set[TopicPartition]:
+        return {TopicPartition("t", 0)}
+
+    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        self.noted.append(offsets)
+
+
+async def test_the_first_commit_is_due_at_once_and_the_next_one_a_moment_later_for_all_that_was_handled() -> None:
+    consumer, partition = Commits(), TopicPartition("t", 0)
+    progress = Progress(consumer, "g")
+    assert progress.due_in == math.inf, "nothing is handled"
+
+    progress.handled({partition: 6})
+    assert progress.due_in == 0
+    await progress.commit()
+    progress.handled({partition: 7})
+    progress.handled({partition: 9, TopicPartition("t", 1): 3})
+    assert 0 < progress.due_in <= COMMIT_EVERY
+    await progress.commit()
+
+    assert consumer.noted == [{partition: 6}, {partition: 9}], "and nothing of what is not its own"
+
+
+async def test_offsets_of_many_batches_are_committed_together_and_the_last_without_another_record(
+    group: GroupUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits, commit = [0], Progress.commit
+
+    async def counting(self: Progress) -> None:
+        commits[0] += 1
+        await commit(self)
+
+    monkeypatch.setattr(Progress, "commit", counting)
+    subscriber = _open()
+    await group.produce(("a", "0"))
+    async with (
+        group.deliver(subscriber),
+        AIOKafkaProducer(bootstrap_servers=group.settings.bootstrap_servers) as producer,
+    ):
+        await subscriber.until(1)
+        began = asyncio.get_running_loop().time()
+        for number in range(1, 40):
+            await producer.send_and_wait(group.topic, str(number).encode(), b"a", ord("a") % PARTITIONS)
+            await subscriber.until(number + 1)
+        handled_in = asyncio.get_running_loop().time() - began
+        while await group.committed() < 40:
+            await asyncio.sleep(0.05)
+
+    assert len(subscriber.begun) == 40
+    assert commits[0] <= handled_in / COMMIT_EVERY + 5  # before, after, and when it leaves
 
 
 async def test_a_restarted_broker_is_found_again(group: GroupUnderTest, broker: Broker) -> None:
