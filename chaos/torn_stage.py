@@ -4,7 +4,7 @@ import asyncio
 import base64
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from chaos.torn_attack import Attack
 from messaging.engine.relay import Relay
+from messaging.kafka.joint import JointPublishing
 from messaging.kafka.publisher import open_kafka_publisher
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import Topic, positions_of
@@ -57,6 +58,10 @@ class Victim:
 
     def __post_init__(self) -> None:
         self._keys = [key_in(self.shard) for _ in range(_KEYS)]
+
+    def is_first_of(self, service: str) -> bool:
+        """Whether it is the victim of the service's first shard."""
+        return (self.service, self.shard) == (service, 0)
 
     async def feed(self) -> None:
         """Commit messages until the attack is over, and some more, mostly a transaction at a time. Half of the victims
@@ -111,10 +116,12 @@ def judge(expected: Ids, found: Ids) -> Verdict:
 
 @dataclass(slots=True)
 class Stage:
-    """`settings` lead through the proxy. `victims` are those of this round, by their transactional ids."""
+    """`settings` lead through the proxy. `victims` are those of this round, by their transactional ids. If shards
+    publish together, the first victim of a service has the requests of their joint transactions, too."""
 
     settings: KafkaSettings
-    victims: Mapping[str, Victim] = field(default_factory=dict)
+    together: bool = True
+    victims: dict[str, Victim] = field(default_factory=dict)
 
     async def script(self, request: Request) -> Fate:
         """See kafka_proxy."""
@@ -154,7 +161,11 @@ class Stage:
 
     @asynccontextmanager
     async def _relay(self, service: str, outbox: MemoryOutbox) -> AsyncIterator[None]:
-        relay = asyncio.create_task(Relay(service, outbox, partial(open_kafka_publisher, self.settings, service)).run())
+        joint = JointPublishing(self.settings, service, allowed=self.together)
+        if first := next((victim for victim in self.victims.values() if victim.is_first_of(service)), None):
+            self.victims[self.settings.prefix + joint.id] = first
+        open_publisher = partial(open_kafka_publisher, self.settings, service, joint=joint)
+        relay = asyncio.create_task(Relay(service, outbox, open_publisher).run())
         try:
             yield
         finally:

@@ -81,6 +81,7 @@ def main(
     first: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
     only: Annotated[str, typer.Option(help="Only these kinds of attack, with commas.")] = ",".join(ATTACKS),
     guard: Annotated[bool, typer.Option(help="Without the guard, the campaign must find what it is there for.")] = True,
+    together: Annotated[bool, typer.Option(help="Without it, each shard publishes alone.")] = True,
     records: Annotated[Path, typer.Option(help="Where the record is written.")] = Path("chaos-records"),
 ) -> None:
     """Exit status 0: every message was published once and in order. 1: one was not. 2: it could not run."""
@@ -93,7 +94,7 @@ def main(
     record = Record(records / f"torn-{datetime.now(UTC):%Y%m%d-%H%M%S}.json", guard, commit())
     try:
         with nullcontext() if guard else patch.object(Epoch, "_watched", _unwatched):
-            asyncio.run(_campaign(chosen, range(first, first + seeds), record))
+            asyncio.run(_campaign(chosen, range(first, first + seeds), record, together=together))
     except NoBroker as missing:
         typer.echo(str(missing), err=True)
         raise typer.Exit(2) from None
@@ -102,11 +103,11 @@ def main(
     raise typer.Exit(1 if wrong else 0)
 
 
-async def _campaign(chosen: list[str], seeds: range, record: Record) -> None:
+async def _campaign(chosen: list[str], seeds: range, record: Record, *, together: bool) -> None:
     advertised = {number: free_port() for number in (1, 2, 3)}
     with kafka_cluster(advertised_ports=advertised) as cluster:
         settings = KafkaSettings(bootstrap_servers=cluster.bootstrap_servers, prefix=f"torn-{secrets.token_hex(4)}.")
-        stage = Stage(settings)
+        stage = Stage(settings, together)
         ports = {advertised[number]: node.port for number, node in cluster.nodes.items()}
         async with kafka_proxy(ports, stage.script, stage.answered):
             await create_topics(settings, TOPICS, replication=3)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from messaging.kafka.joint import joint_ids
 from messaging.kafka.publisher import transactional_id
 from messaging.kafka.topics import Topic, positions_of
 from messaging.ports.outbox import SHARDS
@@ -18,13 +19,14 @@ _LOOK: Final = ("Describe", "DescribeConfigs")
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """A role may do all `operations` on all resources of these `names`. `resource` is `topic`, `group` or
-    `transactional-id`."""
+    """A role may do all `operations` on all resources of these `names`, or whose names begin with them. `resource` is
+    `topic`, `group` or `transactional-id`."""
 
     role: str
     operations: Sequence[str]
     resource: str
     names: Sequence[str]
+    are_prefixes: bool = False
 
 
 def permissions_of(
@@ -41,6 +43,8 @@ def permissions_of(
         yield Permission(relay, ("Write", *_LOOK), "topic", [*produced, positions])
         yield Permission(relay, ("Read",), "topic", [positions])
         yield Permission(relay, ("Write", "Describe"), "transactional-id", ids)
+        joint = [prefix + joint_ids(service)]
+        yield Permission(relay, ("Write", "Describe"), "transactional-id", joint, are_prefixes=True)
     if consumed:
         group = prefix + group_of(service)
         yield Permission(relay, _LOOK, "topic", consumed)
@@ -67,4 +71,5 @@ def commands(
         whom = ["--add", "--allow-principal", principal.replace(ROLE, each.role)]
         what = [part for operation in each.operations for part in ("--operation", operation)]
         where = [part for name in each.names for part in (f"--{each.resource}", name)]
-        yield shlex.join([*begin, *whom, *what, *where])
+        how = ["--resource-pattern-type", "prefixed"] if each.are_prefixes else []
+        yield shlex.join([*begin, *whom, *what, *where, *how])

@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Protocol
 
 from messaging.brokerless.in_process import InProcessBroker
 from messaging.brokerless.logging_publisher import open_logging_publisher
 from messaging.kafka.consumer import deliver_from_kafka
-from messaging.kafka.publisher import open_kafka_publisher
+from messaging.kafka.publisher import kafka_publishers
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.event_publisher import OpenPublisher
 from messaging.ports.subscription import CaughtUp, Delivering, Subscriber
@@ -36,7 +35,7 @@ class KafkaTransport:
 
     def publishers(self, service: str) -> OpenPublisher:
         """See Transport."""
-        return partial(open_kafka_publisher, self._settings, service, partitions=self._partitions)
+        return kafka_publishers(self._settings, service, self._partitions)
 
     def deliver(self, group: str, topics: Sequence[str], subscriber: Subscriber) -> Delivering:
         """See Transport."""

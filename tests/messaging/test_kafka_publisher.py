@@ -51,7 +51,7 @@ def _ids(messages: list[Message]) -> list[UUID]:
 
 def _producer(publisher: EventPublisher) -> Any:
     assert isinstance(publisher, KafkaPublisher)
-    return publisher._producer
+    return publisher._own.producer
 
 
 async def _leave_a_transaction_open(publisher: EventPublisher, far_side: FarSide) -> None:

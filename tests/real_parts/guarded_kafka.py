@@ -19,7 +19,8 @@ PASSWORD = "secret"
 ADMIN = "admin"
 _OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10}
 _RESOURCES = {"topic": 2, "group": 3, "transactional_id": 5}
-_LITERAL, _ALLOW = 3, 3
+_PATTERNS = {"literal": 3, "prefixed": 4}
+_ALLOW = 3
 
 
 @contextmanager
@@ -80,10 +81,19 @@ def _acls(words: Sequence[str]) -> Iterator[tuple[int, str, int, str, str, int, 
     parser.add_argument("--operation", action="append", required=True, choices=_OPERATIONS)
     for resource in _RESOURCES:
         parser.add_argument(f"--{resource.replace('_', '-')}", action="append", default=[])
+    parser.add_argument("--resource-pattern-type", choices=_PATTERNS, default="literal")
     program, *arguments = words
     assert program == "kafka-acls.sh"
     asked = parser.parse_args(arguments)
     for resource, number in _RESOURCES.items():
         for name in getattr(asked, resource):
             for operation in asked.operation:
-                yield number, name, _LITERAL, asked.allow_principal, "*", _OPERATIONS[operation], _ALLOW
+                yield (
+                    number,
+                    name,
+                    _PATTERNS[asked.resource_pattern_type],
+                    asked.allow_principal,
+                    "*",
+                    _OPERATIONS[operation],
+                    _ALLOW,
+                )

@@ -11,7 +11,7 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 
 from messaging.engine.relay import Relay
-from messaging.kafka.publisher import open_kafka_publisher
+from messaging.kafka.publisher import kafka_publishers
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.event_publisher import BATCH, EventPublisher, publish_oldest
 from messaging.ports.outbox import OwnedShard
@@ -35,7 +35,7 @@ async def publish_and_sometimes_die(chance: float, shard: OwnedShard, publisher:
 def _run(dsn: str, bootstrap_servers: str, idle_timeout: float, chance: float) -> None:
     async def main() -> None:
         outbox = PostgresOutbox(dsn, idle_timeout=idle_timeout)
-        open_publisher = partial(open_kafka_publisher, KafkaSettings(bootstrap_servers=bootstrap_servers), "order")
+        open_publisher = kafka_publishers(KafkaSettings(bootstrap_servers=bootstrap_servers), "order")
         publish = partial(publish_and_sometimes_die, chance) if chance else publish_oldest
         await Relay("order", outbox, open_publisher, publish).run()
 
