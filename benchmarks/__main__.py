@@ -11,6 +11,8 @@ from rich.console import Console
 
 from benchmarks import (
     access,
+    calm,
+    cells,
     consumer_rate,
     delivery_latency,
     fulfilment,
@@ -19,6 +21,8 @@ from benchmarks import (
     profiling,
     recovery,
     relay_rate,
+    slow_disk,
+    stock,
     table,
     tracing,
     write_path,
@@ -46,6 +50,10 @@ class Measurement(StrEnum):
     RECOVERY = "recovery"
     TRACING = "tracing"
     ACCESS = "access"
+    CALM = "calm"
+    STOCK = "stock"
+    SLOW_DISK = "slow-disk"
+    CELLS = "cells"
 
 
 _MEASURE = {
@@ -62,6 +70,10 @@ _MEASURE = {
     Measurement.RECOVERY: recovery.measure,
     Measurement.TRACING: tracing.measure,
     Measurement.ACCESS: access.measure,
+    Measurement.CALM: calm.measure,
+    Measurement.STOCK: stock.measure,
+    Measurement.SLOW_DISK: slow_disk.measure,
+    Measurement.CELLS: cells.measure,
 }
 
 

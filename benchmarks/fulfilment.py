@@ -105,22 +105,26 @@ async def sustained(
     environment: Environment,
     start: AbstractAsyncContextManager[Installation],
     at_full_load: Callable[[Installation], None] = lambda _: None,
+    *,
+    seconds: int = 0,
+    products: int = 1,
 ) -> Sustained:
-    """Keep `plan.on_their_way` orders between POST and CONFIRMED, and count between two moments how many arrive.
+    """Keep `plan.on_their_way` orders between POST and CONFIRMED, and count between two moments how many arrive. They
+    are `seconds` apart, or as many as the plan says. Each order wants one of so many products.
 
     Raises RuntimeError when an order does not become CONFIRMED.
     """
     plan = environment.plan
     async with start as installation, connected(installation.order_dsn) as connection:
         meter = await CpuMeter.of(installation, environment.bootstrap_servers)
-        client = await OrderClient.connected_to(installation.api.port)
+        client = await OrderClient.connected_to(installation.api.port, products)
         stop = asyncio.Event()
         try:
             loading = asyncio.create_task(_load(client, installation.order_dsn, plan.on_their_way, stop))
             await _for(_WARM_UP_SECONDS, loading)
             at_full_load(installation)
             cpu_before, (before, began) = meter.read(), await connection.fetchrow(_CONFIRMED)
-            await _for(plan.sustained_seconds, loading)
+            await _for(seconds or plan.sustained_seconds, loading)
             cpu_after, (after, ended) = meter.read(), await connection.fetchrow(_CONFIRMED)
             stop.set()
             await loading

@@ -47,16 +47,22 @@ async def three_services(
 ) -> AsyncIterator[Installation]:
     """The order service as one process or more, each with its roles, the inventory and the payment service; fresh
     databases, fresh topics."""
-    async with started(await plan_three_services(environment, order_processes)) as installation:
-        await confirm_one_order(installation)
+    async with running_installation(await plan_three_services(environment, order_processes)) as installation:
         yield installation
 
 
 @asynccontextmanager
 async def one_process(environment: Environment) -> AsyncIterator[Installation]:
     """`oms up` on fresh databases: messages travel within the process."""
-    async with started(await plan_one_process(environment)) as installation:
-        await confirm_one_order(installation)
+    async with running_installation(await plan_one_process(environment)) as installation:
+        yield installation
+
+
+@asynccontextmanager
+async def running_installation(planned: "Planned", products: int = 1) -> AsyncIterator[Installation]:
+    """A planned system that has confirmed an order, with so many products on sale."""
+    async with started(planned) as installation:
+        await confirm_one_order(installation, products)
         yield installation
 
 
@@ -65,8 +71,13 @@ class Planned:
     """A system with its databases and topics, which can be started more than once."""
 
     starts: Mapping[str, Start]
-    order_dsn: str
+    databases: Mapping[str, str]
     part: str
+
+    @property
+    def order_dsn(self) -> str:
+        """The database of the order service."""
+        return self.databases["order"]
 
 
 async def plan_three_services(
@@ -82,13 +93,13 @@ async def plan_three_services(
         "inventory service": service("inventory", ALL_ROLES, settings),
         "payment service": service("payment", ALL_ROLES, settings),
     }
-    return Planned(starts, databases["order"], part)
+    return Planned(starts, databases, part)
 
 
 async def plan_one_process(environment: Environment, more: Mapping[str, str] = NOTHING) -> Planned:
     """See `one_process`. `more` are further settings."""
     databases = await _databases(environment)
-    return Planned({"oms up": all_in_one({**_urls(databases), **more})}, databases["order"], part="")
+    return Planned({"oms up": all_in_one({**_urls(databases), **more})}, databases, part="")
 
 
 @asynccontextmanager
@@ -112,12 +123,13 @@ def _urls(databases: Mapping[str, str]) -> dict[str, str]:
     return {f"{name.upper()}_DATABASE_URL": dsn for name, dsn in databases.items()}
 
 
-async def confirm_one_order(installation: Installation) -> None:
-    """Put the product on sale, and confirm one order. Relays own their shards and consumers their partitions once this
+async def confirm_one_order(installation: Installation, products: int = 1) -> None:
+    """Put the products on sale, and confirm one order. Relays own their shards and consumers their partitions once this
     returns."""
     inventory = installation.processes.get("inventory service", installation.api)
     async with httpx.AsyncClient(timeout=30) as http, connected(installation.order_dsn) as connection:
-        (await http.put(f"{inventory.base_url}/products/p1", json=_PRODUCT)).raise_for_status()
+        for number in range(1, products + 1):
+            (await http.put(f"{inventory.base_url}/products/p{number}", json=_PRODUCT)).raise_for_status()
         (await http.post(installation.api.url, json=_ORDER)).raise_for_status()
 
         async def confirmed() -> bool:

@@ -9,6 +9,7 @@ backlog can grow, so what is settled in a second is what the system sustains.
 """
 
 import asyncio
+import itertools
 import re
 import time
 from collections import deque
@@ -18,29 +19,31 @@ from typing import Self, cast
 from benchmarks.waiting import until
 from benchmarks.wrk import CONNECTIONS
 
-_BODY = b'{"items":[{"productId":"p1","quantity":2}]}'
-_REQUEST = b"POST /orders HTTP/1.1\r\nHost: oms\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
-    len(_BODY),
-    _BODY,
-)
+_HEAD = b"POST /orders HTTP/1.1\r\nHost: oms\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
 _ANSWER = re.compile(rb'\{"orderId":"([0-9a-f-]{36})","status":"PENDING"\}\Z')
 _ANSWERED_WITHIN = 30.0
 _TOP_UP_EVERY = 0.05
 
 
-class OrderClient:
-    """Posts orders over 64 connections."""
+def _requests(products: int) -> list[bytes]:
+    bodies = [b'{"items":[{"productId":"p%d","quantity":2}]}' % number for number in range(1, products + 1)]
+    return [_HEAD % (len(body), body) for body in bodies]
 
-    def __init__(self) -> None:
+
+class OrderClient:
+    """Posts orders over 64 connections. They want `p1`, or in turns one of so many `products`."""
+
+    def __init__(self, products: int = 1) -> None:
+        self._requests = itertools.cycle(_requests(products))
         self._due: dict[str, float] = {}
         self._unsent: deque[float] = deque()
         self._idle: deque[_Connection] = deque()
         self._connections: list[_Connection] = []
 
     @classmethod
-    async def connected_to(cls, port: int) -> Self:
+    async def connected_to(cls, port: int, products: int = 1) -> Self:
         """Open the connections."""
-        client = cls()
+        client = cls(products)
         loop = asyncio.get_running_loop()
         for _ in range(CONNECTIONS):
             _, connection = await loop.create_connection(lambda: _Connection(client), "127.0.0.1", port)
@@ -110,7 +113,7 @@ class OrderClient:
 
     def _send(self) -> None:
         while self._unsent and self._idle:
-            self._idle.popleft().post(self._unsent.popleft())
+            self._idle.popleft().post(next(self._requests), self._unsent.popleft())
 
 
 class _Connection(asyncio.Protocol):
@@ -122,10 +125,10 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
-    def post(self, due: float) -> None:
+    def post(self, request: bytes, due: float) -> None:
         self._due = due
         self._received = b""
-        self._transport.write(_REQUEST)
+        self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self._received += data

@@ -18,8 +18,9 @@ class Plan:
     backlog measurement, which is short and therefore takes `backlog_rounds`. Memory is compared at two counts of
     orders.
 
-    `sustained_seconds` is a turn of the whole system, with `on_their_way` orders between POST and CONFIRMED; `consumed`
-    is how many records a consumer finds on its topic. `recoveries` is how often each system is killed.
+    `sustained_seconds` is a turn of the whole system, with `on_their_way` orders between POST and CONFIRMED, and
+    `short_seconds` one where parties have many turns; `consumed` is how many records a consumer finds on its topic.
+    `recoveries` is how often each system is killed.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Plan:
     orders_before: int
     orders_after: int
     sustained_seconds: int
+    short_seconds: int
     on_their_way: int
     consumed: int
     recoveries: int
@@ -50,6 +52,7 @@ FULL = Plan(
     orders_before=20_000,
     orders_after=200_000,
     sustained_seconds=30,
+    short_seconds=10,
     on_their_way=2000,
     consumed=50_000,
     recoveries=10,
@@ -66,6 +69,7 @@ QUICK = Plan(
     orders_before=10_000,
     orders_after=40_000,
     sustained_seconds=10,
+    short_seconds=6,
     on_their_way=2000,
     consumed=20_000,
     recoveries=3,
