@@ -6,12 +6,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final, TypeAlias
+from zlib import crc32
 
-from simulation.installation import Installation
+from simulation.installation import STEP_TIMEOUT, Installation
+from simulation.invariants import Watch
 from simulation.kafka.cluster import NODES
 from simulation.kafka.connection import Fate
 
 _KINDS_OF_REQUESTS: Final = ("Produce", "EndTxn", "AddPartitionsToTxn", "InitProducerId", "OffsetCommit", "Fetch")
+
+_AWAY_FOR: Final = STEP_TIMEOUT * 4.5
+_ONE_ROW_IN: Final = 8
 
 Fault: TypeAlias = Callable[["Faults"], Awaitable[None]]
 
@@ -23,16 +28,17 @@ class Faults:
 
     installation: Installation
     rng: Random
+    watch: Watch
     kinds: tuple[str, ...]
     pause: float
     injected: Counter[str] = field(default_factory=Counter)
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     @classmethod
-    def drawn(cls, installation: Installation, rng: Random) -> "Faults":
+    def drawn(cls, installation: Installation, rng: Random, watch: Watch) -> "Faults":
         """Some kinds of faults, at a rate of chance: histories with few of them find what a mixture of all hides."""
         kinds = tuple(sorted(rng.sample(sorted(FAULTS), rng.randint(1, len(FAULTS)))))
-        return cls(installation, rng, kinds, rng.choice((0.5, 1.5, 4.0)))
+        return cls(installation, rng, watch, kinds, rng.choice((0.5, 1.5, 4.0)))
 
     async def run(self, seconds: float) -> None:
         """Inject faults for so many seconds, and return when the last of them is over."""
@@ -83,6 +89,17 @@ class Faults:
         await asyncio.sleep(self.rng.choice((0.5, 5.0, 14.0)) * self.rng.random() * 2)
         self.installation.loop.thaw(machine)
 
+    async def partner_away(self) -> None:
+        """A partner is away for much longer than a step may take. The orders that wait for it are taken back."""
+        if self.injected["partner away"] > 1:
+            return
+        loop, began = self.installation.loop, self.installation.loop.time()
+        down = loop.create_task(self.installation.hold_down(self.rng.choice(("inventory", "payment")), _AWAY_FOR + 1.0))
+        await asyncio.sleep(_AWAY_FOR)
+        orders = self.installation.databases["order"].store
+        self.watch.broken += self.watch.waiting_since(orders, began)
+        await down
+
     async def wrong_clock(self) -> None:
         """The clock of a process is off by seconds from now on."""
         self.rng.choice(self.installation.processes).machine.clock_offset = self.rng.uniform(-5, 5)
@@ -94,6 +111,14 @@ class Faults:
             server.crash()
             await asyncio.sleep(self.rng.uniform(0.1, 4.0))
             server.start()
+
+    async def failing_rows(self) -> None:
+        """Messages about some orders fail for a while, at one service. Their keys are parked, and tried again."""
+        database = self.installation.databases[self.rng.choice(sorted(self.installation.databases))]
+        which = self.rng.randrange(_ONE_ROW_IN)
+        database.fails = lambda row: crc32(str(row).encode()) % _ONE_ROW_IN == which
+        await asyncio.sleep(self.rng.uniform(0.5, 10.0))
+        database.fails = lambda _: False
 
     async def crash_broker(self) -> None:
         """A broker is away for a while."""
@@ -117,8 +142,10 @@ FAULTS: Final[dict[str, Fault]] = {
     "process killed": Faults.kill_process,
     "process stopped": Faults.stop_process,
     "process frozen": Faults.freeze_process,
+    "partner away": Faults.partner_away,
     "clock wrong": Faults.wrong_clock,
     "database crashed": Faults.crash_database,
+    "rows failing": Faults.failing_rows,
     "broker away": Faults.crash_broker,
     "network slow": Faults.slow_network,
     "gateway failing": Faults.nothing,

@@ -16,8 +16,7 @@ from simulation.event_loop import MACHINE, Machine, SimulatedLoop
 from simulation.evidence import gather
 from simulation.faults import Faults
 from simulation.installation import Installation, simulated
-from simulation.invariants import broken
-from simulation.postgres.stores import Database
+from simulation.invariants import Watch
 from tests.real_parts.three_services import PRODUCTS
 
 _SETTLES_WITHIN: Final = 180.0
@@ -44,20 +43,6 @@ class Outcome:
     def stuck(cls, seed: int, why: str) -> "Outcome":
         """A history that has not come to its end."""
         return cls(seed, "", Counter(), 0, 0, Counter(), 0, 0.0, None, 0, [f"the simulation cannot go on: {why}"])
-
-
-@dataclass(slots=True)
-class Watch:
-    """Looks at the state of a service after each of its commits. The first breach of each kind is enough."""
-
-    commits: int = 0
-    broken: list[str] = field(default_factory=list)
-
-    def __call__(self, database: Database) -> None:
-        """A commit."""
-        self.commits += 1
-        if not self.broken:
-            self.broken += broken(database)
 
 
 @dataclass(slots=True)
@@ -111,7 +96,7 @@ async def _history(seed: int, orders: int, installation: Installation, rng: Rand
     for database in installation.databases.values():
         database.committed = watch
     clients = Clients(installation, Random(rng.random()))
-    faults = Faults.drawn(installation, Random(rng.random()))
+    faults = Faults.drawn(installation, Random(rng.random()), watch)
     await asyncio.sleep(rng.uniform(0.0, 4.0))
     seconds = rng.uniform(5.0, 25.0)
     injecting = loop.create_task(faults.run(seconds))

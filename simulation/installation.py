@@ -28,7 +28,8 @@ from simulation.network import Network
 from simulation.postgres.server import Server
 from simulation.postgres.stores import Database, open_simulated_store
 
-_STEP_TIMEOUT: Final = 20.0
+STEP_TIMEOUT: Final = 20.0
+"""STEP_TIMEOUT_SECONDS of the simulated order service."""
 _RESTARTED_AFTER: Final = 0.5
 _ALL_ROLES: Final = frozenset(Role)
 
@@ -52,6 +53,7 @@ class Process:
     starts: int = 0
     use_cases: OrderUseCases | None = None
     main: asyncio.Task[None] | None = None
+    is_held_down: bool = False
 
 
 class Installation:
@@ -95,6 +97,17 @@ class Installation:
         later = self._rng.uniform(0.2, 3.0)
         self.loop.call_later(later, self._start, process, context=self.network.context_of(self._supervisor))
 
+    async def hold_down(self, service: str, seconds: float) -> None:
+        """All processes of a service are killed, and nobody starts them for so long."""
+        processes = [process for process in self.processes if process.service == service]
+        for process in processes:
+            process.is_held_down = True
+            self.kill(process)
+        await asyncio.sleep(seconds)
+        for process in processes:
+            process.is_held_down = False
+            self._start(process)
+
     def stop(self, process: Process) -> None:
         """As SIGTERM: it ends in order, and is started again."""
         self.trace("stop", process.name)
@@ -110,6 +123,8 @@ class Installation:
         self.network.away.discard(host)
 
     def _start(self, process: Process) -> None:
+        if process.is_held_down or (process.starts and process.machine.is_alive):
+            return
         process.starts += 1
         if process.starts > 1:
             offset = process.machine.clock_offset
@@ -144,7 +159,7 @@ class Installation:
 
 
 _SETTINGS: Final[Mapping[str, ServiceSettings]] = {
-    "order": OrderSettings(order_database_url="embedded", step_timeout_seconds=_STEP_TIMEOUT),
+    "order": OrderSettings(order_database_url="embedded", step_timeout_seconds=STEP_TIMEOUT),
     "inventory": InventorySettings(inventory_database_url="embedded"),
     "payment": PaymentSettings(payment_database_url="embedded"),
 }

@@ -11,7 +11,7 @@ from messaging.engine.group_commit import GroupCommitter
 from messaging.engine.refused_access import RefusedAccess
 from messaging.memory.failures import MemoryFailures
 from messaging.ports.audit import AuditEntry
-from messaging.ports.changes import Written
+from messaging.ports.changes import InboxClaim, Written
 from messaging.ports.outbox import shard_of
 from messaging.ports.store_health import HEALTHY
 from messaging.runtime.service import Service
@@ -36,6 +36,8 @@ class Database:
     loop: SimulatedLoop
     committed: Callable[["Database"], None] = lambda _: None
     """Is told of each commit."""
+    fails: Callable[[Hashable], bool] = lambda _: False
+    """True for rows that no message can change now."""
     outbox: OutboxTable = field(init=False)
     store: Any = field(init=False)
     failures: MemoryFailures = field(init=False)
@@ -87,6 +89,8 @@ class SimulatedStore:
             results = []
             for each in batch:
                 try:
+                    if isinstance(getattr(each, "claim", None), InboxClaim) and self._database.fails(_row_of(each)):
+                        raise RuntimeError("this row cannot be changed now")  # noqa: TRY301  as the store would
                     results.append(await method(each))
                 except Exception as error:  # noqa: BLE001  the write that caused it gets it
                     results.append(error)
