@@ -6,7 +6,6 @@ many refusals there were beyond that is one more entry.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -15,6 +14,7 @@ import structlog
 
 from messaging.engine.metrics import ACCESS_REFUSED, AUDIT_DROPPED
 from messaging.ports.audit import AuditEntry, Outcome
+from messaging.ports.loop_time import loop_time
 
 FLUSH_EVERY: Final = 5.0
 BURST: Final = 100
@@ -30,7 +30,7 @@ _Refusal: TypeAlias = tuple[str, str, str, UUID | None]
 class RefusedAccess:
     """The refusals of a process, for the trail of one service. `write` stores entries."""
 
-    def __init__(self, service: str, write: WriteEntries, seconds: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, service: str, write: WriteEntries, seconds: Callable[[], float] = loop_time) -> None:
         self._write = write
         self._seconds = seconds
         self._waiting: dict[_Refusal, int] = {}

@@ -6,10 +6,10 @@ overdue.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from messaging.ports.loop_time import loop_time
 from messaging.ports.subscription import CaughtUp
 from order_service.application.fulfil_order import FulfilOrder
 from order_service.application.ports import OrderStore, Overdue
@@ -55,7 +55,7 @@ class SweepDeadlines:
         fulfil: FulfilOrder,
         step_timeout: timedelta,
         caught_up: CaughtUp,
-        seconds: Callable[[], float] = time.monotonic,
+        seconds: Callable[[], float] = loop_time,
     ) -> None:
         self._orders = orders
         self._fulfil = fulfil

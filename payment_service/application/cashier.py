@@ -6,12 +6,12 @@ call again with the same key. A process that follows a dead one at its place mak
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable
+from messaging.ports.loop_time import loop_time
 from payment_service.application.ports import Captured, Declined, GatewayUnavailable, PaymentGateway
 from payment_service.application.steps import Steps
 from payment_service.domain import Call, Lease, Moment, Payment, Step
@@ -59,7 +59,7 @@ class Cashier:
         *,
         at_once: int,
         lease: Lease,
-        seconds: Callable[[], float] = time.monotonic,
+        seconds: Callable[[], float] = loop_time,
     ) -> None:
         self._steps = steps
         self._gateway = gateway
@@ -104,7 +104,7 @@ class Cashier:
         """Start the time that the current calls have left. The process calls this when it is told to end, so that the
         calls and the requests in flight are waited for together."""
         if self._finish_by is None:
-            self._finish_by = time.monotonic() + _FINISH_WITHIN
+            self._finish_by = loop_time() + _FINISH_WITHIN
 
     async def close(self) -> None:
         """Begin no new call, and wait for the current ones until 1.5 seconds after `finish_soon`. A sweep makes the
@@ -112,7 +112,7 @@ class Cashier:
         self._stopping = True
         self.finish_soon()
         if self._at_hand and self._finish_by is not None:
-            _, hanging = await asyncio.wait(self._at_hand, timeout=max(0.0, self._finish_by - time.monotonic()))
+            _, hanging = await asyncio.wait(self._at_hand, timeout=max(0.0, self._finish_by - loop_time()))
             for task in hanging:
                 task.cancel()
             if hanging:
