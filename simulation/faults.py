@@ -15,21 +15,26 @@ from simulation.kafka.connection import Fate
 
 _KINDS_OF_REQUESTS: Final = ("Produce", "EndTxn", "AddPartitionsToTxn", "InitProducerId", "OffsetCommit", "Fetch")
 
-_AWAY_FOR: Final = STEP_TIMEOUT * 4.5
+_AWAY_FOR: Final = STEP_TIMEOUT * 7.5
+"""Long enough for the longest step, its grace, and a consumer whose connection has gone silent."""
 _ONE_ROW_IN: Final = 8
+_PARTNERS_AWAY: Final = 0.2
+"""The share of histories that may wait for a partner: they take long."""
 
 Fault: TypeAlias = Callable[["Faults"], Awaitable[None]]
 
 
 @dataclass(slots=True)
 class Faults:
-    """The faults of one history. `injected` counts them by kind. Each request that meets another fate is a fault of its
-    own, and so is each call of the gateway that fails."""
+    """The faults of one history. `injected` counts them by kind. A share of the `requests` meets another fate. Each
+    request that does is a fault of its own, and so is each call of the gateway that fails."""
 
     installation: Installation
     rng: Random
     watch: Watch
     kinds: tuple[str, ...]
+    requests: tuple[str, ...]
+    share_of_requests: float
     pause: float
     injected: Counter[str] = field(default_factory=Counter)
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
@@ -37,8 +42,12 @@ class Faults:
     @classmethod
     def drawn(cls, installation: Installation, rng: Random, watch: Watch) -> "Faults":
         """Some kinds of faults, at a rate of chance: histories with few of them find what a mixture of all hides."""
-        kinds = tuple(sorted(rng.sample(sorted(FAULTS), rng.randint(1, len(FAULTS)))))
-        return cls(installation, rng, watch, kinds, rng.choice((0.5, 1.5, 4.0)))
+        names = sorted(FAULTS if rng.random() < _PARTNERS_AWAY else FAULTS.keys() - {"partner away"})
+        kinds = tuple(sorted(rng.sample(names, rng.randint(1, len(names)))))
+        requests = tuple(rng.sample(_KINDS_OF_REQUESTS, rng.randint(1, len(_KINDS_OF_REQUESTS))))
+        return cls(
+            installation, rng, watch, kinds, requests, rng.choice((0.01, 0.05, 0.2)), rng.choice((0.5, 1.5, 4.0))
+        )
 
     async def run(self, seconds: float) -> None:
         """Inject faults for so many seconds, and return when the last of them is over."""
@@ -67,7 +76,7 @@ class Faults:
             self.injected["gateway failing"] = gateway.failed
 
     def _fate(self, _client: str, kind: str) -> Fate:
-        if kind not in _KINDS_OF_REQUESTS or self.rng.random() > 0.01:
+        if kind not in self.requests or self.rng.random() > self.share_of_requests:
             return Fate.ARRIVES
         self.injected["late requests"] += 1
         return self.rng.choice([fate for fate in Fate if fate is not Fate.ARRIVES])
