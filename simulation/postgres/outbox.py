@@ -99,9 +99,15 @@ class SimulatedOutbox:
 
             relays = await self._membership.run("count the relays", count)
         except BaseException:
-            self._membership = None
+            self.leave()
             raise
         return math.ceil(SHARDS / max(1, relays))
+
+    def leave(self) -> None:
+        """Count this relay no longer."""
+        if self._membership is not None:
+            self._membership.is_closed = True
+            self._membership = None
 
     @asynccontextmanager
     async def own(self, shard: int) -> AsyncIterator[OwnedShard]:

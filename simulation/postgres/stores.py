@@ -177,4 +177,5 @@ async def open_simulated_store(
             ),
         )
     finally:
+        outbox.leave()
         await store.close()
