@@ -111,7 +111,15 @@ async def _history(seed: int, orders: int, installation: Installation, rng: Rand
     recovered = None if wrong else loop.time() - began
     await clients.read_again()
     evidence = gather(installation, clients.history.calls)
-    wrong = watch.broken + violations(evidence) + clients.unexpected + twice_at_the_gateway(installation)
+    if len(evidence.orders) < orders / 2:
+        clients.unexpected.append(f"only {len(evidence.orders)} of {orders} orders were accepted, which proves little")
+    wrong = (
+        installation.broken
+        + watch.broken
+        + violations(evidence)
+        + clients.unexpected
+        + twice_at_the_gateway(installation)
+    )
     return Outcome(
         seed,
         trace.hash,

@@ -57,7 +57,7 @@ class Process:
 
 
 class Installation:
-    """Everything that is simulated."""
+    """Everything that is simulated. `broken` has the assertions that processes have failed with."""
 
     def __init__(self, loop: SimulatedLoop, rng: Random, chance: Chance, trace: Callable[..., None]) -> None:
         self.loop = loop
@@ -73,6 +73,7 @@ class Installation:
             for name in SERVICES
         }
         self.processes: list[Process] = []
+        self.broken: list[str] = []
         self._supervisor = Machine("supervisor")
 
     def add_process(self, service: str, number: int, roles: frozenset[Role] = _ALL_ROLES) -> None:
@@ -147,6 +148,8 @@ class Installation:
                 await asyncio.get_running_loop().create_future()
         except asyncio.CancelledError:
             self.trace("stopped", process.name)
+        except AssertionError as error:
+            self.broken.append(f"{process.name}: {error}")
         except Exception as error:  # noqa: BLE001  a supervisor starts it again, whatever it was
             self.trace("ended", process.name, f"{type(error).__name__}: {error}")
         finally:
@@ -193,6 +196,7 @@ def simulated(installation: Installation) -> Iterator[None]:
     everywhere: dict[str, object] = {"open_store": open_store, "now": chance.now, "uuid7": chance.uuid7}
     with ExitStack() as stack:
         stack.enter_context(simulated_connections())
+        stack.enter_context(patch("messaging.kafka.joint.uuid4", chance.uuid4))
         for module, names in replaced.items():
             for name, by in (names | everywhere).items():
                 stack.enter_context(patch(f"{module}.{name}", by))
