@@ -11,6 +11,7 @@ from typing import Final
 
 from chaos.checks import violations
 from simulation.chance import Chance, nothing_else
+from simulation.checks import broken_at_the_end
 from simulation.clients import Clients, product
 from simulation.event_loop import MACHINE, Machine, SimulatedLoop
 from simulation.evidence import gather
@@ -118,7 +119,7 @@ async def _history(seed: int, orders: int, installation: Installation, rng: Rand
         + watch.broken
         + violations(evidence)
         + clients.unexpected
-        + twice_at_the_gateway(installation)
+        + broken_at_the_end(installation, evidence.published)
     )
     return Outcome(
         seed,
@@ -133,8 +134,3 @@ async def _history(seed: int, orders: int, installation: Installation, rng: Rand
         0,
         wrong,
     )
-
-
-def twice_at_the_gateway(installation: Installation) -> list[str]:
-    """Money that moved twice for one key."""
-    return [f"money moved {times} times for {key}" for key, times in installation.gateway.moved.items() if times > 1]

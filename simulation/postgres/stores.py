@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 from inventory_service.infrastructure.memory import MemoryStock
 from messaging.engine.group_commit import GroupCommitter
@@ -52,6 +53,15 @@ class Database:
                 self.store = MemoryStock(self.outbox)
             case _:
                 self.store = MemoryPayments(self.outbox, self.loop.time)
+        self.store._rows.claimed = InOrder()
+
+
+class InOrder(dict[UUID, None]):
+    """A set that remembers in which order its members came."""
+
+    def add(self, member: UUID) -> None:
+        """Add a member."""
+        self[member] = None
 
 
 class SimulatedStore:
