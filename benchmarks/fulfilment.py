@@ -95,8 +95,8 @@ async def measure_latency(environment: Environment) -> list[Figure]:
         percentiles["decided"].append(statistics.median(decided))
     name = f"POST to OrderConfirmedEvent, {_CALM_RATE} orders/s"
     return [
-        Figure(f"{name}, p50", Samples(tuple(percentiles["p50"]), " ms"), aims=(at_most(100),)),
-        Figure(f"{name}, p99", Samples(tuple(percentiles["p99"]), " ms"), aims=(at_most(300),)),
+        Figure(f"{name}, p50", Samples(tuple(percentiles["p50"]), " ms"), aims=(at_most(40),)),
+        Figure(f"{name}, p99", Samples(tuple(percentiles["p99"]), " ms"), aims=(at_most(120),)),
         Figure("… to the decision that it is confirmed, p50", Samples(tuple(percentiles["decided"]), " ms")),
     ]
 
