@@ -5,7 +5,7 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m
 RELEASING := .venv/release-tools/bin/python -m
 
-.PHONY: attack run test check bench chaos simulate mutants schemas contracts dashboards helm manifests firing exercise rollout smoke sbom audit release clean
+.PHONY: attack run test check bench chaos simulate mutants evidence schemas contracts dashboards helm manifests firing exercise rollout smoke sbom audit release clean
 
 run: .venv/run  ## serve orders on http://127.0.0.1:8000 and show their events
 	$(RUN) oms up
@@ -30,6 +30,9 @@ simulate: .venv/dev  ## histories of the whole system with faults, in a determin
 
 mutants: .venv/dev  ## the product broken in one place after another, and the simulation has to notice it
 	$(RUN) simulation.mutation $(MUTANTS)
+
+evidence: .venv/dev  ## write docs/evidence.md from the records in docs/evidence, and from new ones: make evidence RECORDS="…"
+	$(BIN)/python docs/generate_evidence.py $(RECORDS)
 
 schemas: .venv/dev  ## write docs/schemas, docs/asyncapi.yaml, docs/openapi.yaml and the diagram of docs/fulfilment.md
 	$(BIN)/python docs/generate_schemas.py

@@ -99,11 +99,15 @@ class Faults:
         self.installation.loop.thaw(machine)
 
     async def partner_away(self) -> None:
-        """A partner is away for much longer than a step may take. The orders that wait for it are taken back."""
+        """A partner is away for much longer than a step may take, and the orders that wait for it are taken back. Or it
+        comes back when deadlines are just passing."""
         if self.injected["partner away"] > 1:
             return
-        loop, began = self.installation.loop, self.installation.loop.time()
-        down = loop.create_task(self.installation.hold_down(self.rng.choice(("inventory", "payment")), _AWAY_FOR + 1.0))
+        partner, began = self.rng.choice(("inventory", "payment")), self.installation.loop.time()
+        if self.rng.random() < 0.5:
+            await self.installation.hold_down(partner, STEP_TIMEOUT * self.rng.uniform(0.9, 1.5))
+            return
+        down = self.installation.loop.create_task(self.installation.hold_down(partner, _AWAY_FOR + 1.0))
         await asyncio.sleep(_AWAY_FOR)
         orders = self.installation.databases["order"].store
         self.watch.broken += self.watch.waiting_since(orders, began)

@@ -1,8 +1,10 @@
 """The record of a campaign of simulated histories, as JSON."""
 
 import json
+import platform
 from collections import Counter
 from dataclasses import dataclass, field, fields
+from hashlib import sha256
 from pathlib import Path
 
 from simulation.history import Outcome
@@ -30,6 +32,8 @@ class Record:
     statuses: Counter[str] = field(default_factory=Counter)
     violations: dict[int, list[str]] = field(default_factory=dict)
     hashes: dict[int, str] = field(default_factory=dict)
+    hash: str = ""
+    python: str = platform.python_version()
 
     def add(self, outcome: Outcome) -> None:
         """One more history."""
@@ -48,7 +52,8 @@ class Record:
             self.violations[outcome.seed] = outcome.violations
 
     def write(self, path: Path) -> None:
-        """Store it."""
+        """Store it. `hash` is that of the hashes of all histories."""
         self.hashes = dict(sorted(self.hashes.items()))
+        self.hash = sha256(json.dumps(self.hashes).encode()).hexdigest()[:16]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({each.name: getattr(self, each.name) for each in fields(self)}, indent=1))

@@ -1,0 +1,185 @@
+"""Write docs/evidence.md from the records of campaigns in docs/evidence.
+
+`make evidence` writes the page. `make evidence RECORDS="simulation-records/simulation-….json"` takes new records first:
+those of `make simulate`, of `make mutants` (mutants.json), and of `python -m chaos.torn_transactions` (torn-….json).
+"""
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PAGE = HERE / "evidence.md"
+RECORDS = HERE / "evidence"
+_CAMPAIGNS = re.compile(r"<!-- campaigns -->\n(.*?)<!-- end of campaigns -->", re.DOTALL)
+
+Record = Mapping[str, Any]
+
+
+def page(simulation: Record, mutants: Record, torn: Sequence[Record], reliability: str) -> str:
+    """The whole page."""
+    parts = (
+        _begin(simulation),
+        _simulated_faults(simulation),
+        _checks(simulation),
+        _mutants(mutants),
+        _real_faults(reliability),
+        _torn(torn),
+        _not_covered(),
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _begin(simulation: Record) -> str:
+    return f"""# Evidence
+
+This page is made from records of campaigns by `make evidence`. It says what was tried against the system, how often,
+and what came of it. Each part begins with the command that repeats it.
+
+{first_line(simulation)}"""
+
+
+def first_line(simulation: Record) -> str:
+    """What README quotes."""
+    wrong, faults = len(simulation["violations"]), sum(simulation["injected"].values())
+    return (
+        f"**{simulation['histories']:,} simulated histories with {simulation['orders']:,} orders, {faults:,} faults "
+        f"and {simulation['simulated_hours']:.1f} hours: {wrong or 'none'} broke a promise.**"
+    )
+
+
+def _simulated_faults(simulation: Record) -> str:
+    first, histories = simulation["first_seed"], simulation["histories"]
+    command = f"--first {first} --seeds {histories} --orders {simulation['orders_a_history']}"
+    rows = [
+        f"| {kind} | {simulation['histories_with'][kind]:,} | {count:,} |"
+        for kind, count in sorted(simulation["injected"].items())
+    ]
+    table = "\n".join(["| fault | histories with it | injected |", "|---|---|---|", *rows])
+    return f"""## Simulated faults
+
+    make simulate SIMULATE="{command}"
+
+With commit {simulation["commit"]} and Python {simulation["python"]} it prints these numbers again, and the record has
+the same hash of everything that happened: `{simulation["hash"]}`. Of {simulation["calls"]:,} calls
+{simulation["unknown"]:,} ended without the client learning what became of them. In the slowest history everything
+agreed {simulation["longest_recovery"]:.0f} simulated seconds after the last fault.
+[simulation/README.md](../simulation/README.md) says what is a model, and where it is weaker than the real thing.
+
+{table}"""
+
+
+def _checks(simulation: Record) -> str:
+    return f"""## How often each promise was checked
+
+- After each of {simulation["commits"]:,} commits: versions and transitions of orders, deadlines that are not too
+  early, and stock that agrees with its reservations ([invariants.py](../simulation/invariants.py)).
+- At the end of each of {simulation["histories"]:,} histories: all of [chaos/checks.py](../chaos/checks.py) and of
+  [simulation/checks.py](../simulation/checks.py).
+- The orders ended {_counted(simulation["statuses"])}."""
+
+
+def _mutants(mutants: Record) -> str:
+    verdicts = mutants["verdicts"]
+    noticed = [each for each in verdicts if each["seed"] is not None]
+    rows = [
+        f"| {each['breaks']} | {'**not noticed**' if each['seed'] is None else 'seed ' + str(each['seed'])} |"
+        for each in sorted(verdicts, key=lambda each: each["mutant"])
+    ]
+    table = "\n".join(["| the product with this fault | noticed by |", "|---|---|", *rows])
+    return f"""## Faults that were built in
+
+    make mutants MUTANTS="--orders {mutants["orders"]} --seeds {mutants.get("seeds", 60)}"
+
+{len(noticed)} of {len(verdicts)} were noticed by the simulation, at commit {mutants["commit"]}.
+
+{table}"""
+
+
+def _real_faults(reliability: str) -> str:
+    campaigns = _CAMPAIGNS.search(reliability)
+    if campaigns is None:
+        raise ValueError("docs/reliability.md has no campaigns")
+    return f"""## Real faults
+
+    make chaos CHAOS="--minutes 60"
+
+Real brokers, databases, processes and networks ([chaos/README.md](../chaos/README.md)). What these campaigns found in
+the system is listed in [reliability.md](reliability.md#what-the-campaigns-have-shown), with the mends.
+
+{campaigns[1].strip()}"""
+
+
+def _torn(torn: Sequence[Record]) -> str:
+    seeds: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
+    late: Counter[str] = Counter()
+    for record in torn:
+        for attack in record["attacks"]:
+            seeds[attack["attack"]] += attack["seeds"]
+            wrong[attack["attack"]] += len(attack["wrong"]) + attack["late"]
+            if attack["attack"].startswith("END_TXN"):
+                late.update(attack["late_answers"])
+    rows = [
+        f"| {name.replace('/', ', ').replace('_', ' ').lower()} | {seeds[name]} | {wrong[name]} |" for name in seeds
+    ]
+    table = "\n".join(["| request, and its fate | seeds | wrong |", "|---|---|---|", *rows])
+    return f"""## Transactions under attack
+
+    python -m chaos.torn_transactions --seeds 100
+
+A proxy in front of three real brokers holds, loses or doubles requests of relays' producers. {sum(wrong.values())} of
+{sum(seeds.values()):,} attacks lost, doubled or reordered a message. Late commits were answered {_counted(late)}.
+
+{table}"""
+
+
+def _not_covered() -> str:
+    return """## What is not covered
+
+- Disks that lie about fsync, and data centres that are lost.
+- The simulation has no standbys, no failover and no full disk, and its brokers do not lag: chaos has them.
+- A network that delivers an answered request once more, later. TCP does not do that.
+- The published images of PostgreSQL, Redpanda and Python, and a real Kubernetes cluster."""
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+
+
+def take(path: Path) -> None:
+    """Keep a record, without the hash of each history, which the command prints again."""
+    record = json.loads(path.read_text())
+    record.pop("hashes", None)
+    name = "simulation.json" if path.name.startswith("simulation-") else path.name
+    (RECORDS / name).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def generated() -> str:
+    """The page that the records make."""
+    return page(
+        _read("simulation.json"),
+        _read("mutants.json"),
+        list(_torn_records()),
+        (HERE / "reliability.md").read_text(),
+    )
+
+
+def _torn_records() -> Iterator[Record]:
+    for path in sorted(RECORDS.glob("torn-*.json")):
+        yield json.loads(path.read_text())
+
+
+def _read(name: str) -> Record:
+    record: Record = json.loads((RECORDS / name).read_text())
+    return record
+
+
+if __name__ == "__main__":
+    for given in sys.argv[1:]:
+        take(Path(given))
+    PAGE.write_text(generated())
