@@ -8,6 +8,7 @@ from random import Random
 from typing import Final, TypeAlias
 from zlib import crc32
 
+from simulation.event_loop import MACHINE, Machine
 from simulation.installation import STEP_TIMEOUT, Installation
 from simulation.invariants import Watch
 from simulation.kafka.cluster import NODES
@@ -17,6 +18,8 @@ _KINDS_OF_REQUESTS: Final = ("Produce", "EndTxn", "AddPartitionsToTxn", "InitPro
 
 _AWAY_FOR: Final = STEP_TIMEOUT * 7.5
 """Long enough for the longest step, its grace, and a consumer whose connection has gone silent."""
+_IN_A_TRANSACTION: Final = ("AddPartitionsToTxn", "Produce", "EndTxn")
+_FROZEN_IN_IT: Final = 0.005
 _ONE_ROW_IN: Final = 8
 _PARTNERS_AWAY: Final = 0.2
 """The share of histories that may wait for a partner: they take long."""
@@ -37,6 +40,7 @@ class Faults:
     share_of_requests: float
     pause: float
     injected: Counter[str] = field(default_factory=Counter)
+    world: Machine = field(default_factory=MACHINE.get)
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     @classmethod
@@ -54,8 +58,7 @@ class Faults:
         loop = self.installation.loop
         until = loop.time() + seconds
         gateway = self.installation.gateway
-        if "late requests" in self.kinds:
-            self.installation.wire.fate = self._fate
+        self.installation.wire.fate = self._fate
         if "gateway failing" in self.kinds:
             gateway.failing = self.rng.choice((0.05, 0.2, 0.45))
         while loop.time() < until:
@@ -75,11 +78,29 @@ class Faults:
         if gateway.failed:
             self.injected["gateway failing"] = gateway.failed
 
-    def _fate(self, _client: str, kind: str) -> Fate:
-        if kind not in self.requests or self.rng.random() > self.share_of_requests:
+    def _fate(self, client: str, kind: str) -> Fate:
+        if "process frozen" in self.kinds and kind in _IN_A_TRANSACTION and self.rng.random() < _FROZEN_IN_IT:
+            self._freeze_in_a_transaction(client)
+        if "late requests" not in self.kinds or kind not in self.requests:
+            return Fate.ARRIVES
+        if self.rng.random() > self.share_of_requests:
             return Fate.ARRIVES
         self.injected["late requests"] += 1
         return self.rng.choice([fate for fate in Fate if fate is not Fate.ARRIVES])
+
+    def _freeze_in_a_transaction(self, client: str) -> None:
+        """Stop a relay between two requests of a transaction, for longer than its shards are kept for it."""
+        loop = self.installation.loop
+        machine = next(each.machine for each in self.installation.processes if each.name == client)
+        if not machine.is_frozen:
+            self.injected["process frozen"] += 1
+            loop.freeze(machine)
+            loop.call_later(
+                self.rng.uniform(8.0, 25.0),
+                loop.thaw,
+                machine,
+                context=self.installation.network.context_of(self.world),
+            )
 
     async def kill_process(self) -> None:
         """kill -9, and a start some time later."""
