@@ -207,7 +207,8 @@ def kafka_publishers(settings: KafkaSettings, service: str, partitions: dict[str
     """The publishers of a service's shards in this process, which publish together. `partitions` is the number of
     partitions that each topic had when one of them first saw it."""
     known = {} if partitions is None else partitions
-    return partial(open_kafka_publisher, settings, service, partitions=known, joint=JointPublishing(settings, service))
+    joint = JointPublishing(settings, service, allowed=settings.joint_transactions)
+    return partial(open_kafka_publisher, settings, service, partitions=known, joint=joint)
 
 
 @asynccontextmanager

@@ -75,6 +75,8 @@ class KafkaSettings(Settings):
     """The compression of relays. Consumers read every codec."""
     session_timeout_seconds: float = Field(10.0, ge=6, le=300)
     """How long the partitions of a killed consumer wait for another consumer."""
+    joint_transactions: bool = True
+    """The shards of a process publish together. Off until every relay is of a release that knows it."""
     group_instance_id: str | None = Field(None, max_length=64, pattern=r"^[a-zA-Z0-9._-]+$")
     """The name by which the broker knows this process again after a restart. No two processes of a service share it."""
 

@@ -272,3 +272,20 @@ async def test_where_their_id_is_not_allowed_shards_publish_alone(
 
     assert len([line for line in lines if line["event"].startswith("shards publish alone")]) == 1
     assert await _arrived(far_side, 4) == published.ids
+
+
+async def test_where_relays_of_before_may_take_over_shards_publish_alone(
+    far_side: FarSide, kafka: KafkaSettings, published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("a joint transaction was opened")
+
+    monkeypatch.setattr(joint_module, "open_transactions", never)
+    alone = kafka_publishers(kafka.model_copy(update={"joint_transactions": False}), far_side.service)
+    async with AsyncExitStack() as stack:
+        publishers = await _open(stack, alone, [0, 1])
+        for _ in range(2):
+            for shard, publisher in enumerate(publishers):
+                await published.by(publisher, shard)
+
+    assert await _arrived(far_side, 4) == published.ids
