@@ -24,7 +24,9 @@ _ONE_ROW_IN: Final = 8
 _PARTNERS_AWAY: Final = 0.2
 """The share of histories that may wait for a partner: they take long."""
 
-Fault: TypeAlias = Callable[["Faults"], Awaitable[None]]
+NO_DAMAGE: Final = "no damage"
+
+Fault: TypeAlias = Callable[["Faults"], Awaitable[object]]
 
 
 @dataclass(slots=True)
@@ -66,9 +68,8 @@ class Faults:
             name = self.rng.choice(self.kinds)
             if FAULTS[name] is Faults.nothing:
                 continue
-            self.injected[name] += 1
             self.installation.trace("fault", name)
-            task = loop.create_task(FAULTS[name](self))
+            task = loop.create_task(self._inject(name))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
         if self._under_way:
@@ -77,6 +78,12 @@ class Faults:
         gateway.failing = 0.0
         if gateway.failed:
             self.injected["gateway failing"] = gateway.failed
+
+    async def _inject(self, name: str) -> None:
+        """Inject a fault. One that does no damage, because another one has done it, does not count."""
+        self.injected[name] += 1
+        if await FAULTS[name](self) is NO_DAMAGE:
+            self.injected[name] -= 1
 
     def _fate(self, client: str, kind: str) -> Fate:
         if "process frozen" in self.kinds and kind in _IN_A_TRANSACTION and self.rng.random() < _FROZEN_IN_IT:
@@ -110,41 +117,45 @@ class Faults:
         """SIGTERM, and a start."""
         self.installation.stop(self.rng.choice(self.installation.processes))
 
-    async def freeze_process(self) -> None:
+    async def freeze_process(self) -> object:
         """SIGSTOP, for shorter or longer than anybody waits, and SIGCONT."""
         machine = self.rng.choice(self.installation.processes).machine
         if machine.is_frozen:
-            return
+            return NO_DAMAGE
         self.installation.loop.freeze(machine)
         await asyncio.sleep(self.rng.choice((0.5, 5.0, 14.0)) * self.rng.random() * 2)
         self.installation.loop.thaw(machine)
+        return None
 
-    async def partner_away(self) -> None:
+    async def partner_away(self) -> object:
         """A partner is away for much longer than a step may take, and the orders that wait for it are taken back. Or it
         comes back when deadlines are just passing."""
         if self.injected["partner away"] > 1:
-            return
+            return NO_DAMAGE
         partner, began = self.rng.choice(("inventory", "payment")), self.installation.loop.time()
         if self.rng.random() < 0.5:
             await self.installation.hold_down(partner, STEP_TIMEOUT * self.rng.uniform(0.9, 1.5))
-            return
+            return None
         down = self.installation.loop.create_task(self.installation.hold_down(partner, _AWAY_FOR + 1.0))
         await asyncio.sleep(_AWAY_FOR)
         orders = self.installation.databases["order"].store
         self.watch.broken += self.watch.waiting_since(orders, began)
         await down
+        return None
 
     async def wrong_clock(self) -> None:
         """The clock of a process is off by seconds from now on."""
         self.rng.choice(self.installation.processes).machine.clock_offset = self.rng.uniform(-5, 5)
 
-    async def crash_database(self) -> None:
+    async def crash_database(self) -> object:
         """A database server crashes, and comes back with what was committed."""
         server = self.installation.databases[self.rng.choice(sorted(self.installation.databases))].server
-        if server.is_up:
-            server.crash()
-            await asyncio.sleep(self.rng.uniform(0.1, 4.0))
-            server.start()
+        if not server.is_up:
+            return NO_DAMAGE
+        server.crash()
+        await asyncio.sleep(self.rng.uniform(0.1, 4.0))
+        server.start()
+        return None
 
     async def failing_rows(self) -> None:
         """Messages about some orders fail for a while, at one service. Their keys are parked, and tried again."""
