@@ -102,7 +102,6 @@ class SimulatedLoop(_NoIO):  # type: ignore[misc]  # so that the others need not
         self._busy: list[Machine] = []
         self._graveyard: list[asyncio.Task[Any]] = []
         self.errors: list[str] = []
-        self.callbacks = 0
 
     def next_number(self) -> int:
         """A number for each task and future."""
@@ -234,7 +233,6 @@ class SimulatedLoop(_NoIO):  # type: ignore[misc]  # so that the others need not
         if not machine.ready:
             del self._busy[place]
         if not handle.cancelled():
-            self.callbacks += 1
             handle._run()
 
     def _advance(self) -> None:

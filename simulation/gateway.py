@@ -12,7 +12,7 @@ from uuid import UUID
 from payment_service.application.ports import Captured, Declined, GatewayUnavailable
 from shared_kernel.money import Money
 from simulation.event_loop import MACHINE, Machine, SimulatedLoop
-from simulation.network import Network
+from simulation.network import Network, give
 
 _LIMIT: Final = Decimal("1000.00")
 _WORK: Final = 0.02
@@ -80,7 +80,7 @@ class Gateway:
         self._trace("gateway", client.name, key, sign)
         await self._network.transit(self.machine.name, client.name)
         if chance >= 2 * failing:
-            self._loop.call_soon(_give, answer, self._answers[key], context=self._network.context_of(client))
+            self._loop.call_soon(give, answer, self._answers[key], context=self._network.context_of(client))
 
     def _book(self, key: str, order_id: UUID, amount: Decimal, sign: int) -> Captured | Declined | None:
         if sign > 0 and amount > _LIMIT:
@@ -93,8 +93,3 @@ class Gateway:
     async def opened(self, _settings: object) -> AsyncIterator["Gateway"]:
         """See the payment service's bootstrap."""
         yield self
-
-
-def _give(answer: asyncio.Future[Captured | Declined | None], result: Captured | Declined | None) -> None:
-    if not answer.done():
-        answer.set_result(result)

@@ -37,13 +37,12 @@ class Outcome:
     commits: int
     seconds: float
     recovered_in: float | None
-    callbacks: int
     violations: list[str]
 
     @classmethod
     def stuck(cls, seed: int, why: str) -> "Outcome":
         """A history that has not come to its end."""
-        return cls(seed, "", Counter(), 0, 0, Counter(), 0, 0.0, None, 0, [f"the simulation cannot go on: {why}"])
+        return cls(seed, "", Counter(), 0, 0, Counter(), 0, 0.0, None, [f"the simulation cannot go on: {why}"])
 
 
 @dataclass(slots=True)
@@ -81,9 +80,7 @@ def _simulate(seed: int, orders: int, show: Callable[[str], None] | None) -> Out
     with nothing_else(loop, chance, f"chance {seed}"):
         installation = Installation(loop, Random(rng.random()), chance, trace)
         with simulated(installation):
-            outcome = loop.run_until_complete(_history(seed, orders, installation, rng, trace))
-        outcome.callbacks = loop.callbacks
-    return outcome
+            return loop.run_until_complete(_history(seed, orders, installation, rng, trace))
 
 
 async def _history(seed: int, orders: int, installation: Installation, rng: Random, trace: Trace) -> Outcome:
@@ -103,13 +100,7 @@ async def _history(seed: int, orders: int, installation: Installation, rng: Rand
     injecting = loop.create_task(faults.run(seconds))
     await clients.run(orders, within=0.7 * seconds, clients=rng.choice((2, 5, 20)), burst=rng.choice((1, 3, 10)))
     await injecting
-    began = loop.time()
-    while True:
-        wrong = violations(gather(installation, clients.history.calls))
-        if not wrong or loop.time() > began + _SETTLES_WITHIN:
-            break
-        await asyncio.sleep(_LOOK_EVERY)
-    recovered = None if wrong else loop.time() - began
+    recovered = await _come_to_rest(installation, clients)
     await clients.read_again()
     evidence = gather(installation, clients.history.calls)
     if len(evidence.orders) < orders / 2:
@@ -131,6 +122,16 @@ async def _history(seed: int, orders: int, installation: Installation, rng: Rand
         watch.commits,
         loop.time(),
         recovered,
-        0,
         wrong,
     )
+
+
+async def _come_to_rest(installation: Installation, clients: Clients) -> float | None:
+    """Look until nothing is wrong any more, and return the seconds that it took. None when it has taken too long."""
+    loop = installation.loop
+    began = loop.time()
+    while violations(gather(installation, clients.history.calls)):
+        if loop.time() > began + _SETTLES_WITHIN:
+            return None
+        await asyncio.sleep(_LOOK_EVERY)
+    return loop.time() - began

@@ -22,7 +22,7 @@ from shared_kernel.product import ProductId
 from simulation.chance import Chance
 from simulation.event_loop import MACHINE, Machine, SimulatedLoop
 from simulation.gateway import Gateway
-from simulation.kafka.cluster import Cluster, host_of
+from simulation.kafka.cluster import NODES, Cluster, host_of
 from simulation.kafka.connection import WIRE, Wire, simulated_connections
 from simulation.network import Network
 from simulation.postgres.server import Server
@@ -38,7 +38,6 @@ _ALL_ROLES: Final = frozenset(Role)
 class _Http:
     """Where the product has its HTTP application, the simulation has the use cases."""
 
-    checks: Any
     use_cases: Any
 
 
@@ -65,7 +64,7 @@ class Installation:
         self.chance = chance
         self._rng = rng
         self.network = Network(Random(rng.random()))
-        self.cluster = Cluster(loop, Random(rng.random()), TOPICS, chance.seconds)
+        self.cluster = Cluster(loop, Random(rng.random()), TOPICS)
         self.wire = Wire(loop, self.cluster, self.network, Random(rng.random()), trace)
         self.gateway = Gateway(loop, self.network, Random(rng.random()), trace)
         self.databases: Mapping[str, Database] = {
@@ -137,14 +136,13 @@ class Installation:
     async def _run(self, process: Process, machine: Machine) -> None:
         service = SERVICES[process.service]
         kafka = KafkaSettings(
-            bootstrap_servers=",".join(f"{host_of(node)}:9092" for node in (1, 2, 3)),
+            bootstrap_servers=",".join(f"{host_of(node)}:9092" for node in NODES),
             compression=Compression.NONE,
             group_instance_id=process.name,
         )
         try:
             async with service.start(_SETTINGS[process.service], KafkaTransport(kafka), process.roles) as running:
-                use_cases = getattr(running.http, "use_cases", None)
-                process.use_cases = use_cases
+                process.use_cases = running.http.use_cases
                 await asyncio.get_running_loop().create_future()
         except asyncio.CancelledError:
             self.trace("stopped", process.name)
@@ -177,8 +175,8 @@ def simulated(installation: Installation) -> Iterator[None]:
     def open_store(service: Any, settings: Any, _roles: Any, **_: Any) -> Any:
         return open_simulated_store(installation.databases, service, settings)
 
-    def http(checks: Any, use_cases: Any) -> Any:
-        return _Http(checks, use_cases)
+    def http(_checks: Any, use_cases: Any) -> Any:
+        return _Http(use_cases)
 
     def place(_folder: Any, _service: str) -> Any:
         return nullcontext(MACHINE.get().name)

@@ -3,7 +3,7 @@
 import asyncio
 from contextvars import Context, copy_context
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from simulation.event_loop import MACHINE, Machine
 
@@ -38,3 +38,13 @@ class Network:
         context = copy_context()
         context.run(MACHINE.set, machine)
         return context
+
+
+def give(answer: asyncio.Future[Any], result: Any) -> None:
+    """The result or the exception arrives at whoever waits for it, if anybody still does."""
+    if answer.done():
+        return
+    if isinstance(result, Exception):
+        answer.set_exception(result)
+    else:
+        answer.set_result(result)

@@ -33,10 +33,9 @@ def host_of(node: int) -> str:
 class Cluster:
     """Three brokers with one state, as if replicas never lagged. A broker is only where its clients connect to."""
 
-    def __init__(self, loop: SimulatedLoop, rng: Random, topics: Sequence[Topic], wall: Callable[[], float]) -> None:
+    def __init__(self, loop: SimulatedLoop, rng: Random, topics: Sequence[Topic]) -> None:
         self._loop = loop
         self._rng = rng
-        self._wall = wall
         self.topics: dict[str, list[Partition]] = {
             topic.name: [Partition(topic.name, number) for number in range(topic.partitions)] for topic in topics
         }

@@ -20,7 +20,7 @@ from messaging.kafka.connection import Connection
 from simulation.event_loop import MACHINE, Machine, SimulatedLoop
 from simulation.kafka.cluster import NODES, VERSIONS, Cluster, host_of
 from simulation.kafka.in_order import sets_in_order
-from simulation.network import Network
+from simulation.network import Network, give
 
 _LATE: Final = 4.0
 
@@ -137,7 +137,7 @@ class _Link:
             self.broken()
         elif self.is_open:
             seconds = self._wire.network.time(self.host, self._client.name)
-            self._wire.loop.call_later(seconds, _give, answer, response, context=self._here)
+            self._wire.loop.call_later(seconds, give, answer, response, context=self._here)
             self._next()
 
     def _late(self, request: Any) -> None:
@@ -154,11 +154,6 @@ class _Link:
 
 def _kind(request: Any) -> str:
     return type(request).__name__.partition("Request")[0]
-
-
-def _give(answer: asyncio.Future[Any], response: Any) -> None:
-    if not answer.done():
-        answer.set_result(response)
 
 
 def _errors(response: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from messaging.ports.changes import StoreUnavailable
 from simulation.event_loop import MACHINE, Machine, SimulatedLoop
-from simulation.network import Network
+from simulation.network import Network, give
 
 _COMMIT: Final = 0.001
 _STATEMENT: Final = 0.0002
@@ -170,14 +170,9 @@ class _Statement:
 
     def arrived(self, result: Any) -> None:
         """At the client. A server that crashed after a commit has told nobody."""
-        if self.future.done():
-            return
         if not self.server.is_still(self.started):
             result = StoreUnavailable(f"{self.server.name} has closed the session")
-        if isinstance(result, Exception):
-            self.future.set_exception(result)
-        else:
-            self.future.set_result(result)
+        give(self.future, result)
 
 
 class Session:
