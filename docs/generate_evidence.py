@@ -65,7 +65,9 @@ def _simulated_faults(simulation: Record) -> str:
     make simulate SIMULATE="{command}"
 
 With commit {simulation["commit"]} and Python {simulation["python"]} it prints these numbers again, and the record has
-the same hash of everything that happened: `{simulation["hash"]}`. Of {simulation["calls"]:,} calls
+the same hash of everything that happened: `{simulation["hash"]}`. (Before 2026-11-26, 17:00, histories with several
+parked keys depended on the hashes of strings, so that the sums of such a record need not repeat.) Of
+{simulation["calls"]:,} calls
 {simulation["unknown"]:,} ended without the client learning what became of them. In the slowest history everything
 agreed {simulation["longest_recovery"]:.0f} simulated seconds after the last fault.
 [simulation/README.md](../simulation/README.md) says what is a model, and where it is weaker than the real thing.

@@ -83,7 +83,9 @@ class Consumer:
         for record in records:
             by_key.setdefault(record.key, []).append(record)
         parked = await self._breaker.call(lambda: self._failures.parked_among(list(by_key)))
-        await _all(self._park(by_key[key], "an earlier record of its key is parked", 0) for key in parked)
+        await _all(
+            self._park(by_key[key], "an earlier record of its key is parked", 0) for key in by_key if key in parked
+        )
         await self._handle_keys([waiting for key, waiting in by_key.items() if key not in parked])
 
     async def sweep(self) -> None:
@@ -95,10 +97,11 @@ class Consumer:
         """
         tried: set[str] = set()
         while True:
-            due = set(await self._breaker.call(lambda: self._failures.due(_SWEEP_AT_ONCE))) - tried
+            found = await self._breaker.call(lambda: self._failures.due(_SWEEP_AT_ONCE))
+            due = [key for key in found if key not in tried]
             if not due or not any(await _all(self._resume_key(key) for key in due)):
                 return
-            tried |= due
+            tried.update(due)
 
     async def _handle_keys(self, waiting: Sequence[Sequence[Record]]) -> None:
         """Handle keys at the same time. A key that fails is parked, unless the whole service fails."""
