@@ -212,16 +212,16 @@ async def test_the_last_position_is_found_behind_what_cannot_be_read(far_side: F
         AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as somebody,
     ):
         await publisher.publish(batch)
-        await send_raw(somebody, positions, raw_batch_of([b"{}"], odd=[0]))
+        unreadable = {await send_raw(somebody, positions, raw_batch_of([b"{}"], odd=[0]))}
         odd = (b'{"ids":["x"],"firstEventId":"x"}', b'{"ids":[1,2],"firstEventId":"x","eventIds":"AAAA"}')
         for value in (None, b"", b"[]", b"{}", b"\xff", *odd):
-            await somebody.send_and_wait(positions, value, key, partition=0)
+            unreadable.add((await somebody.send_and_wait(positions, value, key, partition=0)).offset)
 
         with capture_logs() as lines:
             assert await publisher.last_position() == batch.position
 
     named = {line["offset"] for line in lines if line["event"] == "a position cannot be read"}
-    assert named == set(range(2, 10))
+    assert named == unreadable
 
 
 async def test_of_a_position_of_an_earlier_release_the_row_is_known_whose_event_it_names(
