@@ -39,6 +39,7 @@ from messaging.ports.record import UNREADABLE
 _READ_POSITION_WITHIN = 15.0
 _SETTLED_WITHIN = 5.0
 _LOOK_BACK = 8
+_FETCH_WAITS_MS = 10
 
 log = structlog.get_logger("kafka")
 
@@ -248,6 +249,9 @@ async def _consumer(settings: KafkaSettings, isolation_level: str) -> AsyncItera
         enable_auto_commit=False,
         group_id=None,
         auto_offset_reset="none",  # a missing offset must be an error: a skip to the end would miss the position
+        # A broker answers the requests of a connection one after the other. A fetch at the end, where the next record
+        # is only expected, would hold up those that follow.
+        fetch_max_wait_ms=_FETCH_WAITS_MS,
     )
     try:
         await consumer.start()
