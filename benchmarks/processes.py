@@ -13,7 +13,9 @@ from benchmarks.waiting import until
 
 _STARTS_WITHIN = 60.0
 _STOPS_WITHIN = 15.0
+# What is installed has its bytecode; a checkout has it from its first start on, unless Python may not write it.
 _SETTINGS = (
+    "PYTHONDONTWRITEBYTECODE",
     "ORDER_", "INVENTORY_", "PAYMENT_", "SIMULATED_", "STEP_", "KAFKA_", "EVENT_", "COMMIT_", "RELAY_", "LOG_", "DATA_",
     "OTEL_", "AUTH", "RATE_", "REQUESTS_",
 )  # fmt: skip

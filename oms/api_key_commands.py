@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Annotated, TypeVar
 
 import typer
-from rich.table import Table
 
 from http_api.access.api_keys import digest_of, new_key
 from http_api.access.key_store import add_key, list_keys, revoke_key
@@ -75,6 +74,8 @@ def revoke(
 @api_keys.command("list")
 def list_all(as_json: AsJson = False) -> None:
     """List the keys, oldest first. Their secrets are nowhere."""
+
+    from rich.table import Table
 
     async def main() -> None:
         found = {key.id: key for keys in await _in_every_database(list_keys) for key in keys}

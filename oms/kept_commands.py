@@ -12,7 +12,7 @@ from messaging.postgres.failures import Kept, PostgresFailures
 from messaging.runtime.service import Service
 from oms.databases import failures_of, looking_at_failures, read_each, say_not_read
 from oms.environment import CannotDo, run
-from oms.order_life_table import kept_document, kept_table, place_of
+from oms.kept_table import kept_document, kept_table, place_of
 from oms.output import AsJson, print_json, print_list, printable, progress
 from oms.services import SERVICES, service_named
 

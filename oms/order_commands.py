@@ -11,7 +11,6 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-from rich.table import Column, Table
 
 from messaging.brokerless.in_process import InProcessBroker
 from messaging.kafka.settings import KafkaSettings
@@ -107,6 +106,8 @@ def _say_unknown(order_id: UUID, away: dict[str, str]) -> None:
 def orders_stuck(as_json: AsJson = False) -> None:
     """List the orders whose compensation was asked for again and again without an answer."""
 
+    from rich.table import Column, Table
+
     async def main() -> None:
         async with _orders() as service:
             stuck = await service.stuck.newest(LISTED)
@@ -133,6 +134,8 @@ def orders_stuck(as_json: AsJson = False) -> None:
 @orders.command("unknown")
 def orders_unknown(as_json: AsJson = False) -> None:
     """List the orders that partners answered about and that are not in the database. They were compensated."""
+
+    from rich.table import Column, Table
 
     async def main() -> None:
         async with _orders() as service:

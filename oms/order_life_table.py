@@ -10,7 +10,7 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 
 from messaging.ports.order_view import Wait
-from messaging.postgres.failures import Kept
+from oms.kept_table import kept_document, kept_table
 from oms.order_life import Entry, Life
 from oms.output import cells, console, printable
 
@@ -87,46 +87,6 @@ def _wait(wait: Wait, now: datetime) -> str:
     seconds = (wait.until - now).total_seconds()
     away = f"in {seconds:.0f} s" if seconds >= 0 else f"{-seconds:.0f} s ago"
     return f"{wait.what}, until {wait.until.astimezone(UTC):%F %T} ({away})"
-
-
-def kept_table(kept: Sequence[tuple[str, Kept]], title: str) -> Table:
-    """A table of parked records or dead letters, each with its service."""
-    table = Table(
-        "service", "no.", "type", "at", "key", "tried", "next try", "error", title=title, title_justify="left"
-    )
-    for name, one in kept:
-        due = f"{one.due:%F %T}" if one.due else "-"
-        table.add_row(
-            *cells(name, one.id, _type(one), place_of(one), one.record.key, one.attempts, due, one.error),
-        )
-    return table
-
-
-def _type(one: Kept) -> str:
-    return one.record.headers.get("ce_type", "?")
-
-
-def place_of(one: Kept) -> str:
-    """Where the record is on its topic."""
-    return f"{one.record.topic}[{one.record.partition}]@{one.record.offset}"
-
-
-def kept_document(service: str, one: Kept) -> dict[str, Any]:
-    """A parked record or a dead letter, for JSON."""
-    return {
-        "service": service,
-        "number": one.id,
-        "type": one.record.headers.get("ce_type"),
-        "messageId": one.record.headers.get("ce_id"),
-        "topic": one.record.topic,
-        "partition": one.record.partition,
-        "offset": one.record.offset,
-        "key": one.record.key,
-        "attempts": one.attempts,
-        "error": one.error,
-        "since": one.since,
-        "nextAttemptAt": one.due,
-    }
 
 
 def life_document(life: Life) -> Mapping[str, Any]:

@@ -1,4 +1,7 @@
-"""The output of operators' commands: tables for people, and JSON for programs."""
+"""The output of operators' commands: tables for people, and JSON for programs. Tables are slow to import, and a service
+has none."""
+
+from __future__ import annotations
 
 import io
 import json
@@ -6,14 +9,15 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 
 from messaging.ports.message import timestamp
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 _PIPED_WIDTH = 200
 _T = TypeVar("_T")
@@ -23,6 +27,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def console() -> Console:
     """Standard output. Its text is data, and no markup. Where there is no terminal, lines are long and plain."""
+    from rich.console import Console
+
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a customer's name may not exist in the terminal's encoding
     piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
@@ -49,6 +55,9 @@ def print_json_line(document: Any) -> None:
 
 def progress(these: Sequence[_T], doing: str) -> Iterable[_T]:
     """A progress bar on a terminal, and nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import track
+
     error = Console(stderr=True)
     return track(these, doing, console=error, transient=True, disable=not error.is_terminal)
 

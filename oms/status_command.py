@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated
 
 import typer
-from rich.live import Live
 
 from messaging.kafka.settings import KafkaSettings
 from messaging.runtime.settings import ServiceSettings
@@ -14,7 +13,6 @@ from oms.exit_status import ExitStatus
 from oms.output import AsJson, console, print_json, print_json_line
 from oms.services import SERVICES
 from oms.status import SystemStatus, status_of
-from oms.status_screen import screen_of, status_document
 
 
 def status(
@@ -47,6 +45,8 @@ def status(
 async def _once(
     settings: Mapping[str, ServiceSettings], kafka: KafkaSettings | None, urls: Sequence[str], as_json: bool
 ) -> None:
+    from oms.status_screen import screen_of, status_document
+
     found = await status_of(settings, kafka, urls)
     if as_json:
         print_json(status_document(found))
@@ -67,6 +67,10 @@ async def _looks(
 
 async def _watch(looks: AsyncIterator[SystemStatus], as_json: bool) -> None:
     """Show each look in place of the one before on a terminal, and below it elsewhere."""
+    from rich.live import Live
+
+    from oms.status_screen import screen_of, status_document
+
     screen = console()
     if as_json:
         async for found in looks:

@@ -21,9 +21,14 @@ class Ended:
 
 async def oms(folder: Path, *arguments: str, **environment: str) -> Ended:
     """Run `oms` with nothing of the caller's configuration but this."""
+    return await python(folder, "-m", "oms", *arguments, **environment)
+
+
+async def python(folder: Path, *arguments: str, **environment: str) -> Ended:
+    """Run Python in the same way."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith((*OURS, "LOG_"))}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "oms", *arguments),
+        *(sys.executable, *arguments),
         env=inherited | {"DATA_DIR": str(folder / "data"), "COLUMNS": "200"} | environment,
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
@@ -35,5 +40,5 @@ async def oms(folder: Path, *arguments: str, **environment: str) -> Ended:
     except TimeoutError:
         process.kill()
         await process.wait()
-        raise AssertionError(f"oms {' '.join(arguments)} did not end within {DEADLINE:.0f} s") from None
+        raise AssertionError(f"{' '.join(arguments)} did not end within {DEADLINE:.0f} s") from None
     return Ended(process.returncode, output.decode(), errors.decode())

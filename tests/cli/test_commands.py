@@ -8,7 +8,7 @@ import asyncpg
 import httpx
 
 from messaging.kafka.settings import KafkaSettings
-from tests.cli.commands import oms
+from tests.cli.commands import oms, python
 from tests.messaging.far_sides import kafka_topic
 from tests.messaging.messages import batch_of, key_in, message
 from tests.real_parts.kafka import Broker, free_port
@@ -49,6 +49,18 @@ async def test_up_takes_orders_and_shows_each_event_and_load_counts_what_became_
     assert {"accepted/s", "confirmed/s", "sent to answered, p99", "sent to confirmed, p99"} <= summary.keys()
     assert shown == 200
     assert len(page["orders"]) == 100
+
+
+async def test_a_command_without_a_table_loads_nothing_that_draws_one(tmp_path: Path) -> None:
+    watched = (
+        "import oms, sys\n"
+        "try:\n    oms.main(['roles', 'order'])\n"
+        "finally:\n    print([name for name in sys.modules if name.startswith('rich')])"
+    )
+
+    ended = await python(tmp_path, "-c", watched)
+
+    assert ended.output.splitlines()[-1] == "[]", ended.errors
 
 
 async def test_load_says_what_was_answered_instead_of_an_order(tmp_path: Path) -> None:
