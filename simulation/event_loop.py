@@ -92,7 +92,7 @@ _NoIO: Any = asyncio.AbstractEventLoop
 
 
 class SimulatedLoop(_NoIO):  # type: ignore[misc]  # so that the others need not be written
-    """The loop. `errors` are the exceptions that nobody has handled."""
+    """The loop. `errors` are the exceptions that nobody has handled, with how that was noticed."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
@@ -101,7 +101,7 @@ class SimulatedLoop(_NoIO):  # type: ignore[misc]  # so that the others need not
         self._timers: list[tuple[float, int, asyncio.TimerHandle, Machine]] = []
         self._busy: list[Machine] = []
         self._graveyard: list[asyncio.Task[Any]] = []
-        self.errors: list[str] = []
+        self.errors: list[tuple[str, BaseException | None]] = []
 
     def next_number(self) -> int:
         """A number for each task and future."""
@@ -168,7 +168,7 @@ class SimulatedLoop(_NoIO):  # type: ignore[misc]  # so that the others need not
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Note an exception that nobody has handled."""
-        self.errors.append(f"{context.get('message')}: {context.get('exception')!r}")
+        self.errors.append((str(context.get("message")), context.get("exception")))
 
     async def shutdown_asyncgens(self) -> None:
         """Nothing to do."""

@@ -1,6 +1,7 @@
 """The faults of a history. A seed decides which kinds there are, how often they come, and when they stop."""
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -11,15 +12,22 @@ from zlib import crc32
 from simulation.event_loop import MACHINE, Machine
 from simulation.installation import STEP_TIMEOUT, Installation
 from simulation.invariants import Watch
-from simulation.kafka.cluster import NODES
 from simulation.kafka.connection import Fate
+from simulation.kafka.leadership import NODES
+from simulation.postgres.server import Server
 
 _KINDS_OF_REQUESTS: Final = ("Produce", "EndTxn", "AddPartitionsToTxn", "InitProducerId", "OffsetCommit", "Fetch")
 
 _AWAY_FOR: Final = STEP_TIMEOUT * 7.5
-"""Long enough for the longest step, its grace, and a consumer whose connection has gone silent."""
+"""Long enough for the longest step and its grace."""
 _IN_A_TRANSACTION: Final = ("AddPartitionsToTxn", "Produce", "EndTxn")
 _FROZEN_IN_IT: Final = 0.005
+_DECIDED_ON: Final = {"order: overdue": 0.2, "read the outbox": 0.005}
+"""What a process reads and then acts upon, and how often it is frozen between the two."""
+_FROZEN_AFTER_READING: Final = 2
+"""So often in a history. A process that is frozen again and again keeps no time limit."""
+_FROZEN_FOR: Final = ((0.5, 9.0), (10.0, 15.0), (15.0, 25.0))
+"""A session is given up after 10 s, and a transaction after 15 s."""
 _ONE_ROW_IN: Final = 8
 _PARTNERS_AWAY: Final = 0.2
 """The share of histories that may wait for a partner: they take long."""
@@ -43,6 +51,8 @@ class Faults:
     pause: float
     injected: Counter[str] = field(default_factory=Counter)
     world: Machine = field(default_factory=MACHINE.get)
+    _left_to_freeze: int = _FROZEN_AFTER_READING
+    _silent_since: float = -math.inf
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     @classmethod
@@ -61,6 +71,8 @@ class Faults:
         until = loop.time() + seconds
         gateway = self.installation.gateway
         self.installation.wire.fate = self._fate
+        for database in self.installation.databases.values():
+            database.server.answers = self._answered
         if "gateway failing" in self.kinds:
             gateway.failing = self.rng.choice((0.05, 0.2, 0.45))
         while loop.time() < until:
@@ -75,6 +87,8 @@ class Faults:
         if self._under_way:
             await asyncio.wait(list(self._under_way))
         self.installation.wire.fate = lambda _client, _kind: Fate.ARRIVES
+        for database in self.installation.databases.values():
+            database.server.answers = lambda _client, _what, _result: None
         gateway.failing = 0.0
         if gateway.failed:
             self.injected["gateway failing"] = gateway.failed
@@ -87,23 +101,33 @@ class Faults:
 
     def _fate(self, client: str, kind: str) -> Fate:
         if "process frozen" in self.kinds and kind in _IN_A_TRANSACTION and self.rng.random() < _FROZEN_IN_IT:
-            self._freeze_in_a_transaction(client)
+            self._freeze_now(client)
         if "late requests" not in self.kinds or kind not in self.requests:
             return Fate.ARRIVES
         if self.rng.random() > self.share_of_requests:
             return Fate.ARRIVES
         self.injected["late requests"] += 1
-        return self.rng.choice([fate for fate in Fate if fate is not Fate.ARRIVES])
+        fate = self.rng.choice([fate for fate in Fate if fate is not Fate.ARRIVES])
+        if fate is Fate.HELD_SILENTLY and kind == "Fetch":
+            self._silent_since = self.installation.loop.time()
+        return fate
 
-    def _freeze_in_a_transaction(self, client: str) -> None:
-        """Stop a relay between two requests of a transaction, for longer than its shards are kept for it."""
+    def _answered(self, client: str, what: str, result: object) -> None:
+        if "process frozen" not in self.kinds or not result or not self._left_to_freeze:
+            return
+        if self.rng.random() < _DECIDED_ON.get(what, 0.0):
+            self._left_to_freeze -= 1
+            self._freeze_now(client)
+
+    def _freeze_now(self, client: str) -> None:
+        """Stop a process in the middle of what it does, for shorter or longer than its shards are kept for it."""
         loop = self.installation.loop
         machine = next(each.machine for each in self.installation.processes if each.name == client)
         if not machine.is_frozen:
             self.injected["process frozen"] += 1
             loop.freeze(machine)
             loop.call_later(
-                self.rng.uniform(8.0, 25.0),
+                self.rng.uniform(*self.rng.choice(_FROZEN_FOR)),
                 loop.thaw,
                 machine,
                 context=self.installation.network.context_of(self.world),
@@ -138,8 +162,9 @@ class Faults:
             return None
         down = self.installation.loop.create_task(self.installation.hold_down(partner, _AWAY_FOR + 1.0))
         await asyncio.sleep(_AWAY_FOR)
-        orders = self.installation.databases["order"].store
-        self.watch.broken += self.watch.waiting_since(orders, began)
+        if self._silent_since < began:  # else deadlines wait, for answers that may be there and were not read yet
+            orders = self.installation.databases["order"].store
+            self.watch.broken += self.watch.waiting_since(orders, began)
         await down
         return None
 
@@ -157,6 +182,25 @@ class Faults:
         server.start()
         return None
 
+    async def lose_standby(self) -> object:
+        """The standby of a database is away, and commits wait for it until it is back."""
+        return await self._without_standby(Server.find_standby)
+
+    async def fail_over(self) -> object:
+        """The network between a primary and its standby breaks, and then the standby is promoted."""
+        return await self._without_standby(Server.fail_over)
+
+    async def _without_standby(self, how_it_ends: Callable[[Server], None]) -> object:
+        server = self.installation.databases[self.rng.choice(sorted(self.installation.databases))].server
+        if not server.is_up or not server.has_standby:
+            return NO_DAMAGE
+        started = server.started
+        server.lose_standby()
+        await asyncio.sleep(self.rng.choice((1.0, 14.0)) * self.rng.random())
+        if server.is_still(started):
+            how_it_ends(server)
+        return None
+
     async def failing_rows(self) -> None:
         """Messages about some orders fail for a while, at one service. Their keys are parked, and tried again."""
         database = self.installation.databases[self.rng.choice(sorted(self.installation.databases))]
@@ -165,9 +209,27 @@ class Faults:
         await asyncio.sleep(self.rng.uniform(0.5, 10.0))
         database.fails = lambda _: False
 
-    async def crash_broker(self) -> None:
-        """A broker is away for a while."""
-        await self.installation.crash_broker(self.rng.choice(NODES), self.rng.uniform(0.1, 6.0))
+    async def crash_broker(self) -> object:
+        """A broker is away for a while. If that takes longer than an election, others lead what it led, and still do so
+        for a while after it is back."""
+        node, leadership = self.rng.choice(NODES), self.installation.cluster.leadership
+        if node in leadership.away | leadership.passed_over:
+            return NO_DAMAGE
+        seconds, election, preferred = (self.rng.uniform(*bounds) for bounds in ((0.1, 8.0), (0.3, 3.0), (0.1, 5.0)))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.installation.crash_broker(node, seconds))
+            if seconds > election:
+                await asyncio.sleep(election)
+                await self.installation.move_leaders(node, seconds - election + preferred)
+        return None
+
+    async def move_leaders(self) -> object:
+        """A broker that lives hands over all that it leads and coordinates, as before a restart in order."""
+        node, leadership = self.rng.choice(NODES), self.installation.cluster.leadership
+        if node in leadership.away | leadership.passed_over:
+            return NO_DAMAGE
+        await self.installation.move_leaders(node, self.rng.uniform(0.1, 8.0))
+        return None
 
     async def slow_network(self) -> None:
         """Everything to and from one machine takes long."""
@@ -190,8 +252,11 @@ FAULTS: Final[dict[str, Fault]] = {
     "partner away": Faults.partner_away,
     "clock wrong": Faults.wrong_clock,
     "database crashed": Faults.crash_database,
+    "database failed over": Faults.fail_over,
+    "standby away": Faults.lose_standby,
     "rows failing": Faults.failing_rows,
     "broker away": Faults.crash_broker,
+    "leaders moved": Faults.move_leaders,
     "network slow": Faults.slow_network,
     "gateway failing": Faults.nothing,
     "late requests": Faults.nothing,

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from aiokafka.errors import KafkaError
+
 from chaos.checks import violations
 from simulation.chance import Chance, nothing_else
 from simulation.checks import broken_at_the_end
@@ -111,6 +113,7 @@ async def _history(seed: int, orders: int, installation: Installation, rng: Rand
         + violations(evidence)
         + clients.unexpected
         + broken_at_the_end(installation, evidence.published)
+        + [f"{how}: {error!r}" for how, error in loop.errors if not isinstance(error, KafkaError)]
     )
     return Outcome(
         seed,

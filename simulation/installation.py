@@ -22,8 +22,9 @@ from shared_kernel.product import ProductId
 from simulation.chance import Chance
 from simulation.event_loop import MACHINE, Machine, SimulatedLoop
 from simulation.gateway import Gateway
-from simulation.kafka.cluster import NODES, Cluster, host_of
+from simulation.kafka.cluster import Cluster, host_of
 from simulation.kafka.connection import WIRE, Wire, simulated_connections
+from simulation.kafka.leadership import NODES
 from simulation.network import Network
 from simulation.postgres.server import Server
 from simulation.postgres.stores import Database, open_simulated_store
@@ -116,11 +117,21 @@ class Installation:
 
     async def crash_broker(self, node: int, seconds: float) -> None:
         """A broker is away for a while."""
-        host = host_of(node)
+        host, away = host_of(node), self.cluster.leadership.away
+        away.add(node)
         self.network.away.add(host)
         self.wire.break_all(host)
         await asyncio.sleep(seconds)
         self.network.away.discard(host)
+        away.discard(node)
+
+    async def move_leaders(self, node: int, seconds: float) -> None:
+        """For a while other brokers lead and coordinate what one would."""
+        self.trace("passed over", node)
+        passed_over = self.cluster.leadership.passed_over
+        passed_over.add(node)
+        await asyncio.sleep(seconds)
+        passed_over.discard(node)
 
     def _start(self, process: Process) -> None:
         if process.is_held_down or (process.starts and process.machine.is_alive):

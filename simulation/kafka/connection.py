@@ -18,8 +18,9 @@ from aiokafka.util import wait_for
 
 from messaging.kafka.connection import Connection
 from simulation.event_loop import MACHINE, Machine, SimulatedLoop
-from simulation.kafka.cluster import NODES, VERSIONS, Cluster, host_of
+from simulation.kafka.cluster import VERSIONS, Cluster, host_of
 from simulation.kafka.in_order import sets_in_order
+from simulation.kafka.leadership import NODES
 from simulation.network import Network, give
 
 _LATE: Final = 4.0
@@ -71,6 +72,7 @@ class _Link:
     def __init__(self, wire: Wire, host: str, on_break: Callable[[], None]) -> None:
         self.host = host
         self.is_open = True
+        self._node = next(node for node in NODES if host_of(node) == host)
         self._wire = wire
         self._client = MACHINE.get()
         self._number = wire.loop.next_number()
@@ -118,7 +120,7 @@ class _Link:
         if fate in (Fate.HELD, Fate.LOST):
             self.broken()
         elif fate is not Fate.HELD_SILENTLY:
-            response = wire.cluster.answer(request)
+            response = wire.cluster.answer(request, self._node)
             if fate is Fate.TWICE:
                 self._late(request)
             if isinstance(response, Coroutine):
@@ -141,7 +143,7 @@ class _Link:
             self._next()
 
     def _late(self, request: Any) -> None:
-        response = self._wire.cluster.answer(request)
+        response = self._wire.cluster.answer(request, self._node)
         if isinstance(response, Coroutine):
             self._wire.loop.create_task(response, context=self._there)
         else:

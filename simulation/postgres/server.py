@@ -21,16 +21,17 @@ Answer = TypeVar("Answer")
 
 
 class Server:
-    """One database server. Its state is what was committed. A crash takes the sessions and what they have not yet
-    committed, and no more.
+    """One database, as its clients reach it. Its state is what was committed, on the primary and on a standby. A crash
+    or a failover takes the sessions and what they have not yet committed, and no more.
 
-    `started` counts its starts: sessions of an earlier start are gone.
+    `started` counts its starts: sessions of an earlier start are gone. `answers` is told of each answer to a client.
     """
 
     def __init__(
         self, name: str, loop: SimulatedLoop, network: Network, rng: Random, trace: Callable[..., None]
     ) -> None:
         self.machine = Machine(name)
+        self.answers: Callable[[str, str, Any], None] = lambda _client, _what, _result: None
         self.started = 1
         self.is_up = True
         self._loop = loop
@@ -39,6 +40,8 @@ class Server:
         self._trace = trace
         self._locks: dict[Hashable, Session] = {}
         self._rows: dict[Hashable, asyncio.Lock] = {}
+        self._standby = asyncio.Event()
+        self._standby.set()
 
     @property
     def name(self) -> str:
@@ -48,13 +51,35 @@ class Server:
     def crash(self) -> None:
         """It is away until `start`."""
         self.is_up = False
-        self._locks.clear()
-        self._rows.clear()
+        self._end_sessions()
 
     def start(self) -> None:
         """It is there again, with everything that was committed."""
         self.started += 1
         self.is_up = True
+
+    @property
+    def has_standby(self) -> bool:
+        """False while no commit is confirmed by a standby."""
+        return self._standby.is_set()
+
+    def lose_standby(self) -> None:
+        """Commits wait for a standby from now on, with their locks, and nobody sees them."""
+        self._standby.clear()
+
+    def find_standby(self) -> None:
+        """The commits that wait are confirmed, also those whose clients have given up."""
+        self._standby.set()
+
+    def fail_over(self) -> None:
+        """The standby is the primary now. The commits that it has not confirmed are lost."""
+        self.started += 1
+        self._end_sessions()
+
+    def _end_sessions(self) -> None:
+        self._locks.clear()
+        self._rows.clear()
+        self._standby.set()
 
     async def run(
         self,
@@ -104,6 +129,7 @@ class Server:
                     held.append(lock)
                 begin()
                 await asyncio.sleep(self._rng.expovariate(1 / _COMMIT))
+                await self._standby.wait()
                 if self.is_still(statement.started):
                     self._trace("commit", statement.client.name, self.name, statement.what)
             statement.execute()
@@ -166,6 +192,7 @@ class _Statement:
         result: Any = StoreUnavailable(f"{self.server.name} has closed the session")
         if self.server.is_still(self.started):
             result = _outcome(self.action)
+            self.server.answers(self.client.name, self.what, result)
         self.server.answer(self, result)
 
     def arrived(self, result: Any) -> None:
