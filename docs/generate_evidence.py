@@ -65,9 +65,7 @@ def _simulated_faults(simulation: Record) -> str:
     make simulate SIMULATE="{command}"
 
 With commit {simulation["commit"]} and Python {simulation["python"]} it prints these numbers again, and the record has
-the same hash of everything that happened: `{simulation["hash"]}`. (Before 2026-11-26, 17:00, histories with several
-parked keys depended on the hashes of strings, so that the sums of such a record need not repeat.) Of
-{simulation["calls"]:,} calls
+the same hash of everything that happened: `{simulation["hash"]}`. Of {simulation["calls"]:,} calls
 {simulation["unknown"]:,} ended without the client learning what became of them. In the slowest history everything
 agreed {simulation["longest_recovery"]:.0f} simulated seconds after the last fault.
 [simulation/README.md](../simulation/README.md) says what is a model, and where it is weaker than the real thing.
@@ -144,7 +142,7 @@ def _not_covered() -> str:
     return """## What is not covered
 
 - Disks that lie about fsync, and data centres that are lost.
-- The simulation has no standbys, no failover and no full disk, and its brokers do not lag: chaos has them.
+- In the simulation nobody reads from a standby, no disk is full, and replicas of Kafka do not lag: chaos has that.
 - A network that delivers an answered request once more, later. TCP does not do that.
 - The published images of PostgreSQL, Redpanda and Python, and a real Kubernetes cluster."""
 

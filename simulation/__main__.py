@@ -18,9 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from chaos.record import commit
 from simulation.event_loop import Stuck
+from simulation.faults import FAULTS
 from simulation.history import Outcome, simulate
 from simulation.record import Record
-from simulation.shrink import shrink
+from simulation.shrink import command, shrink
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -32,28 +33,30 @@ def main(
     orders: Annotated[int, typer.Option(min=1, max=10_000, help="The orders of a history.")] = 100,
     jobs: Annotated[int, typer.Option(min=1, help="So many at a time.")] = os.cpu_count() or 1,
     replay: Annotated[int | None, typer.Option(help="One seed, as a table of everything that happens.")] = None,
+    without: Annotated[str, typer.Option(help="Kinds of faults that are left out, with commas.")] = "",
     stop: Annotated[bool, typer.Option(help="Stop at the first violation.")] = False,
     shorten: Annotated[bool, typer.Option(help="Look for a shorter history that fails as well.")] = True,
     records: Annotated[Path, typer.Option(help="Where the record is written.")] = Path("simulation-records"),
 ) -> None:
     """Exit status 0: every promise was kept. 1: one was not, and the command that replays it is printed."""
     _be_quiet()
+    left_out = _kinds(without)
     console = Console(highlight=False)
     if replay is not None:
-        outcome = simulate(replay, orders, partial(print))
-        raise typer.Exit(_report(console, outcome, orders))
+        outcome = simulate(replay, orders, partial(print), left_out)
+        raise typer.Exit(_report(console, outcome, orders, left_out))
     began = time.monotonic()
     record = Record(commit(), datetime.now(UTC).isoformat(timespec="seconds"), orders, first)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     failed: Outcome | None = None
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("histories", total=seeds)
-        for outcome in outcomes(range(first, first + seeds), orders, jobs):
+        for outcome in outcomes(range(first, first + seeds), orders, jobs, left_out):
             record.add(outcome)
             progress.advance(task)
             if outcome.violations:
                 failed = failed or outcome
-                _report(console, outcome, orders)
+                _report(console, outcome, orders, left_out)
                 if stop:
                     break
     record.wall_seconds = time.monotonic() - began
@@ -66,32 +69,39 @@ def main(
         soft_wrap=True,
     )
     if failed is not None and shorten:
-        console.print(shrink(failed.seed, orders, lambda seed, fewer: _alone(seed, fewer).violations), soft_wrap=True)
+        console.print(shrink(failed.seed, orders, failed.injected, _violations), soft_wrap=True, markup=False)
     raise typer.Exit(1 if record.violations else 0)
 
 
-def outcomes(seeds: range, orders: int, jobs: int) -> Iterator[Outcome]:
+def _kinds(text: str) -> frozenset[str]:
+    kinds = frozenset(text.split(",")) if text else frozenset[str]()
+    if unknown := sorted(kinds - FAULTS.keys()):
+        raise typer.BadParameter(f"the kinds of faults are {', '.join(sorted(FAULTS))}, and not {', '.join(unknown)}")
+    return kinds
+
+
+def outcomes(seeds: range, orders: int, jobs: int, without: frozenset[str]) -> Iterator[Outcome]:
     """The histories of these seeds, each in a process of its own: it finds nothing that another one has left behind."""
     gc.freeze()
     with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
-        yield from pool.imap_unordered(partial(_outcome, orders=orders), seeds)
+        yield from pool.imap_unordered(partial(_outcome, orders=orders, without=without), seeds)
 
 
-def _alone(seed: int, orders: int) -> Outcome:
-    (outcome,) = outcomes(range(seed, seed + 1), orders, 1)
-    return outcome
+def _violations(seed: int, orders: int, without: frozenset[str]) -> list[str]:
+    (outcome,) = outcomes(range(seed, seed + 1), orders, 1, without)
+    return outcome.violations
 
 
-def _outcome(seed: int, orders: int) -> Outcome:
+def _outcome(seed: int, orders: int, without: frozenset[str]) -> Outcome:
     gc.disable()  # when garbage is found depends on addresses, and a history is short
     try:
-        return simulate(seed, orders)
+        return simulate(seed, orders, without=without)
     except Stuck as error:
         return Outcome.stuck(seed, str(error))
 
 
-def _report(console: Console, outcome: Outcome, orders: int) -> int:
-    again = f"python -m simulation --replay {outcome.seed} --orders {orders}"
+def _report(console: Console, outcome: Outcome, orders: int, without: frozenset[str]) -> int:
+    again = command(outcome.seed, orders, without)
     for violation in outcome.violations:
         console.print(f"seed {outcome.seed}: {violation}", soft_wrap=True, markup=False)
     console.print(f"seed {outcome.seed}, hash {outcome.hash[:16]}; again: {again}", soft_wrap=True, markup=False)

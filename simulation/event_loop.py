@@ -39,7 +39,6 @@ class Machine:
     clock_offset: float = 0.0
     is_alive: bool = True
     is_frozen: bool = False
-    frozen_at: float = 0.0
     ready: deque[asyncio.Handle] = field(default_factory=deque)
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
     tasks_at_last_purge: int = 100
@@ -205,7 +204,7 @@ class SimulatedLoop(_NoIO):  # type: ignore[misc]  # so that the others need not
 
     def freeze(self, machine: Machine) -> None:
         """The machine stops in the middle of what it does."""
-        machine.is_frozen, machine.frozen_at = True, self._now
+        machine.is_frozen = True
 
     def thaw(self, machine: Machine) -> None:
         """The machine goes on. Its timers that were due meanwhile come at once."""

@@ -49,6 +49,7 @@ class Faults:
     requests: tuple[str, ...]
     share_of_requests: float
     pause: float
+    without: frozenset[str]
     injected: Counter[str] = field(default_factory=Counter)
     world: Machine = field(default_factory=MACHINE.get)
     _left_to_freeze: int = _FROZEN_AFTER_READING
@@ -56,13 +57,21 @@ class Faults:
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     @classmethod
-    def drawn(cls, installation: Installation, rng: Random, watch: Watch) -> "Faults":
-        """Some kinds of faults, at a rate of chance: histories with few of them find what a mixture of all hides."""
+    def drawn(cls, installation: Installation, rng: Random, watch: Watch, without: frozenset[str]) -> "Faults":
+        """Some kinds of faults, at a rate of chance: histories with few of them find what a mixture of all hides. Those
+        in `without` are drawn, too, and not injected, so that the others come as they would."""
         names = sorted(FAULTS if rng.random() < _PARTNERS_AWAY else FAULTS.keys() - {"partner away"})
         kinds = tuple(sorted(rng.sample(names, rng.randint(1, len(names)))))
         requests = tuple(rng.sample(_KINDS_OF_REQUESTS, rng.randint(1, len(_KINDS_OF_REQUESTS))))
         return cls(
-            installation, rng, watch, kinds, requests, rng.choice((0.01, 0.05, 0.2)), rng.choice((0.5, 1.5, 4.0))
+            installation,
+            rng,
+            watch,
+            kinds,
+            requests,
+            rng.choice((0.01, 0.05, 0.2)),
+            rng.choice((0.5, 1.5, 4.0)),
+            without,
         )
 
     async def run(self, seconds: float) -> None:
@@ -73,12 +82,12 @@ class Faults:
         self.installation.wire.fate = self._fate
         for database in self.installation.databases.values():
             database.server.answers = self._answered
-        if "gateway failing" in self.kinds:
+        if self._has("gateway failing"):
             gateway.failing = self.rng.choice((0.05, 0.2, 0.45))
         while loop.time() < until:
             await asyncio.sleep(self.rng.expovariate(1 / self.pause))
             name = self.rng.choice(self.kinds)
-            if FAULTS[name] is Faults.nothing:
+            if FAULTS[name] is Faults.nothing or not self._has(name):
                 continue
             self.installation.trace("fault", name)
             task = loop.create_task(self._inject(name))
@@ -93,6 +102,9 @@ class Faults:
         if gateway.failed:
             self.injected["gateway failing"] = gateway.failed
 
+    def _has(self, kind: str) -> bool:
+        return kind in self.kinds and kind not in self.without
+
     async def _inject(self, name: str) -> None:
         """Inject a fault. One that does no damage, because another one has done it, does not count."""
         self.injected[name] += 1
@@ -100,9 +112,9 @@ class Faults:
             self.injected[name] -= 1
 
     def _fate(self, client: str, kind: str) -> Fate:
-        if "process frozen" in self.kinds and kind in _IN_A_TRANSACTION and self.rng.random() < _FROZEN_IN_IT:
+        if self._has("process frozen") and kind in _IN_A_TRANSACTION and self.rng.random() < _FROZEN_IN_IT:
             self._freeze_now(client)
-        if "late requests" not in self.kinds or kind not in self.requests:
+        if not self._has("late requests") or kind not in self.requests:
             return Fate.ARRIVES
         if self.rng.random() > self.share_of_requests:
             return Fate.ARRIVES
@@ -113,7 +125,7 @@ class Faults:
         return fate
 
     def _answered(self, client: str, what: str, result: object) -> None:
-        if "process frozen" not in self.kinds or not result or not self._left_to_freeze:
+        if not self._has("process frozen") or not result or not self._left_to_freeze:
             return
         if self.rng.random() < _DECIDED_ON.get(what, 0.0):
             self._left_to_freeze -= 1
@@ -241,6 +253,20 @@ class Faults:
         await asyncio.sleep(self.rng.uniform(0.5, 5.0))
         self.installation.network.slow.pop(name, None)
 
+    async def cut_network(self) -> object:
+        """A process reaches its database or a broker no more, while everybody else does."""
+        process = self.rng.choice(self.installation.processes)
+        other = self.rng.choice([f"{process.service}-db", *self.installation.wire.brokers])
+        cut = frozenset((process.name, other))
+        if cut in self.installation.network.cuts:
+            return NO_DAMAGE
+        self.installation.trace("cut", process.name, other)
+        self.installation.network.cuts.add(cut)
+        self.installation.wire.break_all(other, process.name)
+        await asyncio.sleep(self.rng.choice((1.0, 14.0)) * self.rng.random())
+        self.installation.network.cuts.discard(cut)
+        return None
+
     async def nothing(self) -> None:
         """What happens all the time needs no moment of its own."""
 
@@ -257,6 +283,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "rows failing": Faults.failing_rows,
     "broker away": Faults.crash_broker,
     "leaders moved": Faults.move_leaders,
+    "network cut": Faults.cut_network,
     "network slow": Faults.slow_network,
     "gateway failing": Faults.nothing,
     "late requests": Faults.nothing,

@@ -68,12 +68,17 @@ class Trace:
         return self._hash.hexdigest()
 
 
-def simulate(seed: int, orders: int = 100, show: Callable[[str], None] | None = None) -> Outcome:
-    """The history of a seed."""
-    return copy_context().run(_simulate, seed, orders, show)
+def simulate(
+    seed: int,
+    orders: int = 100,
+    show: Callable[[str], None] | None = None,
+    without: frozenset[str] = frozenset(),
+) -> Outcome:
+    """The history of a seed. `without` are kinds of faults that are left out of it."""
+    return copy_context().run(_simulate, seed, orders, show, without)
 
 
-def _simulate(seed: int, orders: int, show: Callable[[str], None] | None) -> Outcome:
+def _simulate(seed: int, orders: int, show: Callable[[str], None] | None, without: frozenset[str]) -> Outcome:
     MACHINE.set(Machine("world"))
     rng = Random(f"history {seed}")
     loop = SimulatedLoop(Random(rng.random()))
@@ -82,10 +87,12 @@ def _simulate(seed: int, orders: int, show: Callable[[str], None] | None) -> Out
     with nothing_else(loop, chance, f"chance {seed}"):
         installation = Installation(loop, Random(rng.random()), chance, trace)
         with simulated(installation):
-            return loop.run_until_complete(_history(seed, orders, installation, rng, trace))
+            return loop.run_until_complete(_history(seed, orders, installation, rng, trace, without))
 
 
-async def _history(seed: int, orders: int, installation: Installation, rng: Random, trace: Trace) -> Outcome:
+async def _history(
+    seed: int, orders: int, installation: Installation, rng: Random, trace: Trace, without: frozenset[str]
+) -> Outcome:
     loop = installation.loop
     loop.create_task(installation.cluster.run())
     installation.put_products({product(name): it for name, it in PRODUCTS.items()})
@@ -96,7 +103,7 @@ async def _history(seed: int, orders: int, installation: Installation, rng: Rand
     for database in installation.databases.values():
         database.committed = watch
     clients = Clients(installation, Random(rng.random()))
-    faults = Faults.drawn(installation, Random(rng.random()), watch)
+    faults = Faults.drawn(installation, Random(rng.random()), watch, without)
     await asyncio.sleep(rng.uniform(0.0, 4.0))
     seconds = rng.uniform(5.0, 25.0)
     injecting = loop.create_task(faults.run(seconds))

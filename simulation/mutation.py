@@ -53,7 +53,13 @@ def main(
         records.mkdir(parents=True, exist_ok=True)
         (records / "mutants.json").write_text(
             json.dumps(
-                {"commit": commit(), "orders": orders, "verdicts": [asdict(each) for each in verdicts]}, indent=1
+                {
+                    "commit": commit(),
+                    "orders": orders,
+                    "seeds": seeds,
+                    "verdicts": [asdict(each) for each in verdicts],
+                },
+                indent=1,
             )
         )
     alive = [verdict.mutant for verdict in verdicts if verdict.seed is None]

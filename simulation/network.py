@@ -11,12 +11,14 @@ _MEAN: Final = 0.0005
 
 
 class Network:
-    """`slow` multiplies the times to and from a machine. Nobody reaches a machine that is `away`."""
+    """`slow` multiplies the times to and from a machine. Nobody reaches a machine that is `away`, and the two machines
+    of a cut do not reach each other."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
         self.slow: dict[str, float] = {}
         self.away: set[str] = set()
+        self.cuts: set[frozenset[str]] = set()
 
     def time(self, sender: str, receiver: str) -> float:
         """The seconds that a message takes."""
@@ -29,9 +31,9 @@ class Network:
         """Return when a message has arrived."""
         await asyncio.sleep(self.time(sender, receiver))
 
-    def is_away(self, machine: str) -> bool:
-        """True when nobody reaches the machine."""
-        return machine in self.away
+    def reaches(self, one: str, other: str) -> bool:
+        """False when the other machine is away, or cut off from this one."""
+        return other not in self.away and frozenset((one, other)) not in self.cuts
 
     def context_of(self, machine: Machine) -> Context:
         """The context in which code of the machine runs, if no code of it runs yet."""

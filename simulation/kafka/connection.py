@@ -57,9 +57,9 @@ class Wire:
     )
     links: dict[int, "_Link"] = field(default_factory=dict)
 
-    def break_all(self, host: str) -> None:
-        """The broker is gone: every connection to it ends."""
-        for link in [link for link in self.links.values() if link.host == host]:
+    def break_all(self, host: str, client: str | None = None) -> None:
+        """The broker is gone, for everybody or for one client: the connections to it end."""
+        for link in [link for link in self.links.values() if link.host == host and client in (None, link.client)]:
             link.broken()
 
 
@@ -82,6 +82,11 @@ class _Link:
         self._is_busy = False
         self._waiting: deque[tuple[Any, asyncio.Future[Any]]] = deque()
         wire.links[self._number] = self
+
+    @property
+    def client(self) -> str:
+        """The machine on this side."""
+        return self._client.name
 
     def send(self, request: Any, answer: asyncio.Future[Any]) -> None:
         """The request goes on its way, behind those that were sent before."""
@@ -174,7 +179,7 @@ class SimulatedConnection(Connection):
         wire = WIRE.get()
         self._closed_fut = self._loop.create_future()
         await wire.network.transit(MACHINE.get().name, self.host)
-        if wire.network.is_away(self.host):
+        if not wire.network.reaches(MACHINE.get().name, self.host):
             raise ConnectionRefusedError(f"{self.host} is not there")
         self._versions = {kind: (version, version) for kind, version in VERSIONS.items()}
         self._link = _Link(wire, self.host, lambda: self.close(CloseReason.CONNECTION_BROKEN))

@@ -104,7 +104,7 @@ class Server:
         self, what: str, action: Callable[[], Awaitable[Answer]], rows: list[Hashable], begin: Callable[[], None]
     ) -> Answer:
         client = MACHINE.get()
-        if not self.is_up or self._network.is_away(self.name):
+        if not self.is_up or not self._network.reaches(client.name, self.name):
             await asyncio.sleep(self._rng.uniform(0.01, _CONNECT_AGAIN))
             raise StoreUnavailable(f"{self.name} is away")
         answer: asyncio.Future[Answer] = self._loop.create_future()
@@ -142,8 +142,11 @@ class Server:
         return self.is_up and self.started == started
 
     def answer(self, statement: "_Statement", result: Any) -> None:
-        """Send the result to the client."""
-        self._later(self._network.time(self.name, statement.client.name), statement.client, statement.arrived, result)
+        """Send the result to the client. It never arrives when the network is cut, and then the client's time is up."""
+        if self._network.reaches(self.name, statement.client.name):
+            self._later(
+                self._network.time(self.name, statement.client.name), statement.client, statement.arrived, result
+            )
 
     def _later(self, seconds: float, machine: Machine, call: Callable[..., None], *arguments: Any) -> None:
         self._loop.call_later(seconds, call, *arguments, context=self._network.context_of(machine))
@@ -203,8 +206,8 @@ class _Statement:
 
 
 class Session:
-    """A session, with the advisory locks that it holds. The server ends it when its machine is dead, or has been silent
-    for too long."""
+    """A session, with the advisory locks that it holds. The server ends it when its machine is dead, or when nothing
+    was heard of it for too long."""
 
     def __init__(self, server: Server, client: Machine, loop: SimulatedLoop) -> None:
         self.is_closed = False
@@ -213,12 +216,12 @@ class Session:
         self._client = client
         self._loop = loop
         self._started = server.started
+        self._heard_at = loop.time()
 
     def is_there(self) -> bool:
         """False once the server has ended it, and then for ever."""
-        client = self._client
-        is_silent = client.is_frozen and self._loop.time() - client.frozen_at > _GIVEN_UP_AFTER
-        if self._started != self._server.started or not client.is_alive or is_silent:
+        is_silent = self._loop.time() - self._heard_at > _GIVEN_UP_AFTER
+        if self._started != self._server.started or not self._client.is_alive or is_silent:
             self.is_closed = True
         return not self.is_closed
 
@@ -228,6 +231,7 @@ class Session:
         async def if_there() -> Answer:
             if not self.is_there():
                 raise StoreUnavailable(f"{self._server.name} has ended the session")
+            self._heard_at = self._loop.time()
             return await action()
 
         return await self._server.run(what, if_there, rows)
