@@ -11,6 +11,8 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.protocol.commit import OffsetFetchRequest, OffsetFetchResponse_v3
 from structlog.testing import capture_logs
 
 from messaging.kafka import consumer as kafka_consumer
@@ -212,6 +214,40 @@ async def test_what_a_killed_process_had_at_hand_is_delivered_again(group: Group
     assert _came(successor) == _by_key(_numbered("ab", 0, 10))
 
 
+async def test_a_member_begins_at_the_committed_offsets_also_when_the_first_broker_asked_is_no_coordinator_any_more(
+    group: GroupUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, later = _open(), _open()
+    await group.produce(*_numbered("ab", 0, 10))
+    async with group.deliver(first):
+        await first.until(10)
+
+    asked = _answering_the_first(monkeypatch, OffsetFetchRequest, OffsetFetchResponse_v3(0, [], 16))
+    await group.produce(*_numbered("ab", 10, 6))
+    async with group.deliver(later):
+        await later.until(6)
+
+    assert asked.is_set()
+    assert _came(later) == _by_key(_numbered("ab", 10, 6))
+
+
+def _answering_the_first(monkeypatch: pytest.MonkeyPatch, kind: type[object], response: object) -> asyncio.Event:
+    """The next request of this kind gets this response, as from a broker. The event is set then."""
+    answered, send = asyncio.Event(), AIOKafkaConnection.send
+
+    async def answer() -> object:
+        return response
+
+    def sent(connection: AIOKafkaConnection, request: object, expect_response: bool = True) -> object:
+        if isinstance(request, kind) and not answered.is_set():
+            answered.set()
+            return answer()
+        return send(connection, request, expect_response)
+
+    monkeypatch.setattr(AIOKafkaConnection, "send", sent)
+    return answered
+
+
 async def test_leaving_finishes_the_batch_at_hand_and_commits_it(group: GroupUnderTest) -> None:
     subscriber = Subscriber()
     await group.produce(*_numbered("a", 0, 3 * kafka_consumer.BATCH))
@@ -256,7 +292,12 @@ class Rebalances:
 
 @pytest.fixture
 def rebalances(monkeypatch: pytest.MonkeyPatch) -> Rebalances:
-    """Of all members. Each is known by the name of its subscriber."""
+    """Of all members."""
+    return watch_rebalances(monkeypatch)
+
+
+def watch_rebalances(monkeypatch: pytest.MonkeyPatch) -> Rebalances:
+    """What all members are told. Each is known by the name of its subscriber."""
     seen = Rebalances()
     deliveries = kafka_consumer._Deliveries
     revoked, assigned = deliveries.on_partitions_revoked, deliveries.on_partitions_assigned
