@@ -1,16 +1,23 @@
-"""One connection to a broker: aiokafka's, with credentials that are renewed, and an end before its session's.
+"""One connection to a broker: aiokafka's, with credentials that are renewed, an end before its session's, and an error
+that aiokafka overlooks.
 
 With `connections.max.reauth.ms`, and with tokens, a broker ends the session of a connection after a time. It tells that
 time at the login, and from then on it cuts the connection off at the next request. aiokafka does not authenticate again
 (KIP-368). So a connection retires early: it takes no more requests, the next request opens another connection with the
 credentials of that moment, and the last answer closes the old one. No request is cut off.
+
+A broker that does not coordinate a group any more refuses the whole question for its offsets, and names no partition.
+aiokafka looks for errors of partitions alone. So a group would look as if it had committed nothing, and its members
+would begin with the oldest records.
 """
 
 import asyncio
 from typing import Any, Final
 
 from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import for_code
 from aiokafka.protocol.admin import SaslAuthenticateRequest
+from aiokafka.protocol.commit import OffsetFetchRequest
 from pydantic import SecretStr
 
 _RETIRES_AFTER: Final = 0.5
@@ -41,8 +48,17 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
 
     def send(self, request: Any, expect_response: bool = True) -> Any:
         """See AIOKafkaConnection."""
-        answer = super().send(request, expect_response)
-        return self._logged_in(answer) if isinstance(request, SaslAuthenticateRequest) else answer
+        answer = self._sent(request, expect_response)
+        match request:
+            case SaslAuthenticateRequest():
+                return self._logged_in(answer)
+            case OffsetFetchRequest():
+                return _not_refused(answer)
+            case _:
+                return answer
+
+    def _sent(self, request: Any, expect_response: bool) -> Any:
+        return super().send(request, expect_response)
 
     async def _logged_in(self, answer: Any) -> Any:
         asked_at = self._loop.time()  # the session begins later
@@ -66,3 +82,12 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
     def _close_when_answered(self) -> None:
         if self._is_retired and not self._requests:
             self.close(CloseReason.IDLE_DROP)
+
+
+async def _not_refused(answer: Any) -> Any:
+    """The response, unless all of it is an error. Raises the KafkaError of its code, after which a member asks for the
+    coordinator, and asks again."""
+    response = await answer
+    if code := getattr(response, "error_code", 0):  # before version 2 each partition has it
+        raise for_code(code)(f"the committed offsets are not told: error {code}")
+    return response

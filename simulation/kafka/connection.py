@@ -188,7 +188,7 @@ class SimulatedConnection(Connection):
         """See Connection."""
         return self._link is not None and self._link.is_open
 
-    def send(self, request: Any, expect_response: bool = True) -> Any:  # noqa: ARG002
+    def _sent(self, request: Any, expect_response: bool) -> Any:  # noqa: ARG002
         """See Connection."""
         if self._link is None or not self._link.is_open:
             raise KafkaConnectionError(f"No connection to broker at {self.host}")
