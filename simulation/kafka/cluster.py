@@ -13,12 +13,13 @@ from simulation.kafka.leadership import NODES, Leadership
 from simulation.kafka.partition import Partition
 from simulation.kafka.transactions import Transactions
 
-VERSIONS: Final = {0: 3, 1: 4, 2: 2, 3: 1, 8: 2, 9: 1, 10: 1, 11: 5, 12: 1, 13: 1, 14: 3, 22: 0, 24: 0, 26: 0, 32: 0}
+VERSIONS: Final = {0: 3, 1: 4, 2: 2, 3: 1, 8: 2, 9: 3, 10: 1, 11: 5, 12: 1, 13: 1, 14: 3, 22: 0, 24: 0, 26: 0, 32: 0}
 """The version of each request that this cluster speaks, by the number of its kind."""
 
 _TICK: Final = 0.25
 _EARLIEST: Final = -2
 _COMMITTED: Final = 1
+_NO_PRODUCER: Final = -1
 _LARGEST_MESSAGE: Final = 1_048_588
 _PATIENCE: Final = 4.0
 """A fetch without records is answered late: most of the work of an idle system is to ask again."""
@@ -134,11 +135,16 @@ class Cluster:
             elif self.leadership.is_short_of_copies:
                 error = codes.NOT_ENOUGH_REPLICAS
             elif partition is not None:
-                producer_id, epoch = int.from_bytes(data[43:51]), int.from_bytes(data[51:53])
-                holds = self.transactions.holds(producer_id, epoch, partition)
-                error, offset = partition.append(bytes(data), is_in_transaction=holds)
+                error, offset = self._append(partition, bytes(data))
             answers.setdefault(topic, []).append((number, error, offset, -1))
         return list(answers.items()), 0
+
+    def _append(self, partition: Partition, data: bytes) -> tuple[int, int]:
+        producer_id, epoch = int.from_bytes(data[43:51], signed=True), int.from_bytes(data[51:53])
+        if producer_id == _NO_PRODUCER:
+            return codes.OK, partition.append_plain(data)
+        holds = self.transactions.holds(producer_id, epoch, partition)
+        return partition.append(data, is_in_transaction=holds)
 
     async def _fetch(self, request: Any, node: int) -> tuple[Any, ...]:
         wanted = sorted((topic, *them) for topic, all_of_it in request.topics for them in all_of_it)
@@ -221,18 +227,16 @@ class Cluster:
 
     def _committed(self, request: Any, node: int) -> tuple[Any, ...]:
         group = request.consumer_group
-        error = self._misdirected(group, node, stores=False)
+        if error := self._misdirected(group, node, stores=False):
+            return 0, [], error
+        wanted = self._groups.committed_partitions(group) if request.topics is None else request.topics
         return (
+            0,
             [
-                (
-                    topic,
-                    [
-                        (each, -1 if error else self._groups.committed(group, (topic, each)), "", error)
-                        for each in sorted(numbers)
-                    ],
-                )
-                for topic, numbers in sorted(request.topics)
+                (topic, [(each, self._groups.committed(group, (topic, each)), "", 0) for each in sorted(numbers)])
+                for topic, numbers in sorted(wanted)
             ],
+            0,
         )
 
     def _init_producer(self, request: Any, node: int) -> tuple[Any, ...]:

@@ -201,6 +201,13 @@ class Groups:
         """The committed offset, or -1."""
         return self._groups.setdefault(name, _Group()).offsets.get(at, -1)
 
+    def committed_partitions(self, name: str) -> list[tuple[str, list[int]]]:
+        """All partitions with a committed offset, by topic."""
+        by_topic: dict[str, list[int]] = {}
+        for topic, number in sorted(self._groups.setdefault(name, _Group()).offsets):
+            by_topic.setdefault(topic, []).append(number)
+        return list(by_topic.items())
+
     def tick(self) -> None:
         """Give up members whose sessions are over, and gatherings that have waited for long enough."""
         for group in self._groups.values():

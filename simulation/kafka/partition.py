@@ -77,6 +77,12 @@ class Partition:
         self._store(batch)
         return codes.OK, batch.first
 
+    def append_plain(self, data: bytes) -> int:
+        """Store a batch of a producer that is not known by an id. Returns the offset of its first record."""
+        batch = placed(data, self.end)
+        self._store(batch)
+        return batch.first
+
     def end_transaction(self, producer_id: int, epoch: int, at: float, *, commit: bool) -> None:
         """Write the marker of a transaction. From now on the leader refuses earlier epochs of its producer."""
         producer = self._producers.get(producer_id)

@@ -11,12 +11,12 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from aiokafka.conn import AIOKafkaConnection
 from aiokafka.protocol.commit import OffsetFetchRequest, OffsetFetchResponse_v3
 from structlog.testing import capture_logs
 
 from messaging.kafka import consumer as kafka_consumer
 from messaging.kafka.admin import open_admin
+from messaging.kafka.connection import Connection
 from messaging.kafka.consumer import deliver_from_kafka
 from messaging.kafka.progress import COMMIT_EVERY, Progress
 from messaging.kafka.settings import KafkaSettings
@@ -233,18 +233,18 @@ async def test_a_member_begins_at_the_committed_offsets_also_when_the_first_brok
 
 def _answering_the_first(monkeypatch: pytest.MonkeyPatch, kind: type[object], response: object) -> asyncio.Event:
     """The next request of this kind gets this response, as from a broker. The event is set then."""
-    answered, send = asyncio.Event(), AIOKafkaConnection.send
+    answered, send = asyncio.Event(), Connection._sent
 
     async def answer() -> object:
         return response
 
-    def sent(connection: AIOKafkaConnection, request: object, expect_response: bool = True) -> object:
+    def sent(connection: Connection, request: object, expect_response: bool) -> object:
         if isinstance(request, kind) and not answered.is_set():
             answered.set()
             return answer()
         return send(connection, request, expect_response)
 
-    monkeypatch.setattr(AIOKafkaConnection, "send", sent)
+    monkeypatch.setattr(Connection, "_sent", sent)
     return answered
 
 
