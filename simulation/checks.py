@@ -49,8 +49,15 @@ def answered_once(_: Installation, published: Sequence[Published]) -> Iterator[s
                 yield f"{partner} has answered {count} times to {asked[partner, order_id]} commands of order {order_id}"
 
 
+def goes_on_where_it_was(installation: Installation, _: Sequence[Published]) -> Iterator[str]:
+    """A group that has committed an offset never begins with the oldest records again."""
+    for partition in installation.cluster.begun_again:
+        yield f"{partition} is read from its beginning, and its group had committed an offset"
+
+
 CHECKS: Sequence[Callable[[Installation, Sequence[Published]], Iterator[str]]] = (
     money_moved_once,
     handled_in_order,
     answered_once,
+    goes_on_where_it_was,
 )
