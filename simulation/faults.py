@@ -22,7 +22,8 @@ _AWAY_FOR: Final = STEP_TIMEOUT * 7.5
 """Long enough for the longest step and its grace."""
 _IN_A_TRANSACTION: Final = ("AddPartitionsToTxn", "Produce", "EndTxn")
 _FROZEN_IN_IT: Final = 0.005
-_DECIDED_ON: Final = {"order: overdue": 0.2, "read the outbox": 0.005}
+_OVERDUE: Final = "order: overdue"
+_DECIDED_ON: Final = {_OVERDUE: 0.2, "read the outbox": 0.005}
 """What a process reads and then acts upon, and how often it is frozen between the two."""
 _FROZEN_AFTER_READING: Final = 2
 """So often in a history. A process that is frozen again and again keeps no time limit."""
@@ -54,6 +55,7 @@ class Faults:
     world: Machine = field(default_factory=MACHINE.get)
     _left_to_freeze: int = _FROZEN_AFTER_READING
     _silent_since: float = -math.inf
+    _until_overdue: asyncio.Future[None] | None = None
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     @classmethod
@@ -125,9 +127,15 @@ class Faults:
         return fate
 
     def _answered(self, client: str, what: str, result: object) -> None:
-        if not self._has("process frozen") or not result or not self._left_to_freeze:
-            return
-        if self.rng.random() < _DECIDED_ON.get(what, 0.0):
+        if what == _OVERDUE and result and self._until_overdue is not None and not self._until_overdue.done():
+            self._until_overdue.set_result(None)
+            self._freeze_now(client)
+        elif (
+            self._has("process frozen")
+            and result
+            and self._left_to_freeze
+            and self.rng.random() < _DECIDED_ON.get(what, 0.0)
+        ):
             self._left_to_freeze -= 1
             self._freeze_now(client)
 
@@ -165,14 +173,19 @@ class Faults:
 
     async def partner_away(self) -> object:
         """A partner is away for much longer than a step may take, and the orders that wait for it are taken back. Or it
-        comes back when deadlines are just passing."""
+        comes back when deadlines are just passing, or in the very moment in which somebody has seen that one has."""
         if self.injected["partner away"] > 1:
             return NO_DAMAGE
         partner, began = self.rng.choice(("inventory", "payment")), self.installation.loop.time()
-        if self.rng.random() < 0.5:
-            await self.installation.hold_down(partner, STEP_TIMEOUT * self.rng.uniform(0.9, 1.5))
+        chance = self.rng.random()
+        if chance < 0.3:
+            await self.installation.hold_down(partner, asyncio.sleep(STEP_TIMEOUT * self.rng.uniform(0.9, 1.5)))
             return None
-        down = self.installation.loop.create_task(self.installation.hold_down(partner, _AWAY_FOR + 1.0))
+        if chance < 0.7:
+            self._until_overdue = self.installation.loop.create_future()
+            await self.installation.hold_down(partner, asyncio.wait([self._until_overdue], timeout=STEP_TIMEOUT * 3))
+            return None
+        down = self.installation.loop.create_task(self.installation.hold_down(partner, asyncio.sleep(_AWAY_FOR + 1.0)))
         await asyncio.sleep(_AWAY_FOR)
         if self._silent_since < began:  # else deadlines wait, for answers that may be there and were not read yet
             orders = self.installation.databases["order"].store

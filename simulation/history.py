@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from contextvars import copy_context
@@ -120,7 +121,7 @@ async def _history(
         + violations(evidence)
         + clients.unexpected
         + broken_at_the_end(installation, evidence.published)
-        + [f"{how}: {error!r}" for how, error in loop.errors if not isinstance(error, KafkaError)]
+        + [f"{how}: {error!r}" for how, error in loop.errors if not _is_of_the_client(error)]
     )
     return Outcome(
         seed,
@@ -134,6 +135,13 @@ async def _history(
         recovered,
         wrong,
     )
+
+
+def _is_of_the_client(error: BaseException | None) -> bool:
+    """True for what the Kafka client has raised in a task of its own, which the product sees in other ways, or not."""
+    frames = list(traceback.walk_tb(error.__traceback__)) if error is not None else []
+    inside = bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("aiokafka.")
+    return inside or isinstance(error, KafkaError)
 
 
 async def _come_to_rest(installation: Installation, clients: Clients) -> float | None:

@@ -1,7 +1,7 @@
 """The three services as processes, between the models of a database server each, a Kafka cluster and a gateway."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from random import Random
@@ -98,13 +98,13 @@ class Installation:
         later = self._rng.uniform(0.2, 3.0)
         self.loop.call_later(later, self._start, process, context=self.network.context_of(self._supervisor))
 
-    async def hold_down(self, service: str, seconds: float) -> None:
-        """All processes of a service are killed, and nobody starts them for so long."""
+    async def hold_down(self, service: str, until: Awaitable[object]) -> None:
+        """All processes of a service are killed, and nobody starts them until then."""
         processes = [process for process in self.processes if process.service == service]
         for process in processes:
             process.is_held_down = True
             self.kill(process)
-        await asyncio.sleep(seconds)
+        await until
         for process in processes:
             process.is_held_down = False
             self._start(process)
