@@ -34,6 +34,7 @@ async def lag_counted(settings: KafkaSettings, service: str, topics: Sequence[st
 
 async def _count(settings: KafkaSettings, service: str, topics: Sequence[str]) -> None:
     lag: dict[TopicPartition, float] = {}
+    await asyncio.sleep(_LOOK_EVERY)  # a process that has just started has more urgent work
     while True:
         try:
             async with open_admin(settings) as admin, partitions_client(settings, topics) as client:

@@ -34,6 +34,7 @@ async def unstable_records_counted(settings: KafkaSettings, topics: Sequence[str
 
 async def _count(settings: KafkaSettings, topics: Sequence[str]) -> None:
     unstable: dict[TopicPartition, float] = {}
+    await asyncio.sleep(_STABLE_WITHIN)  # a process that has just started has more urgent work
     while True:
         try:
             async with partitions_client(settings, topics) as client:
