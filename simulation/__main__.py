@@ -69,7 +69,8 @@ def main(
         soft_wrap=True,
     )
     if failed is not None and shorten:
-        console.print(shrink(failed.seed, orders, failed.injected, _violations), soft_wrap=True, markup=False)
+        shortest = shrink(failed.seed, orders, failed.injected, left_out, _violations)
+        console.print(shortest, soft_wrap=True, markup=False)
     raise typer.Exit(1 if record.violations else 0)
 
 

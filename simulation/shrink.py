@@ -9,11 +9,12 @@ def shrink(
     seed: int,
     orders: int,
     kinds: Iterable[str],
+    without: frozenset[str],
     violations: Callable[[int, int, frozenset[str]], Sequence[str]],
 ) -> str:
     """A sentence with the command for fewer orders and fewer kinds of faults, with which this seed still fails. Orders
-    are halved, and then the `kinds` that were injected are left out one after another."""
-    fewest, without = orders, frozenset[str]()
+    are halved, and then the `kinds` that were injected are left out one after another, beside those in `without`."""
+    fewest = orders
     while fewest > _SMALLEST and violations(seed, fewest // 2, without):
         fewest //= 2
     for kind in sorted(kinds):
