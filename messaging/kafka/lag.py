@@ -34,8 +34,8 @@ async def lag_counted(settings: KafkaSettings, service: str, topics: Sequence[st
 
 async def _count(settings: KafkaSettings, service: str, topics: Sequence[str]) -> None:
     lag: dict[TopicPartition, float] = {}
-    await asyncio.sleep(_LOOK_EVERY)  # a process that has just started has more urgent work
     while True:
+        await asyncio.sleep(_LOOK_EVERY)  # at first, too: a process that has just started has more urgent work
         try:
             async with open_admin(settings) as admin, partitions_client(settings, topics) as client:
                 while True:
@@ -47,7 +47,6 @@ async def _count(settings: KafkaSettings, service: str, topics: Sequence[str]) -
             log.info("cannot count the lag", service=service, error=f"{type(error).__name__}: {error}")
             lag = dict.fromkeys(lag, math.nan)
             _show(service, lag)
-            await asyncio.sleep(_LOOK_EVERY)
 
 
 async def lag_of(admin: Any, client: Any, group: str, topics: Sequence[str]) -> dict[TopicPartition, float]:

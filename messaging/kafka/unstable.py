@@ -34,8 +34,8 @@ async def unstable_records_counted(settings: KafkaSettings, topics: Sequence[str
 
 async def _count(settings: KafkaSettings, topics: Sequence[str]) -> None:
     unstable: dict[TopicPartition, float] = {}
-    await asyncio.sleep(_STABLE_WITHIN)  # a process that has just started has more urgent work
     while True:
+        await asyncio.sleep(_STABLE_WITHIN)  # at first, too: a process that has just started has more urgent work
         try:
             async with partitions_client(settings, topics) as client:
                 while True:
@@ -44,7 +44,6 @@ async def _count(settings: KafkaSettings, topics: Sequence[str]) -> None:
         except Exception as error:  # noqa: BLE001  any failure is logged and tried again
             log.info("cannot count unstable records", error=f"{type(error).__name__}: {error}")
             _show(unstable, dict.fromkeys(unstable, math.nan))
-            await asyncio.sleep(_STABLE_WITHIN)
 
 
 async def unstable_records(client: Any, topics: Sequence[str], within: float) -> dict[TopicPartition, int]:
