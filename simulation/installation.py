@@ -22,9 +22,8 @@ from shared_kernel.product import ProductId
 from simulation.chance import Chance
 from simulation.event_loop import MACHINE, Machine, SimulatedLoop
 from simulation.gateway import Gateway
-from simulation.kafka.cluster import Cluster, host_of
+from simulation.kafka.cluster import BOOTSTRAP_SERVERS, Cluster, host_of
 from simulation.kafka.connection import WIRE, Wire, simulated_connections
-from simulation.kafka.leadership import NODES
 from simulation.network import Network
 from simulation.postgres.server import Server
 from simulation.postgres.stores import Database, open_simulated_store
@@ -147,7 +146,7 @@ class Installation:
     async def _run(self, process: Process, machine: Machine) -> None:
         service = SERVICES[process.service]
         kafka = KafkaSettings(
-            bootstrap_servers=",".join(f"{host_of(node)}:9092" for node in NODES),
+            bootstrap_servers=BOOTSTRAP_SERVERS,
             compression=Compression.NONE,
             group_instance_id=process.name,
         )

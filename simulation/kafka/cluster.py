@@ -30,6 +30,9 @@ def host_of(node: int) -> str:
     return f"broker-{node}"
 
 
+BOOTSTRAP_SERVERS: Final = ",".join(f"{host_of(node)}:9092" for node in NODES)
+
+
 class Cluster:
     """Three brokers with one state, as if replicas never lagged. A broker answers for what it leads and coordinates.
 

@@ -74,16 +74,23 @@ async def kafka_topic(kafka: KafkaSettings, **options: str) -> AsyncIterator[Far
         ],
     )
     try:
-        async with topic_reader(kafka.bootstrap_servers, topic) as reader:
-
-            async def arrived(count: int) -> list[tuple[str, UUID]]:
-                await reader.read_until(lambda: len(reader.records) >= count, f"{count} records")
-                await reader.read_to_the_end()
-                return [(record.key.decode(), UUID(json.loads(record.value)["eventId"])) for record in reader.records]
-
-            yield FarSide(topic, partial(open_kafka_publisher, kafka, service), arrived, True, service)
+        async with topic_that_exists(kafka, topic, service) as far_side:
+            yield far_side
     finally:
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
         await admin.start()
         await admin.delete_topics([topic, positions_of(service).name])
         await admin.close()
+
+
+@asynccontextmanager
+async def topic_that_exists(kafka: KafkaSettings, topic: str, service: str) -> AsyncIterator[FarSide]:
+    """The same on a topic that is there, as that of the positions of `service` is."""
+    async with topic_reader(kafka.bootstrap_servers, topic) as reader:
+
+        async def arrived(count: int) -> list[tuple[str, UUID]]:
+            await reader.read_until(lambda: len(reader.records) >= count, f"{count} records")
+            await reader.read_to_the_end()
+            return [(record.key.decode(), UUID(json.loads(record.value)["eventId"])) for record in reader.records]
+
+        yield FarSide(topic, partial(open_kafka_publisher, kafka, service), arrived, True, service)

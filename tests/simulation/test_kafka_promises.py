@@ -1,34 +1,28 @@
 """What the suites of publishers and consumers ask of a real broker is asked of the model, by the same tests."""
 
 import inspect
-import json
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from contextvars import copy_context
-from functools import partial
 from random import Random
 from typing import Any
 from unittest.mock import patch
-from uuid import UUID
 
 import pytest
 
-from messaging.kafka.publisher import kafka_publishers, open_kafka_publisher
+from messaging.kafka.publisher import kafka_publishers
 from messaging.kafka.settings import Compression, KafkaSettings
 from messaging.kafka.topics import Topic, positions_of
 from simulation.chance import Chance
 from simulation.event_loop import MACHINE, Machine, SimulatedLoop
-from simulation.kafka.cluster import Cluster, host_of
+from simulation.kafka.cluster import BOOTSTRAP_SERVERS, Cluster
 from simulation.kafka.connection import WIRE, Wire, simulated_connections
-from simulation.kafka.leadership import NODES
 from simulation.network import Network
 from tests.messaging import test_event_publisher as publishing
 from tests.messaging import test_kafka_consumer as consuming
 from tests.messaging import test_kafka_joint as joint
 from tests.messaging import test_kafka_publisher as fencing
-from tests.messaging.far_sides import FarSide
-from tests.real_parts.topic_reader import topic_reader
+from tests.messaging.far_sides import topic_that_exists
 
 PROMISES = (
     publishing.test_what_was_published_is_there_each_once_and_each_key_in_order,
@@ -73,13 +67,11 @@ def _simulate(promise: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> N
     topic, service = "test-topic", "test-service"
     cluster = Cluster(loop, Random(4), [Topic(topic, 2), positions_of(service)])
     WIRE.set(Wire(loop, cluster, network, Random(5), lambda *_: None))
-    kafka = KafkaSettings(
-        bootstrap_servers=",".join(f"{host_of(node)}:9092" for node in NODES), compression=Compression.NONE
-    )
+    kafka = KafkaSettings(bootstrap_servers=BOOTSTRAP_SERVERS, compression=Compression.NONE)
 
     async def run() -> None:
         loop.create_task(cluster.run())
-        async with _far_side(kafka, topic, service) as far_side:
+        async with topic_that_exists(kafka, topic, service) as far_side:
             fixtures: dict[str, object] = {
                 "kafka": kafka,
                 "far_side": far_side,
@@ -97,15 +89,3 @@ def _simulate(promise: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> N
     clocks = patch.multiple(time, monotonic=loop.time, time=chance.seconds)
     with simulated_connections(), clocks:
         loop.run_until_complete(run())
-
-
-@asynccontextmanager
-async def _far_side(kafka: KafkaSettings, topic: str, service: str) -> AsyncIterator[FarSide]:
-    async with topic_reader(kafka.bootstrap_servers, topic) as reader:
-
-        async def arrived(count: int) -> list[tuple[str, UUID]]:
-            await reader.read_until(lambda: len(reader.records) >= count, f"{count} records")
-            await reader.read_to_the_end()
-            return [(record.key.decode(), UUID(json.loads(record.value)["eventId"])) for record in reader.records]
-
-        yield FarSide(topic, partial(open_kafka_publisher, kafka, service), arrived, True, service)
