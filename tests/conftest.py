@@ -17,8 +17,16 @@ from tests.order_store.databases import empty_database
 from tests.real_parts.kafka import Broker, NoBroker, kafka_broker
 from tests.real_parts.leftovers import nothing_left_running
 from tests.real_parts.postgres import PostgresServer, cloned_database, postgres_server
+from tests.real_parts.silence import EndOfSilence, show_stacks_when_asked
 
 _LONGEST_FIRST = ("bad_days", "wire", "deploy", "kafka")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        show_stacks_when_asked()
+    else:
+        config.pluginmanager.register(EndOfSilence())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,72 @@
+"""A test run of which nothing is heard any more."""
+
+import faulthandler
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+from typing import Final
+
+import psutil
+import pytest
+
+_SILENT_FOR: Final = 600.0
+"""Seconds. No test takes as long on a slow machine, and one that hangs is ended by pytest before that."""
+
+
+class EndOfSilence:
+    """Ends a run of which nothing is heard, and says which tests had begun and what each process does.
+
+    pytest ends a worker that hangs inside a test (`faulthandler_timeout`). This is for one that was stopped from
+    outside, or that waits between two tests.
+    """
+
+    def __init__(self, silent_for: float = _SILENT_FOR) -> None:
+        self._silent_for = silent_for
+        self._heard = time.monotonic()
+        self._begun: set[str] = set()
+        self._finished = threading.Event()
+        self._errors = os.fdopen(os.dup(2), "w")
+
+    def pytest_sessionstart(self) -> None:
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def pytest_sessionfinish(self) -> None:
+        self._finished.set()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._heard = time.monotonic()
+        self._begun.add(nodeid)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self._heard = time.monotonic()
+        self._begun.discard(nodeid)
+
+    def _listen(self) -> None:
+        clock = time.monotonic  # simulations put another one in its place while they run
+        while not self._finished.wait(1.0):
+            if clock() - self._heard > self._silent_for:
+                self._end()
+
+    def _end(self) -> None:
+        print(f"\nnothing is heard of the tests for {self._silent_for:.0f} s; begun and not ended:", file=self._errors)
+        print(*sorted(self._begun), sep="\n", file=self._errors, flush=True)
+        processes = psutil.Process().children(recursive=True)
+        for process in processes:
+            with suppress(psutil.Error):
+                what = f"{process.pid}, a child of {process.ppid()}, is {process.status()}: {process.cmdline()}"
+                print(what[:300], file=self._errors, flush=True)
+        faulthandler.dump_traceback(self._errors)
+        for worker in psutil.Process().children():
+            worker.send_signal(signal.SIGUSR1)
+        self._finished.wait(2.0)
+        for process in processes:
+            with suppress(psutil.Error):
+                process.kill()
+        os._exit(pytest.ExitCode.INTERNAL_ERROR)
+
+
+def show_stacks_when_asked() -> None:
+    """A worker writes what each of its threads does when SIGUSR1 arrives."""
+    faulthandler.register(signal.SIGUSR1, file=os.dup(2), all_threads=True)
