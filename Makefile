@@ -6,7 +6,7 @@ RUN := $(BIN)/python -m
 PACKAGES := order_service inventory_service payment_service shared_kernel http_api messaging oms
 RELEASING := .venv/release-tools/bin/python -m
 
-.PHONY: attack run test check bench chaos simulate mutants evidence schemas contracts dashboards helm manifests firing exercise rollout smoke sbom audit release clean
+.PHONY: attack run test check bench peers chaos simulate mutants evidence schemas contracts dashboards helm manifests firing exercise rollout smoke sbom audit release clean
 
 run: .venv/run  ## serve orders on http://127.0.0.1:8000 and show their events
 	$(RUN) oms up
@@ -22,6 +22,9 @@ check: .venv/dev  ## lint, types, import contracts
 
 bench: .venv/dev  ## the table of benchmarks/README.md; needs wrk
 	$(RUN) benchmarks $(BENCH)
+
+peers: .venv/dev .venv/peers/installed  ## ours beside engines of durable execution, for docs/peers.md; needs npm, and a broker as bench does
+	$(RUN) benchmarks.peers $(PEERS)
 
 chaos: .venv/dev  ## faults against the whole system, and what it kept; needs a JDK with Maven, and Go for the second checker
 	$(RUN) chaos $(CHAOS)
@@ -96,4 +99,11 @@ clean:  ## take the virtual environment away; ./data, with the orders, stays
 .venv/release: requirements-release.lock
 	"$(PYTHON)" -m venv .venv/release-tools
 	.venv/release-tools/bin/python -m pip install -q --require-hashes -r requirements-release.lock
+	@touch $@
+
+.venv/peers/installed: benchmarks/peers/requirements.lock benchmarks/peers/package-lock.json
+	"$(PYTHON)" -m venv .venv/peers
+	.venv/peers/bin/python -m pip install -q --require-hashes -r benchmarks/peers/requirements.lock
+	cp benchmarks/peers/package.json benchmarks/peers/package-lock.json .venv/peers
+	npm ci --prefix .venv/peers --ignore-scripts --no-audit --no-fund --silent
 	@touch $@

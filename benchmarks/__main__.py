@@ -3,6 +3,7 @@
 import sys
 from contextlib import AsyncExitStack
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,7 +32,9 @@ from benchmarks.database import database_server
 from benchmarks.environment import Environment
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.wrk import WrkMissing, require_wrk
-from tests.real_parts.kafka import KAFKA_VERSION, Broker, NoBroker, kafka_broker
+from tests.real_parts.kafka import Broker, NoBroker, kafka_broker
+
+_README = Path(__file__).with_name("README.md")
 
 
 class Measurement(StrEnum):
@@ -100,7 +103,7 @@ def main(
 async def _run(plan: Plan, measurements: list[Measurement], broker: Broker, *, write: bool, profile: bool) -> None:
     with Console(stderr=True).status("starting PostgreSQL") as status:
         async with database_server() as database, AsyncExitStack() as at_the_end:
-            facts = machine.describe(plan, database, _name_of(broker))
+            facts = machine.describe(plan, database, broker)
             environment = Environment(plan, database, broker.bootstrap_servers, status.update)
             at_the_end.push_async_callback(environment.delete_topics)
             figures = [figure for measurement in measurements for figure in await _MEASURE[measurement](environment)]
@@ -108,14 +111,7 @@ async def _run(plan: Plan, measurements: list[Measurement], broker: Broker, *, w
     console = Console(width=None if sys.stdout.isatty() else 150)
     console.print(facts, table.terminal_table(figures), *profiles, highlight=False)
     if write:
-        table.write_readme(facts, figures)
-
-
-def _name_of(broker: Broker) -> str:
-    """Kafka's protocol does not tell its version; we know that of the one we start."""
-    if broker.stop is None:
-        return "the one at KAFKA_BOOTSTRAP_SERVERS"
-    return f"started for this run: Redpanda where Docker answers, else Apache Kafka {KAFKA_VERSION}"
+        table.write_block(_README, f"{facts}\n\n{table.markdown_table(figures)}")
 
 
 if __name__ == "__main__":

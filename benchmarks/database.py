@@ -34,13 +34,17 @@ class DatabaseServer:
 
     async def fresh(self, name: str, service: str = "order") -> str:
         """The DSN of a new database `oms_bench_…` with the schema of a service; one left over is dropped."""
+        dsn = await self.empty(name)
+        await migrate(dsn, SERVICES[service].migrations)
+        return dsn
+
+    async def empty(self, name: str) -> str:
+        """The same without a schema."""
         name = f"oms_bench_{name}"
         async with connected(self.dsn) as connection:
             await connection.execute(f"drop database if exists {name} with (force)")
             await connection.execute(f"create database {name}")
-        dsn = urlunsplit(urlsplit(self.dsn)._replace(path=f"/{name}"))
-        await migrate(dsn, SERVICES[service].migrations)
-        return dsn
+        return urlunsplit(urlsplit(self.dsn)._replace(path=f"/{name}"))
 
     async def drop_all(self) -> None:
         """Drop what `fresh` made."""

@@ -14,7 +14,7 @@ from benchmarks.database import connected
 from benchmarks.delivery_latency import at_most, post_and_see
 from benchmarks.environment import Environment
 from benchmarks.installation import APART, Installation, one_process, three_services
-from benchmarks.order_client import OrderClient
+from benchmarks.order_client import OrderClient, our_dialect
 from benchmarks.processes import order_service, running
 from benchmarks.table import Aim, Figure, Samples
 from benchmarks.waiting import until
@@ -117,7 +117,7 @@ async def sustained(
     plan = environment.plan
     async with start as installation, connected(installation.order_dsn) as connection:
         meter = await CpuMeter.of(installation, environment.bootstrap_servers)
-        client = await OrderClient.connected_to(installation.api.port, products)
+        client = await OrderClient.connected_to(installation.api.port, our_dialect(products))
         stop = asyncio.Event()
         try:
             loading = asyncio.create_task(_load(client, installation.order_dsn, plan.on_their_way, stop))

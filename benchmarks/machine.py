@@ -12,11 +12,12 @@ import psutil
 
 from benchmarks.database import DatabaseServer
 from benchmarks.plan import Plan
+from tests.real_parts.kafka import KAFKA_VERSION, Broker
 
 _WRITES = 50
 
 
-def describe(plan: Plan, database: DatabaseServer, broker: str) -> str:
+def describe(plan: Plan, database: DatabaseServer, broker: Broker) -> str:
     """One line a fact, as a Markdown list."""
     facts = {
         "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {plan.name} run",
@@ -25,9 +26,16 @@ def describe(plan: Plan, database: DatabaseServer, broker: str) -> str:
         "Python": platform.python_version(),
         "PostgreSQL": f"{database.version}; {database.settings}",
         "one fsync": database.folder and f"{_fsync_ms(database.folder):.2f} ms",
-        "broker": broker,
+        "broker": _name_of(broker),
     }
     return "\n".join(f"- {name}: {fact}" for name, fact in facts.items() if fact)
+
+
+def _name_of(broker: Broker) -> str:
+    """Kafka's protocol does not tell its version; we know that of the one we start."""
+    if broker.stop is None:
+        return "the one at KAFKA_BOOTSTRAP_SERVERS"
+    return f"started for this run: Redpanda where Docker answers, else Apache Kafka {KAFKA_VERSION}"
 
 
 def _cpu() -> str:

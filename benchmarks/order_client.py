@@ -13,43 +13,61 @@ import itertools
 import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Self, cast
 
 from benchmarks.waiting import until
 from benchmarks.wrk import CONNECTIONS
 
-_HEAD = b"POST /orders HTTP/1.1\r\nHost: oms\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-_ANSWER = re.compile(rb'\{"orderId":"([0-9a-f-]{36})","status":"PENDING"\}\Z')
+_HEAD = b"POST %b HTTP/1.1\r\nHost: oms\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
 _ANSWERED_WITHIN = 30.0
 _TOP_UP_EVERY = 0.05
 
 
-def _requests(products: int) -> list[bytes]:
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a system is asked for orders. `requests` are bodies, endless, each with the id of its order where the client
+    chooses it. `answer` is what it says when it has one; its group is the id where the system chooses it."""
+
+    path: str
+    requests: Iterable[tuple[bytes, str]]
+    answer: re.Pattern[bytes]
+
+
+def our_dialect(products: int = 1) -> Dialect:
+    """Orders of `p1`, or in turns of one of so many `products`."""
     bodies = [b'{"items":[{"productId":"p%d","quantity":2}]}' % number for number in range(1, products + 1)]
-    return [_HEAD % (len(body), body) for body in bodies]
+    answer = re.compile(rb'\{"orderId":"([0-9a-f-]{36})","status":"PENDING"\}\Z')
+    return Dialect("/orders", itertools.cycle([(body, "") for body in bodies]), answer)
 
 
 class OrderClient:
-    """Posts orders over 64 connections. They want `p1`, or in turns one of so many `products`."""
+    """Posts orders over 64 connections."""
 
-    def __init__(self, products: int = 1) -> None:
-        self._requests = itertools.cycle(_requests(products))
+    def __init__(self, dialect: Dialect) -> None:
+        self._requests = _requests(dialect)
+        self.answer = dialect.answer
         self._due: dict[str, float] = {}
         self._unsent: deque[float] = deque()
         self._idle: deque[_Connection] = deque()
         self._connections: list[_Connection] = []
 
     @classmethod
-    async def connected_to(cls, port: int, products: int = 1) -> Self:
-        """Open the connections."""
-        client = cls(products)
+    async def connected_to(cls, port: int, dialect: Dialect | None = None) -> Self:
+        """Open the connections. A system of ours is asked for `p1` when no dialect is given."""
+        client = cls(dialect or our_dialect())
         loop = asyncio.get_running_loop()
         for _ in range(CONNECTIONS):
             _, connection = await loop.create_connection(lambda: _Connection(client), "127.0.0.1", port)
             client._connections.append(connection)
         client._idle.extend(client._connections)
         return client
+
+    @property
+    def accepted(self) -> Collection[str]:
+        """The ids of the orders that were accepted."""
+        return self._due.keys()
 
     async def post_orders(self, per_second: float, seconds: float) -> dict[str, float]:
         """Post at a steady rate. Answers when each order was due, by its id, in `time.perf_counter`.
@@ -113,30 +131,37 @@ class OrderClient:
 
     def _send(self) -> None:
         while self._unsent and self._idle:
-            self._idle.popleft().post(next(self._requests), self._unsent.popleft())
+            self._idle.popleft().post(*next(self._requests), self._unsent.popleft())
+
+
+def _requests(dialect: Dialect) -> Iterator[tuple[bytes, str]]:
+    for body, order_id in dialect.requests:
+        yield _HEAD % (dialect.path.encode(), len(body), body), order_id
 
 
 class _Connection(asyncio.Protocol):
     def __init__(self, client: OrderClient) -> None:
         self._client = client
+        self._order_id = ""
         self._due = 0.0
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
-    def post(self, request: bytes, due: float) -> None:
+    def post(self, request: bytes, order_id: str, due: float) -> None:
+        self._order_id = order_id
         self._due = due
         self._received = b""
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if answer := _ANSWER.search(self._received):
-            self._client.answered(self, answer[1].decode(), self._due)
+        if answer := self._client.answer.search(self._received):
+            self._client.answered(self, self._order_id or answer[1].decode(), self._due)
 
     def raise_refusal(self) -> None:
-        if self._received and not self._received.startswith(b"HTTP/1.1 201"):
+        if self._received and not self._received.startswith(b"HTTP/1.1 20"):
             raise RuntimeError(f"an order was not accepted: {self._received.decode(errors='replace')}")
 
     def close(self) -> None:

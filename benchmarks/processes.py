@@ -41,10 +41,12 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How to start one: the command without its port, and its environment variables."""
+    """How to start one: the command without its port, and its environment variables. With a `port` the command is
+    whole, and listens there."""
 
     command: tuple[str, ...]
     settings: dict[str, str]
+    port: int | None = None
 
 
 def order_service(roles: str, settings: Mapping[str, str]) -> Start:
@@ -71,13 +73,12 @@ def uvicorn_service(module: str, settings: Mapping[str, str]) -> Start:
 @asynccontextmanager
 async def running(start: Start) -> AsyncIterator[Service]:
     """Start it, wait until it listens, and stop it on leaving. Raises RuntimeError with what it said when it ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = start.port or free_port()
+    command = start.command if start.port else (*start.command, "--port", str(port))
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     with tempfile.TemporaryFile() as output:
         process = await asyncio.create_subprocess_exec(
-            *start.command, "--port", str(port), env=environment | start.settings, stdout=output, stderr=output
+            *command, env=environment | start.settings, stdout=output, stderr=output
         )
         try:
 
@@ -91,6 +92,13 @@ async def running(start: Start) -> AsyncIterator[Service]:
             yield Service(process.pid, port)
         finally:
             await _stop(process)
+
+
+def free_port() -> int:
+    """One that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 async def _listens(port: int) -> bool:

@@ -9,7 +9,6 @@ from pathlib import Path
 from rich.table import Table
 
 COLUMNS = ("figure", "measured", "baseline", "ratio", "aim", "reached")
-_README = Path(__file__).with_name("README.md")
 _BLOCK = re.compile(r"(<!-- results -->\n).*(<!-- end of results -->)", flags=re.DOTALL)
 
 
@@ -102,11 +101,10 @@ def markdown_table(figures: Sequence[Figure]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def write_readme(machine: str, figures: Sequence[Figure]) -> None:
-    """Put the results between the two markers of benchmarks/README.md."""
-    block = f"{machine}\n\n{markdown_table(figures)}"
-    text = _BLOCK.sub(lambda markers: markers[1] + block + markers[2], _README.read_text(encoding="utf-8"))
-    _README.write_text(text, encoding="utf-8")
+def write_block(page: Path, results: str) -> None:
+    """Put results between the two markers of a page."""
+    text = _BLOCK.sub(lambda markers: f"{markers[1]}{results}{markers[2]}", page.read_text(encoding="utf-8"))
+    page.write_text(text, encoding="utf-8")
 
 
 def _number(value: float) -> str:

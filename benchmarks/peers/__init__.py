@@ -1,0 +1,1 @@
+"""Durable-execution engines beside this system, with the same flow, on the same machine and in the same run."""

@@ -1,0 +1,201 @@
+"""`python -m benchmarks.peers`: ours and two engines of durable execution, in turns, and a table for docs/peers.md."""
+
+import asyncio
+import os
+import signal
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Final
+
+import typer
+import uvloop
+from rich.console import Console
+
+from benchmarks import machine
+from benchmarks.cpu import CpuMeter
+from benchmarks.database import connected, database_server
+from benchmarks.environment import Environment
+from benchmarks.installation import Installation
+from benchmarks.order_client import OrderClient
+from benchmarks.peers.parties import PLAN, Party, System, missing
+from benchmarks.plan import FULL, QUICK, in_turns
+from benchmarks.table import Samples, write_block
+from benchmarks.waiting import until
+from tests.real_parts.kafka import Broker, NoBroker, kafka_broker
+
+_UNDER_WAY: Final = 500
+_CALM_RATE: Final = 20
+_KILLED_WITH: Final = 100
+_KILLED_AFTER: Final = 3.0
+_WARM_UP_SECONDS: Final = 5.0
+_SETTLES_WITHIN: Final = 120.0
+_PAGE: Final = Path("docs/peers.md")
+
+_CONFIRMED: Final = "select count(*) from orders where status = 'CONFIRMED'"
+_DECIDED_AT: Final = """
+    select id::text, extract(epoch from updated_at)::float8 as at from orders
+    where status = 'CONFIRMED' and id = any($1::uuid[])
+"""
+
+
+@dataclass(slots=True)
+class Measured:
+    """What a party did, a value for each round."""
+
+    per_second: list[float] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)
+    p50: list[float] = field(default_factory=list)
+    p99: list[float] = field(default_factory=list)
+    recovered_in: list[float] = field(default_factory=list)
+    lost: int = 0
+
+    def row(self, name: str) -> str:
+        """A row of the table, in the order of its head."""
+        cells = (
+            Samples(tuple(self.per_second), "/s"),
+            Samples(tuple(self.cpu_ms), " ms"),
+            Samples(tuple(self.p50), " ms"),
+            Samples(tuple(self.p99), " ms"),
+            Samples(tuple(self.recovered_in), " s"),
+            self.lost,
+        )
+        return f"| {name} | {' | '.join(map(str, cells))} |\n"
+
+
+_HEAD: Final = (
+    f"| system | POST to CONFIRMED, {_UNDER_WAY} under way | CPU an order, all processes | {_CALM_RATE} orders/s, p50 "
+    f"| p99 | kill -9 with {_KILLED_WITH} under way: all confirmed after | accepted orders lost |\n"
+    "| --- | --- | --- | --- | --- | --- | --- |\n"
+)
+
+
+def main(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer and shorter rounds.")] = False,
+    only: Annotated[list[System] | None, typer.Option(help="Measure this alone; may be repeated.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Put the table into docs/peers.md.")] = False,
+) -> None:
+    """Measure ours beside engines of durable execution, with the same flow."""
+    for system, why in (gone := missing()).items():
+        typer.echo(f"{system} is left out: {why}", err=True)
+    systems = [system for system in only or System if system not in gone]
+    try:
+        with kafka_broker() as broker:
+            uvloop.run(_run(broker, systems, quick=quick, write=write))
+    except NoBroker as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+async def _run(broker: Broker, systems: list[System], *, quick: bool, write: bool) -> None:
+    plan = QUICK if quick else FULL
+    measured: dict[System, Measured] = defaultdict(Measured)
+    with Console(stderr=True).status("starting PostgreSQL") as status:
+        async with database_server() as database, AsyncExitStack() as at_the_end:
+            facts = machine.describe(plan, database, broker)
+            environment = Environment(plan, database, broker.bootstrap_servers, status.update)
+            at_the_end.push_async_callback(environment.delete_topics)
+            for number, system in in_turns(systems, plan.rounds):
+                with TemporaryDirectory(dir="/var/tmp") as folder:
+                    environment.say(f"round {number} of {plan.rounds}: {system}")
+                    party = await PLAN[system](environment, Path(folder))
+                    await _measure(environment, party, measured[system])
+    text = _HEAD + "".join(measured[system].row(system) for system in systems)
+    print(facts, text, sep="\n\n")
+    if write:
+        write_block(_PAGE, f"{facts}\n\n{text}")
+
+
+async def _measure(environment: Environment, party: Party, measured: Measured) -> None:
+    async with connected(party.order_dsn) as connection:
+        async with party.start() as installation:
+            await _measure_rate(environment, party, installation, connection, measured)
+            await _measure_time(environment, party, installation, connection, measured)
+        await _measure_recovery(party, connection, measured)
+
+
+async def _measure_rate(
+    environment: Environment, party: Party, installation: Installation, connection: Any, measured: Measured
+) -> None:
+    """Keep so many orders under way, and count between two moments how many are confirmed."""
+    meter, stop = await CpuMeter.of(installation, environment.bootstrap_servers), asyncio.Event()
+    async with _client_of(party, installation) as client, connected(party.order_dsn) as counting:
+        loading = asyncio.create_task(client.keep_on_their_way(_UNDER_WAY, await _unsettled(client, counting), stop))
+        await asyncio.wait({loading}, timeout=_WARM_UP_SECONDS)
+        cpu, before, began = sum(meter.read().values()), await connection.fetchval(_CONFIRMED), time.perf_counter()
+        await asyncio.wait({loading}, timeout=environment.plan.short_seconds)
+        cpu_after, after, ended = sum(meter.read().values()), await connection.fetchval(_CONFIRMED), time.perf_counter()
+        stop.set()
+        await loading
+        await _until_confirmed(client, connection)
+    measured.per_second.append((after - before) / (ended - began))
+    measured.cpu_ms.append((cpu_after - cpu) * 1000 / (after - before))
+
+
+async def _measure_time(
+    environment: Environment, party: Party, installation: Installation, connection: Any, measured: Measured
+) -> None:
+    """From when an order was due to be sent until the decision that it is confirmed, where there is time."""
+    wall_clock = time.time() - time.perf_counter()
+    async with _client_of(party, installation) as client:
+        due = await client.post_orders(_CALM_RATE, environment.plan.short_seconds)
+        await _until_confirmed(client, connection)
+    at = {row["id"]: row["at"] - wall_clock for row in await connection.fetch(_DECIDED_AT, list(due))}
+    percentiles = statistics.quantiles([(at[order_id] - when) * 1000 for order_id, when in due.items()], n=100)
+    measured.p50.append(percentiles[49])
+    measured.p99.append(percentiles[98])
+
+
+async def _measure_recovery(party: Party, connection: Any, measured: Measured) -> None:
+    """kill -9 of every process in the middle, and a start: how soon is every order confirmed that was accepted?"""
+    async with party.start() as installation, _client_of(party, installation) as client:
+        under_way = client.keep_on_their_way(_KILLED_WITH, await _unsettled(client, connection), asyncio.Event())
+        loading = asyncio.create_task(under_way)
+        await asyncio.wait({loading}, timeout=_KILLED_AFTER)
+        loading.cancel()
+        for process in installation.processes.values():
+            os.kill(process.pid, signal.SIGKILL)
+        await asyncio.wait({loading})
+    began = time.perf_counter()
+    async with party.start():
+        try:
+            await _until_confirmed(client, connection)
+        except TimeoutError:
+            measured.lost += len(client.accepted) - len(await connection.fetch(_DECIDED_AT, list(client.accepted)))
+        measured.recovered_in.append(time.perf_counter() - began)
+
+
+@asynccontextmanager
+async def _client_of(party: Party, installation: Installation) -> AsyncIterator[OrderClient]:
+    client = await OrderClient.connected_to(installation.api.port, party.dialect())
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+async def _unsettled(client: OrderClient, connection: Any) -> Callable[[], Awaitable[int]]:
+    """How many of the orders that it accepts from now on are not confirmed yet. An engine has an order before the table
+    of orders does, so the client counts them."""
+    before = await connection.fetchval(_CONFIRMED)
+
+    async def unsettled() -> int:
+        return len(client.accepted) + int(before - await connection.fetchval(_CONFIRMED))
+
+    return unsettled
+
+
+async def _until_confirmed(client: OrderClient, connection: Any) -> None:
+    async def all_confirmed() -> bool:
+        return len(await connection.fetch(_DECIDED_AT, list(client.accepted))) == len(client.accepted)
+
+    await until(all_confirmed, "every accepted order is confirmed", within=_SETTLES_WITHIN, every=0.1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
