@@ -1,25 +1,20 @@
 """`python -m simulation`: histories of the whole system in a deterministic simulation, one for each seed."""
 
-import gc
-import logging
-import multiprocessing
 import os
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from chaos.record import commit
-from simulation.event_loop import Stuck
 from simulation.faults import FAULTS
 from simulation.history import Outcome, simulate
+from simulation.processes import be_quiet, outcomes
 from simulation.record import Record
 from simulation.shrink import command, shrink
 
@@ -39,7 +34,7 @@ def main(
     records: Annotated[Path, typer.Option(help="Where the record is written.")] = Path("simulation-records"),
 ) -> None:
     """Exit status 0: every promise was kept. 1: one was not, and the command that replays it is printed."""
-    _be_quiet()
+    be_quiet()
     left_out = _kinds(without)
     console = Console(highlight=False)
     if replay is not None:
@@ -81,24 +76,9 @@ def _kinds(text: str) -> frozenset[str]:
     return kinds
 
 
-def outcomes(seeds: range, orders: int, jobs: int, without: frozenset[str]) -> Iterator[Outcome]:
-    """The histories of these seeds, each in a process of its own: it finds nothing that another one has left behind."""
-    gc.freeze()
-    with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
-        yield from pool.imap_unordered(partial(_outcome, orders=orders, without=without), seeds)
-
-
 def _violations(seed: int, orders: int, without: frozenset[str]) -> list[str]:
     (outcome,) = outcomes(range(seed, seed + 1), orders, 1, without)
     return outcome.violations
-
-
-def _outcome(seed: int, orders: int, without: frozenset[str]) -> Outcome:
-    gc.disable()  # when garbage is found depends on addresses, and a history is short
-    try:
-        return simulate(seed, orders, without=without)
-    except Stuck as error:
-        return Outcome.stuck(seed, str(error))
 
 
 def _report(console: Console, outcome: Outcome, orders: int, without: frozenset[str]) -> int:
@@ -107,12 +87,6 @@ def _report(console: Console, outcome: Outcome, orders: int, without: frozenset[
         console.print(f"seed {outcome.seed}: {violation}", soft_wrap=True, markup=False)
     console.print(f"seed {outcome.seed}, hash {outcome.hash[:16]}; again: {again}", soft_wrap=True, markup=False)
     return 1 if outcome.violations else 0
-
-
-def _be_quiet() -> None:
-    """What the product logs in a history is its answer to faults, and thousands of lines."""
-    logging.disable(logging.CRITICAL)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 if __name__ == "__main__":

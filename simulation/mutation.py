@@ -19,6 +19,7 @@ from chaos.record import commit
 
 MUTANTS = Path(__file__).parent / "mutants"
 _TREE = Path(__file__).parents[1]
+_LONGEST = 7200.0
 _LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", "data", "*-records", ".mypy_cache", ".ruff_cache")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -72,7 +73,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in MUTANTS.glob("*.patch"))
 
 
-def judge(name: str, seeds: int, orders: int, jobs: int) -> Verdict:
+def judge(name: str, seeds: int, orders: int, jobs: int, within: float = _LONGEST) -> Verdict:
     """Run histories of a mutant until one of them notices it."""
     patch = MUTANTS / f"{name}.patch"
     breaks = patch.read_text().splitlines()[0]
@@ -87,6 +88,7 @@ def judge(name: str, seeds: int, orders: int, jobs: int) -> Verdict:
             env=os.environ | {"PYTHONPATH": str(tree)},
             capture_output=True,
             text=True,
+            timeout=within,
             check=False,
         )
         if found.returncode == 0:

@@ -59,7 +59,7 @@ def test_a_mutant_can_be_made_of_this_tree(mutant: str) -> None:
 
 
 def test_a_mutant_is_noticed() -> None:
-    verdict = judge("release_gives_nothing_back", seeds=10, orders=20, jobs=1)
+    verdict = judge("release_gives_nothing_back", seeds=10, orders=20, jobs=1, within=300)
 
     assert verdict.seed is not None
     assert "are reserved" in verdict.noticed
