@@ -3,7 +3,6 @@
 import os
 import time
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from chaos.record import commit
 from simulation.faults import FAULTS
-from simulation.history import Outcome, simulate
-from simulation.processes import be_quiet, outcomes
+from simulation.history import Outcome
+from simulation.processes import outcome_of, outcomes
 from simulation.record import Record
 from simulation.shrink import command, shrink
 
@@ -27,18 +26,17 @@ def main(
     first: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
     orders: Annotated[int, typer.Option(min=1, max=10_000, help="The orders of a history.")] = 100,
     jobs: Annotated[int, typer.Option(min=1, help="So many at a time.")] = os.cpu_count() or 1,
-    replay: Annotated[int | None, typer.Option(help="One seed, as a table of everything that happens.")] = None,
+    replay: Annotated[int | None, typer.Option(help="One seed, with a line for everything that happens.")] = None,
     without: Annotated[str, typer.Option(help="Kinds of faults that are left out, with commas.")] = "",
     stop: Annotated[bool, typer.Option(help="Stop at the first violation.")] = False,
     shorten: Annotated[bool, typer.Option(help="Look for a shorter history that fails as well.")] = True,
     records: Annotated[Path, typer.Option(help="Where the record is written.")] = Path("simulation-records"),
 ) -> None:
     """Exit status 0: every promise was kept. 1: one was not, and the command that replays it is printed."""
-    be_quiet()
     left_out = _kinds(without)
     console = Console(highlight=False)
     if replay is not None:
-        outcome = simulate(replay, orders, partial(print), left_out)
+        outcome = outcome_of(replay, orders, left_out, print)
         raise typer.Exit(_report(console, outcome, orders, left_out))
     began = time.monotonic()
     record = Record(commit(), datetime.now(UTC).isoformat(timespec="seconds"), orders, first)

@@ -129,7 +129,8 @@ class Faults:
     def _answered(self, client: str, what: str, result: object) -> None:
         if what == _OVERDUE and result and self._until_overdue is not None and not self._until_overdue.done():
             self._until_overdue.set_result(None)
-            self._freeze_now(client)
+            if "process frozen" not in self.without:
+                self._freeze_now(client)
         elif (
             self._has("process frozen")
             and result

@@ -6,6 +6,7 @@ A mutant is a patch in `mutants`. Its first line says what it breaks. It is appl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -44,7 +45,9 @@ def main(
     records: Annotated[Path, typer.Option(help="Where the record is written.")] = Path("simulation-records"),
 ) -> None:
     """Exit status 0: every mutant was noticed. 1: one is alive, which is a hole in the simulation."""
-    chosen = [name for name in names() if not only or name in only.split(",")]
+    chosen = only.split(",") if only else names()
+    if unknown := sorted(set(chosen) - set(names())):
+        raise typer.BadParameter(f"there is no {', '.join(unknown)} in {MUTANTS}")
     verdicts = []
     for name in chosen:
         verdict = judge(name, seeds, orders, jobs)
@@ -74,7 +77,7 @@ def names() -> list[str]:
 
 
 def judge(name: str, seeds: int, orders: int, jobs: int, within: float = _LONGEST) -> Verdict:
-    """Run histories of a mutant until one of them notices it."""
+    """Run histories of a mutant until one of them notices it. Raises TimeoutExpired after so many seconds."""
     patch = MUTANTS / f"{name}.patch"
     breaks = patch.read_text().splitlines()[0]
     with tempfile.TemporaryDirectory(prefix="oms-mutant-") as folder:
@@ -82,20 +85,25 @@ def judge(name: str, seeds: int, orders: int, jobs: int, within: float = _LONGES
         shutil.copytree(_TREE, tree, ignore=_LEFT_OUT)
         subprocess.run(["git", "apply", str(patch)], cwd=tree, check=True)
         run = [sys.executable, "-m", "simulation", "--stop", "--no-shorten", "--records", folder]
-        found = subprocess.run(
+        with subprocess.Popen(
             [*run, "--seeds", str(seeds), "--orders", str(orders), "--jobs", str(jobs)],
             cwd=tree,
             env=os.environ | {"PYTHONPATH": str(tree)},
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=within,
-            check=False,
-        )
+            start_new_session=True,
+        ) as found:
+            try:
+                _, errors = found.communicate(timeout=within)
+            except subprocess.TimeoutExpired:
+                os.killpg(found.pid, signal.SIGKILL)  # with the processes of its histories
+                raise
         if found.returncode == 0:
             return Verdict(name, breaks, None, "")
         (record,) = [json.loads(path.read_text()) for path in Path(folder).glob("simulation-*.json")] or [None]
         if record is None:
-            raise RuntimeError(f"the simulation of {name} did not run: {found.stderr[-2000:]}")
+            raise RuntimeError(f"the simulation of {name} did not run: {errors[-2000:]}")
         seed, (noticed, *_) = next(iter(record["violations"].items()))
         return Verdict(name, breaks, int(seed), noticed)
 

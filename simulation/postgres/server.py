@@ -24,7 +24,8 @@ class Server:
     """One database, as its clients reach it. Its state is what was committed, on the primary and on a standby. A crash
     or a failover takes the sessions and what they have not yet committed, and no more.
 
-    `started` counts its starts: sessions of an earlier start are gone. `answers` is told of each answer to a client.
+    `started` counts its starts: sessions of an earlier start are gone. `answers` is told of each answer to a client
+    that is not a failure.
     """
 
     def __init__(
@@ -195,7 +196,8 @@ class _Statement:
         result: Any = StoreUnavailable(f"{self.server.name} has closed the session")
         if self.server.is_still(self.started):
             result = _outcome(self.action)
-            self.server.answers(self.client.name, self.what, result)
+            if not isinstance(result, BaseException):
+                self.server.answers(self.client.name, self.what, result)
         self.server.answer(self, result)
 
     def arrived(self, result: Any) -> None:
