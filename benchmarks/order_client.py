@@ -28,10 +28,12 @@ _TOP_UP_EVERY = 0.05
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """How a system is asked for orders. `requests` are bodies, endless, each with the id of its order where the client
-    chooses it. `answer` is what it says when it has one; its group is the id where the system chooses it."""
+    chooses it. `answer` is what it says with `status` when it has one; its group is the id where the system chooses
+    it."""
 
     path: str
     requests: Iterable[tuple[bytes, str]]
+    status: int
     answer: re.Pattern[bytes]
 
 
@@ -39,7 +41,7 @@ def our_dialect(products: int = 1) -> Dialect:
     """Orders of `p1`, or in turns of one of so many `products`."""
     bodies = [b'{"items":[{"productId":"p%d","quantity":2}]}' % number for number in range(1, products + 1)]
     answer = re.compile(rb'\{"orderId":"([0-9a-f-]{36})","status":"PENDING"\}\Z')
-    return Dialect("/orders", itertools.cycle([(body, "") for body in bodies]), answer)
+    return Dialect("/orders", itertools.cycle([(body, "") for body in bodies]), 201, answer)
 
 
 class OrderClient:
@@ -47,7 +49,7 @@ class OrderClient:
 
     def __init__(self, dialect: Dialect) -> None:
         self._requests = _requests(dialect)
-        self.answer = dialect.answer
+        self.dialect = dialect
         self._due: dict[str, float] = {}
         self._unsent: deque[float] = deque()
         self._idle: deque[_Connection] = deque()
@@ -157,11 +159,11 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if answer := self._client.answer.search(self._received):
+        if answer := self._client.dialect.answer.search(self._received):
             self._client.answered(self, self._order_id or answer[1].decode(), self._due)
 
     def raise_refusal(self) -> None:
-        if self._received and not self._received.startswith(b"HTTP/1.1 20"):
+        if self._received and not self._received.startswith(b"HTTP/1.1 %d" % self._client.dialect.status):
             raise RuntimeError(f"an order was not accepted: {self._received.decode(errors='replace')}")
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
 
@@ -21,10 +22,10 @@ from benchmarks import machine
 from benchmarks.cpu import CpuMeter
 from benchmarks.database import connected, database_server
 from benchmarks.environment import Environment
-from benchmarks.installation import Installation
+from benchmarks.installation import Installation, started
 from benchmarks.order_client import OrderClient
-from benchmarks.peers.parties import PLAN, Party, System, missing
-from benchmarks.plan import FULL, QUICK, in_turns
+from benchmarks.peers.parties import PLANNED_BY, Party, System, missing, versions
+from benchmarks.plan import FULL, QUICK
 from benchmarks.table import Samples, write_block
 from benchmarks.waiting import until
 from tests.real_parts.kafka import Broker, NoBroker, kafka_broker
@@ -32,8 +33,6 @@ from tests.real_parts.kafka import Broker, NoBroker, kafka_broker
 _UNDER_WAY: Final = 500
 _CALM_RATE: Final = 20
 _KILLED_WITH: Final = 100
-_KILLED_AFTER: Final = 3.0
-_WARM_UP_SECONDS: Final = 5.0
 _SETTLES_WITHIN: Final = 120.0
 _PAGE: Final = Path("docs/peers.md")
 
@@ -53,7 +52,7 @@ class Measured:
     p50: list[float] = field(default_factory=list)
     p99: list[float] = field(default_factory=list)
     recovered_in: list[float] = field(default_factory=list)
-    lost: int = 0
+    not_confirmed: int = 0
 
     def row(self, name: str) -> str:
         """A row of the table, in the order of its head."""
@@ -63,15 +62,19 @@ class Measured:
             Samples(tuple(self.p50), " ms"),
             Samples(tuple(self.p99), " ms"),
             Samples(tuple(self.recovered_in), " s"),
-            self.lost,
+            self.not_confirmed,
         )
-        return f"| {name} | {' | '.join(map(str, cells))} |\n"
+        return _row(name, *map(str, cells))
 
 
-_HEAD: Final = (
-    f"| system | POST to CONFIRMED, {_UNDER_WAY} under way | CPU an order, all processes | {_CALM_RATE} orders/s, p50 "
-    f"| p99 | kill -9 with {_KILLED_WITH} under way: all confirmed after | accepted orders lost |\n"
-    "| --- | --- | --- | --- | --- | --- | --- |\n"
+_COLUMNS: Final = (
+    "system",
+    f"POST to CONFIRMED, {_UNDER_WAY} under way",
+    "CPU an order, all processes",
+    f"{_CALM_RATE} orders/s, p50",
+    "p99",
+    f"kill -9 with {_KILLED_WITH} under way: all confirmed after",
+    f"accepted and not confirmed after {_SETTLES_WITHIN:.0f} s",
 )
 
 
@@ -81,9 +84,13 @@ def main(
     write: Annotated[bool, typer.Option("--write", help="Put the table into docs/peers.md.")] = False,
 ) -> None:
     """Measure ours beside engines of durable execution, with the same flow."""
+    if write and only:
+        raise typer.BadParameter("--write wants all systems of one run: leave out --only")
     for system, why in (gone := missing()).items():
         typer.echo(f"{system} is left out: {why}", err=True)
     systems = [system for system in only or System if system not in gone]
+    if not systems or (write and gone):
+        raise typer.Exit(1)
     try:
         with kafka_broker() as broker:
             uvloop.run(_run(broker, systems, quick=quick, write=write))
@@ -97,23 +104,32 @@ async def _run(broker: Broker, systems: list[System], *, quick: bool, write: boo
     measured: dict[System, Measured] = defaultdict(Measured)
     with Console(stderr=True).status("starting PostgreSQL") as status:
         async with database_server() as database, AsyncExitStack() as at_the_end:
-            facts = machine.describe(plan, database, broker)
+            facts = f"{machine.describe(plan, database, broker)}\n{versions()}"
             environment = Environment(plan, database, broker.bootstrap_servers, status.update)
             at_the_end.push_async_callback(environment.delete_topics)
-            for number, system in in_turns(systems, plan.rounds):
-                with TemporaryDirectory(dir="/var/tmp") as folder:
-                    environment.say(f"round {number} of {plan.rounds}: {system}")
-                    party = await PLAN[system](environment, Path(folder))
-                    await _measure(environment, party, measured[system])
-    text = _HEAD + "".join(measured[system].row(system) for system in systems)
+            for number in range(plan.rounds):
+                for system in Random(number).sample(systems, len(systems)):  # or the same one always follows another
+                    environment.say(f"round {number + 1} of {plan.rounds}: {system}")
+                    with TemporaryDirectory(dir="/var/tmp") as folder:
+                        await _measure(
+                            environment, await PLANNED_BY[system](environment, Path(folder)), measured[system]
+                        )
+                    await database.start_afresh()
+    head = _row(*_COLUMNS) + _row(*["---"] * len(_COLUMNS))
+    text = head + "".join(measured[system].row(system) for system in systems)
     print(facts, text, sep="\n\n")
     if write:
         write_block(_PAGE, f"{facts}\n\n{text}")
 
 
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |\n"
+
+
 async def _measure(environment: Environment, party: Party, measured: Measured) -> None:
-    async with connected(party.order_dsn) as connection:
-        async with party.start() as installation:
+    async with connected(party.planned.order_dsn) as connection:
+        async with started(party.planned) as installation:
+            await party.prepare(installation)
             await _measure_rate(environment, party, installation, connection, measured)
             await _measure_time(environment, party, installation, connection, measured)
         await _measure_recovery(party, connection, measured)
@@ -122,19 +138,24 @@ async def _measure(environment: Environment, party: Party, measured: Measured) -
 async def _measure_rate(
     environment: Environment, party: Party, installation: Installation, connection: Any, measured: Measured
 ) -> None:
-    """Keep so many orders under way, and count between two moments how many are confirmed."""
+    """Keep so many orders under way, and count between two moments how many are confirmed. Twice as many as are under
+    way are confirmed before the first moment, and between the two: all begin at once, and arrive in waves."""
     meter, stop = await CpuMeter.of(installation, environment.bootstrap_servers), asyncio.Event()
-    async with _client_of(party, installation) as client, connected(party.order_dsn) as counting:
+    async with _client_of(party, installation) as client, connected(party.planned.order_dsn) as counting:
         loading = asyncio.create_task(client.keep_on_their_way(_UNDER_WAY, await _unsettled(client, counting), stop))
-        await asyncio.wait({loading}, timeout=_WARM_UP_SECONDS)
-        cpu, before, began = sum(meter.read().values()), await connection.fetchval(_CONFIRMED), time.perf_counter()
-        await asyncio.wait({loading}, timeout=environment.plan.short_seconds)
-        cpu_after, after, ended = sum(meter.read().values()), await connection.fetchval(_CONFIRMED), time.perf_counter()
-        stop.set()
-        await loading
+        try:
+            await _until_more(connection, 2 * _UNDER_WAY, loading)
+            cpu, before, began = sum(meter.read().values()), await connection.fetchval(_CONFIRMED), time.perf_counter()
+            await asyncio.wait({loading}, timeout=environment.plan.short_seconds)
+            await _until_more(connection, 2 * _UNDER_WAY - (await connection.fetchval(_CONFIRMED) - before), loading)
+            used, after, ended = sum(meter.read().values()), await connection.fetchval(_CONFIRMED), time.perf_counter()
+        finally:
+            stop.set()
+            await asyncio.wait({loading}, timeout=_SETTLES_WITHIN)
+        loading.result()
         await _until_confirmed(client, connection)
     measured.per_second.append((after - before) / (ended - began))
-    measured.cpu_ms.append((cpu_after - cpu) * 1000 / (after - before))
+    measured.cpu_ms.append((used - cpu) * 1000 / (after - before))
 
 
 async def _measure_time(
@@ -153,20 +174,26 @@ async def _measure_time(
 
 async def _measure_recovery(party: Party, connection: Any, measured: Measured) -> None:
     """kill -9 of every process in the middle, and a start: how soon is every order confirmed that was accepted?"""
-    async with party.start() as installation, _client_of(party, installation) as client:
-        under_way = client.keep_on_their_way(_KILLED_WITH, await _unsettled(client, connection), asyncio.Event())
+    async with (
+        started(party.planned) as installation,
+        _client_of(party, installation) as client,
+        connected(party.planned.order_dsn) as counting,
+    ):
+        under_way = client.keep_on_their_way(_KILLED_WITH, await _unsettled(client, counting), asyncio.Event())
         loading = asyncio.create_task(under_way)
-        await asyncio.wait({loading}, timeout=_KILLED_AFTER)
+        await _until_more(connection, 2 * _KILLED_WITH, loading)
         loading.cancel()
         for process in installation.processes.values():
             os.kill(process.pid, signal.SIGKILL)
-        await asyncio.wait({loading})
+        await asyncio.wait({loading}, timeout=_SETTLES_WITHIN)
+        if not loading.cancelled():
+            loading.result()
     began = time.perf_counter()
-    async with party.start():
+    async with started(party.planned):
         try:
             await _until_confirmed(client, connection)
         except TimeoutError:
-            measured.lost += len(client.accepted) - len(await connection.fetch(_DECIDED_AT, list(client.accepted)))
+            measured.not_confirmed += len(client.accepted) - await _confirmed_of(client, connection)
         measured.recovered_in.append(time.perf_counter() - began)
 
 
@@ -190,11 +217,27 @@ async def _unsettled(client: OrderClient, connection: Any) -> Callable[[], Await
     return unsettled
 
 
+async def _until_more(connection: Any, count: int, loading: asyncio.Task[int]) -> None:
+    """Return when so many more orders are confirmed. Raises what ends the load before."""
+    before = await connection.fetchval(_CONFIRMED)
+
+    async def confirmed() -> bool:
+        if loading.done():
+            loading.result()
+        return bool(await connection.fetchval(_CONFIRMED) - before >= count)
+
+    await until(confirmed, f"{count} more orders are confirmed", within=_SETTLES_WITHIN, every=0.1)
+
+
 async def _until_confirmed(client: OrderClient, connection: Any) -> None:
     async def all_confirmed() -> bool:
-        return len(await connection.fetch(_DECIDED_AT, list(client.accepted))) == len(client.accepted)
+        return await _confirmed_of(client, connection) == len(client.accepted)
 
     await until(all_confirmed, "every accepted order is confirmed", within=_SETTLES_WITHIN, every=0.1)
+
+
+async def _confirmed_of(client: OrderClient, connection: Any) -> int:
+    return len(await connection.fetch(_DECIDED_AT, list(client.accepted)))
 
 
 if __name__ == "__main__":

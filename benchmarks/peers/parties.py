@@ -1,10 +1,8 @@
 """The systems that are compared, each with its databases, and started as often as is asked."""
 
-import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,15 +14,14 @@ import httpx
 from benchmarks.database import connected
 from benchmarks.environment import Environment
 from benchmarks.installation import Installation, Planned, confirm_one_order, plan_one_process, plan_three_services
-from benchmarks.installation import started as ours_started
 from benchmarks.order_client import Dialect, our_dialect
-from benchmarks.processes import Start, free_port, running
+from benchmarks.processes import Start, free_port
+from benchmarks.waiting import until
 
 TOOLS: Final = Path(".venv/peers")
 """Where `make peers` puts the engines: a Python environment, and the packages of npm."""
 
 _PYTHON = TOOLS / "bin" / "python"
-_RESTATE = TOOLS / "node_modules/.bin/restate-server"
 _SHOP = Path(__file__).with_name("shop.sql")
 _REGISTERED_WITHIN = 30.0
 
@@ -40,38 +37,32 @@ class System(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A system that was planned, with its data. `start` waits until it takes orders. What `orders_dsn` has in its table
-    of orders are those that its first step has seen."""
+    """A system that was planned. After its first start it has to be prepared once. What its table of orders has are
+    those that a first step has seen."""
 
-    order_dsn: str
-    start: Callable[[], AbstractAsyncContextManager[Installation]]
+    planned: Planned
+    prepare: Callable[[Installation], Awaitable[None]]
     dialect: Callable[[], Dialect] = our_dialect
 
 
 async def oms_up(environment: Environment, folder: Path) -> Party:
     """All of ours in one process."""
-    return _ours(await plan_one_process(environment, {"DATA_DIR": str(folder)}))
+    return Party(await plan_one_process(environment, {"DATA_DIR": str(folder)}), confirm_one_order)
 
 
 async def three_services(environment: Environment, folder: Path) -> Party:
     """All of ours over Kafka, each service in a process of its own."""
     more = {"DATA_DIR": str(folder), "KAFKA_GROUP_INSTANCE_ID": "bench"}
-    return _ours(await plan_three_services(environment, more=more))
+    return Party(await plan_three_services(environment, more=more), confirm_one_order)
 
 
 async def dbos(environment: Environment, folder: Path) -> Party:  # noqa: ARG001  its data is in PostgreSQL
     """DBOS in one process of FastAPI."""
-    dsn, system = await _shop(environment), await environment.database.empty("dbos")
+    dsn, system_dsn = await _shop(environment), await environment.database.empty("dbos")
     options = "--loop uvloop --http httptools --no-access-log --log-level warning"
     command = (str(_PYTHON), "-m", "uvicorn", "benchmarks.peers.dbos_service:app", *options.split())
-    start = Start(command, {"DATABASE_URL": dsn, "SYSTEM_DATABASE_URL": system})
-
-    @asynccontextmanager
-    async def started() -> AsyncIterator[Installation]:
-        async with running(start) as service:
-            yield Installation({"DBOS": service}, dsn, part="")
-
-    return Party(dsn, started)
+    start = Start(command, {"DATABASE_URL": dsn, "SYSTEM_DATABASE_URL": system_dsn})
+    return Party(Planned({"DBOS": start}, {"order": dsn}, part=""), _nothing)
 
 
 async def restate(environment: Environment, folder: Path) -> Party:
@@ -88,22 +79,18 @@ async def restate(environment: Environment, folder: Path) -> Party:
         "RESTATE_ADMIN__BIND_PORT": str(admin),
         "RESTATE_LOG_FILTER": "error",
     }
-    server = Start((str(_restate_server()), "--no-logo", "--node-name", "bench"), settings, port=ingress)
+    server = Start((str(_restate_servers()[0]), "--no-logo", "--node-name", "bench"), settings, port=ingress)
     options = ("--bind", f"127.0.0.1:{endpoint}", "--worker-class", "uvloop", "--workers", "0")
     command = (str(_PYTHON), "-m", "hypercorn", "benchmarks.peers.restate_service:app", *options)
-    steps = Start(command, {"DATABASE_URL": dsn}, port=endpoint)
+    starts = {"Restate's server": server, "Restate's steps": Start(command, {"DATABASE_URL": dsn}, port=endpoint)}
 
-    @asynccontextmanager
-    async def started() -> AsyncIterator[Installation]:
-        async with AsyncExitStack() as stack:
-            services = await asyncio.gather(*(stack.enter_async_context(running(one)) for one in (server, steps)))
-            await _register(admin, f"http://127.0.0.1:{endpoint}")
-            yield Installation(dict(zip(("Restate's server", "Restate's steps"), services, strict=True)), dsn, part="")
+    async def prepare(_: Installation) -> None:
+        await _register(admin, f"http://127.0.0.1:{endpoint}")
 
-    return Party(dsn, started, _restate_dialect)
+    return Party(Planned(starts, {"order": dsn}, part=""), prepare, _restate_dialect)
 
 
-PLAN: Final[Mapping[System, Callable[[Environment, Path], Awaitable[Party]]]] = {
+PLANNED_BY: Final[Mapping[System, Callable[[Environment, Path], Awaitable[Party]]]] = {
     System.OMS_UP: oms_up,
     System.THREE_SERVICES: three_services,
     System.RESTATE: restate,
@@ -114,18 +101,20 @@ PLAN: Final[Mapping[System, Callable[[Environment, Path], Awaitable[Party]]]] = 
 
 def missing() -> dict[System, str]:
     """Why an engine cannot be started."""
-    engines = {System.DBOS: _PYTHON, System.RESTATE: _RESTATE}
-    return {name: f"{path} is not there: make peers installs it" for name, path in engines.items() if not path.exists()}
+    gone = {System.DBOS: not _PYTHON.exists(), System.RESTATE: not _PYTHON.exists() or not _restate_servers()}
+    return {system: f"it is not in {TOOLS}: make peers installs it" for system, is_gone in gone.items() if is_gone}
 
 
-def _ours(planned: Planned) -> Party:
-    @asynccontextmanager
-    async def started() -> AsyncIterator[Installation]:
-        async with ours_started(planned) as installation:
-            await confirm_one_order(installation)
-            yield installation
+def versions() -> str:
+    """The engines that `make peers` installs, as a line of the facts."""
+    lock, packages = (Path(__file__).with_name(name).read_text() for name in ("requirements.lock", "package.json"))
+    dbos_is, sdk = (re.findall(rf"^{name}==(\S+)", lock, flags=re.MULTILINE)[0] for name in ("dbos", "restate-sdk"))
+    (server,) = json.loads(packages)["dependencies"].values()
+    return f"- engines: DBOS {dbos_is}; Restate {server} with its SDK {sdk}"
 
-    return Party(planned.order_dsn, started)
+
+async def _nothing(_: Installation) -> None:
+    """It takes orders as soon as it listens."""
 
 
 async def _shop(environment: Environment) -> str:
@@ -135,24 +124,22 @@ async def _shop(environment: Environment) -> str:
     return dsn
 
 
-def _restate_server() -> Path:
+def _restate_servers() -> list[Path]:
     """The program itself, because the script of the package starts it as a child."""
-    (program,) = TOOLS.glob("node_modules/@restatedev/restate-server-*/bin/restate-server")
-    return program
+    return sorted(TOOLS.glob("node_modules/@restatedev/restate-server-*/bin/restate-server"))
 
 
 async def _register(admin: int, endpoint: str) -> None:
-    """Tell the server where the steps are. It knows that from before when it was started again."""
-    async with asyncio.timeout(_REGISTERED_WITHIN), httpx.AsyncClient(timeout=10.0) as http:
-        while True:
+    """Tell the server where the steps are, which it remembers."""
+    async with httpx.AsyncClient(timeout=10.0) as http:
+
+        async def registered() -> bool:
             try:
-                answer = await http.post(f"http://127.0.0.1:{admin}/deployments", json={"uri": endpoint})
+                return (await http.post(f"http://127.0.0.1:{admin}/deployments", json={"uri": endpoint})).is_success
             except httpx.TransportError:
-                await asyncio.sleep(0.05)
-                continue
-            if answer.is_success:
-                return
-            await asyncio.sleep(0.05)
+                return False
+
+        await until(registered, "Restate's server knows where the steps are", within=_REGISTERED_WITHIN, every=0.1)
 
 
 def _restate_dialect() -> Dialect:
@@ -161,4 +148,4 @@ def _restate_dialect() -> Dialect:
             order_id = str(uuid4())
             yield json.dumps({"orderId": order_id, "items": [{"productId": "p1", "quantity": 2}]}).encode(), order_id
 
-    return Dialect("/Orders/fulfil/send", requests(), re.compile(rb'"status":"Accepted"\}\Z'))
+    return Dialect("/Orders/fulfil/send", requests(), 202, re.compile(rb'"status":"Accepted"\}\Z'))

@@ -1,5 +1,6 @@
 """Restate: its server takes the order over HTTP and keeps the result of every step; this endpoint runs the steps."""
 
+import asyncio
 import os
 from typing import Any
 
@@ -52,9 +53,14 @@ async def fulfil(context: restate.Context, order: NewOrder) -> None:
 
 
 async def _pool() -> Any:
+    """One pool, however many steps ask for the first connection at once."""
     if "shop" not in _POOL:
-        _POOL["shop"] = asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=10, max_size=10)
+        _POOL["shop"] = asyncio.ensure_future(_connected())
     return await _POOL["shop"]
+
+
+async def _connected() -> Any:
+    return await asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=10, max_size=10)
 
 
 app = restate.app(services=[orders])

@@ -1,5 +1,6 @@
 """What an engine's steps do. Each is one statement and one commit, and may be repeated: the id of the order tells."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
@@ -26,7 +27,7 @@ select exists (select from taken) or exists (select from reservations where orde
 """
 _CONFIRM = """
 with paid as (update payments set status = 'CAPTURED' where order_id = $1)
-update orders set status = 'CONFIRMED', updated_at = clock_timestamp() where id = $1
+update orders set status = 'CONFIRMED', updated_at = $2 where id = $1
 """
 _REJECT = """
 with released as (
@@ -66,8 +67,8 @@ async def charge(quantity: int) -> bool:
 
 
 async def confirm(pool: Any, order_id: str) -> None:
-    """The order is paid."""
-    await pool.execute(_CONFIRM, UUID(order_id))
+    """The order is paid. As in our services, its time is that of the decision, which is before the commit."""
+    await pool.execute(_CONFIRM, UUID(order_id), datetime.now(UTC))
 
 
 async def reject(pool: Any, order_id: str, reason: str) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+import uuid
 from contextlib import suppress
 from typing import Final
 
@@ -15,11 +16,14 @@ _SILENT_FOR: Final = 600.0
 """Seconds. No test takes as long on a slow machine, and one that hangs is ended by pytest before that."""
 
 
+_RUN: Final = "OMS_WHOLE_TEST_RUN"
+
+
 class EndOfSilence:
     """Ends a run of which nothing is heard, and says which tests had begun and what each process does.
 
     pytest ends a worker that hangs inside a test (`faulthandler_timeout`). This is for one that was stopped from
-    outside, or that waits between two tests.
+    outside, or that waits between two tests. Every process of the run has its mark, however it was detached.
     """
 
     def __init__(self, silent_for: float = _SILENT_FOR) -> None:
@@ -28,6 +32,7 @@ class EndOfSilence:
         self._begun: set[str] = set()
         self._finished = threading.Event()
         self._errors = os.fdopen(os.dup(2), "w")
+        self._mark = os.environ[_RUN] = uuid.uuid4().hex
 
     def pytest_sessionstart(self) -> None:
         threading.Thread(target=self._listen, daemon=True).start()
@@ -50,21 +55,34 @@ class EndOfSilence:
                 self._end()
 
     def _end(self) -> None:
+        try:
+            self._explain()
+        finally:
+            for process in self._processes():
+                with suppress(psutil.Error):
+                    process.kill()
+            os._exit(pytest.ExitCode.INTERNAL_ERROR)
+
+    def _explain(self) -> None:
         print(f"\nnothing is heard of the tests for {self._silent_for:.0f} s; begun and not ended:", file=self._errors)
         print(*sorted(self._begun), sep="\n", file=self._errors, flush=True)
-        processes = psutil.Process().children(recursive=True)
-        for process in processes:
+        for process in self._processes():
             with suppress(psutil.Error):
                 what = f"{process.pid}, a child of {process.ppid()}, is {process.status()}: {process.cmdline()}"
                 print(what[:300], file=self._errors, flush=True)
         faulthandler.dump_traceback(self._errors)
         for worker in psutil.Process().children():
-            worker.send_signal(signal.SIGUSR1)
-        self._finished.wait(2.0)
-        for process in processes:
             with suppress(psutil.Error):
-                process.kill()
-        os._exit(pytest.ExitCode.INTERNAL_ERROR)
+                worker.send_signal(signal.SIGUSR1)
+        self._finished.wait(2.0)
+
+    def _processes(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.pid != os.getpid() and process.environ().get(_RUN) == self._mark:
+                    found.append(process)
+        return found
 
 
 def show_stacks_when_asked() -> None:
