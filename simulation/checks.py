@@ -49,6 +49,20 @@ def answered_once(_: Installation, published: Sequence[Published]) -> Iterator[s
                 yield f"{partner} has answered {count} times to {asked[partner, order_id]} commands of order {order_id}"
 
 
+def begins_each_order(installation: Installation, published: Sequence[Published]) -> Iterator[str]:
+    """A partner has handled the first command of each order: no record is forgotten, whatever failed when it came. A
+    deadline would make up for it, so the order does not show it."""
+    for partner in _PARTNERS:
+        firsts: dict[str, UUID] = {}
+        for record in published:
+            if record.topic == f"{partner}-commands":
+                firsts.setdefault(record.order_id, UUID(record.event_id))
+        claimed = installation.databases[partner].store._rows.claimed
+        for order_id, event_id in firsts.items():
+            if event_id not in claimed:
+                yield f"{partner} has never handled {event_id}, its first command of order {order_id}"
+
+
 def goes_on_where_it_was(installation: Installation, _: Sequence[Published]) -> Iterator[str]:
     """A group that has committed an offset never begins with the oldest records again."""
     for partition in installation.cluster.begun_again:
@@ -59,5 +73,6 @@ CHECKS: Sequence[Callable[[Installation, Sequence[Published]], Iterator[str]]] =
     money_moved_once,
     handled_in_order,
     answered_once,
+    begins_each_order,
     goes_on_where_it_was,
 )
