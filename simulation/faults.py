@@ -9,6 +9,7 @@ from random import Random
 from typing import Final, TypeAlias
 from zlib import crc32
 
+from messaging.ports.subscription import group_of
 from simulation.event_loop import MACHINE, Machine
 from simulation.installation import STEP_TIMEOUT, Installation
 from simulation.invariants import Watch
@@ -17,6 +18,8 @@ from simulation.kafka.leadership import NODES
 from simulation.postgres.server import Server
 
 _KINDS_OF_REQUESTS: Final = ("Produce", "EndTxn", "AddPartitionsToTxn", "InitProducerId", "OffsetCommit", "Fetch")
+
+_MOVED_WHEN_ASKED: Final = 0.1
 
 _AWAY_FOR: Final = STEP_TIMEOUT * 7.5
 """Long enough for the longest step and its grace."""
@@ -116,6 +119,8 @@ class Faults:
     def _fate(self, client: str, kind: str) -> Fate:
         if self._has("process frozen") and kind in _IN_A_TRANSACTION and self.rng.random() < _FROZEN_IN_IT:
             self._freeze_now(client)
+        if self._has("leaders moved") and kind == "OffsetFetch" and self.rng.random() < _MOVED_WHEN_ASKED:
+            self._move_coordinator(client)
         if not self._has("late requests") or kind not in self.requests:
             return Fate.ARRIVES
         if self.rng.random() > self.share_of_requests:
@@ -125,6 +130,21 @@ class Faults:
         if fate is Fate.HELD_SILENTLY and kind == "Fetch":
             self._silent_since = self.installation.loop.time()
         return fate
+
+    def _move_coordinator(self, client: str) -> None:
+        """Another broker coordinates a group just when a member asks where to go on."""
+        service = next(each.service for each in self.installation.processes if each.name == client)
+        leadership = self.installation.cluster.leadership
+        node = leadership.coordinator(group_of(service))
+        if node not in leadership.away | leadership.passed_over:
+            self.injected["leaders moved"] += 1
+            leadership.passed_over.add(node)
+            self.installation.loop.call_later(
+                self.rng.uniform(0.1, 8.0),
+                leadership.passed_over.discard,
+                node,
+                context=self.installation.network.context_of(self.world),
+            )
 
     def _answered(self, client: str, what: str, result: object) -> None:
         if what == _OVERDUE and result and self._until_overdue is not None and not self._until_overdue.done():
