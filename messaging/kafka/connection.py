@@ -1,5 +1,5 @@
-"""One connection to a broker: aiokafka's, with credentials that are renewed, an end before its session's, and an error
-that aiokafka overlooks.
+"""One connection to a broker: aiokafka's, with credentials that are renewed, an end before its session's, an error that
+aiokafka overlooks, and a pause that it forgets.
 
 With `connections.max.reauth.ms`, and with tokens, a broker ends the session of a connection after a time. It tells that
 time at the login, and from then on it cuts the connection off at the next request. aiokafka does not authenticate again
@@ -9,6 +9,9 @@ credentials of that moment, and the last answer closes the old one. No request i
 A broker that does not coordinate a group any more refuses the whole question for its offsets, and names no partition.
 aiokafka looks for errors of partitions alone. So a group would look as if it had committed nothing, and its members
 would begin with the oldest records.
+
+A broker refuses to read out what it does not lead any more. aiokafka asks it again at once, and goes on until somebody
+tells it of the new leader. Where that answer is lost, these are forty seconds, and thousands of requests in each.
 """
 
 import asyncio
@@ -18,10 +21,13 @@ from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import for_code
 from aiokafka.protocol.admin import SaslAuthenticateRequest
 from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.protocol.fetch import FetchRequest
 from pydantic import SecretStr
 
 _RETIRES_AFTER: Final = 0.5
 """Of the session. A request that was sent before that has the other half to arrive."""
+_ASKED_AGAIN_AFTER: Final = 0.1
+"""Seconds, as after every other failure of aiokafka's."""
 
 
 class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no types
@@ -54,6 +60,8 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
                 return self._logged_in(answer)
             case OffsetFetchRequest():
                 return _not_refused(answer)
+            case FetchRequest():
+                return _not_at_once(answer)
             case _:
                 return answer
 
@@ -90,4 +98,12 @@ async def _not_refused(answer: Any) -> Any:
     response = await answer
     if code := getattr(response, "error_code", 0):  # before version 2 each partition has it
         raise for_code(code)(f"the committed offsets are not told: error {code}")
+    return response
+
+
+async def _not_at_once(answer: Any) -> Any:
+    """The response, a little later if it refuses a partition."""
+    response = await answer
+    if any(error for _, partitions in response.topics for _, error, *_ in partitions):
+        await asyncio.sleep(_ASKED_AGAIN_AFTER)
     return response
