@@ -7,20 +7,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final, TypeAlias
-from zlib import crc32
 
 from messaging.ports.subscription import group_of
+from simulation import outages
 from simulation.event_loop import MACHINE, Machine
 from simulation.installation import STEP_TIMEOUT, Installation
 from simulation.invariants import Watch
 from simulation.kafka.connection import Fate
-from simulation.kafka.leadership import NODES
-from simulation.postgres.server import Server
+from simulation.outages import NO_DAMAGE
 
 _KINDS_OF_REQUESTS: Final = ("Produce", "EndTxn", "AddPartitionsToTxn", "InitProducerId", "OffsetCommit", "Fetch")
 
 _MOVED_WHEN_ASKED: Final = 0.1
-
+"""The share of questions for committed offsets that a coordinator leaves to another broker."""
 _AWAY_FOR: Final = STEP_TIMEOUT * 7.5
 """Long enough for the longest step and its grace."""
 _IN_A_TRANSACTION: Final = ("AddPartitionsToTxn", "Produce", "EndTxn")
@@ -32,11 +31,8 @@ _FROZEN_AFTER_READING: Final = 2
 """So often in a history. A process that is frozen again and again keeps no time limit."""
 _FROZEN_FOR: Final = ((0.5, 9.0), (10.0, 15.0), (15.0, 25.0))
 """A session is given up after 10 s, and a transaction after 15 s."""
-_ONE_ROW_IN: Final = 8
 _PARTNERS_AWAY: Final = 0.2
 """The share of histories that may wait for a partner: they take long."""
-
-NO_DAMAGE: Final = "no damage"
 
 Fault: TypeAlias = Callable[["Faults"], Awaitable[object]]
 
@@ -218,91 +214,12 @@ class Faults:
         """The clock of a process is off by seconds from now on."""
         self.rng.choice(self.installation.processes).machine.clock_offset = self.rng.uniform(-5, 5)
 
-    async def crash_database(self) -> object:
-        """A database server crashes, and comes back with what was committed."""
-        server = self.installation.databases[self.rng.choice(sorted(self.installation.databases))].server
-        if not server.is_up:
-            return NO_DAMAGE
-        server.crash()
-        await asyncio.sleep(self.rng.uniform(0.1, 4.0))
-        server.start()
-        return None
-
-    async def lose_standby(self) -> object:
-        """The standby of a database is away, and commits wait for it until it is back."""
-        return await self._without_standby(Server.find_standby)
-
-    async def fail_over(self) -> object:
-        """The network between a primary and its standby breaks, and then the standby is promoted."""
-        return await self._without_standby(Server.fail_over)
-
-    async def _without_standby(self, how_it_ends: Callable[[Server], None]) -> object:
-        server = self.installation.databases[self.rng.choice(sorted(self.installation.databases))].server
-        if not server.is_up or not server.has_standby:
-            return NO_DAMAGE
-        started = server.started
-        server.lose_standby()
-        await asyncio.sleep(self.rng.choice((1.0, 14.0)) * self.rng.random())
-        if server.is_still(started):
-            how_it_ends(server)
-        return None
-
-    async def failing_rows(self) -> None:
-        """Messages about some orders fail for a while, at one service. Their keys are parked, and tried again."""
-        database = self.installation.databases[self.rng.choice(sorted(self.installation.databases))]
-        which = self.rng.randrange(_ONE_ROW_IN)
-        database.fails = lambda row: crc32(str(row).encode()) % _ONE_ROW_IN == which
-        await asyncio.sleep(self.rng.uniform(0.5, 10.0))
-        database.fails = lambda _: False
-
-    async def crash_broker(self) -> object:
-        """A broker is away for a while. If that takes longer than an election, others lead what it led, and still do so
-        for a while after it is back."""
-        node, leadership = self.rng.choice(NODES), self.installation.cluster.leadership
-        if node in leadership.away | leadership.passed_over:
-            return NO_DAMAGE
-        seconds, election, preferred = (self.rng.uniform(*bounds) for bounds in ((0.1, 8.0), (0.3, 3.0), (0.1, 5.0)))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.installation.crash_broker(node, seconds))
-            if seconds > election:
-                await asyncio.sleep(election)
-                await self.installation.move_leaders(node, seconds - election + preferred)
-        return None
-
-    async def move_leaders(self) -> object:
-        """A broker that lives hands over all that it leads and coordinates, as before a restart in order."""
-        node, leadership = self.rng.choice(NODES), self.installation.cluster.leadership
-        if node in leadership.away | leadership.passed_over:
-            return NO_DAMAGE
-        await self.installation.move_leaders(node, self.rng.uniform(0.1, 8.0))
-        return None
-
-    async def slow_network(self) -> None:
-        """Everything to and from one machine takes long."""
-        names = [each.name for each in self.installation.processes] + [
-            each.server.name for each in self.installation.databases.values()
-        ]
-        name = self.rng.choice([*names, *self.installation.wire.brokers])
-        self.installation.network.slow[name] = self.rng.choice((10.0, 100.0, 1000.0))
-        await asyncio.sleep(self.rng.uniform(0.5, 5.0))
-        self.installation.network.slow.pop(name, None)
-
-    async def cut_network(self) -> object:
-        """A process reaches its database or a broker no more, while everybody else does."""
-        process = self.rng.choice(self.installation.processes)
-        other = self.rng.choice([f"{process.service}-db", *self.installation.wire.brokers])
-        cut = frozenset((process.name, other))
-        if cut in self.installation.network.cuts:
-            return NO_DAMAGE
-        self.installation.trace("cut", process.name, other)
-        self.installation.network.cuts.add(cut)
-        self.installation.wire.break_all(other, process.name)
-        await asyncio.sleep(self.rng.choice((1.0, 14.0)) * self.rng.random())
-        self.installation.network.cuts.discard(cut)
-        return None
-
     async def nothing(self) -> None:
         """What happens all the time needs no moment of its own."""
+
+
+def _outage(happens: Callable[[Installation, Random], Awaitable[object]]) -> Fault:
+    return lambda faults: happens(faults.installation, faults.rng)
 
 
 FAULTS: Final[dict[str, Fault]] = {
@@ -311,14 +228,14 @@ FAULTS: Final[dict[str, Fault]] = {
     "process frozen": Faults.freeze_process,
     "partner away": Faults.partner_away,
     "clock wrong": Faults.wrong_clock,
-    "database crashed": Faults.crash_database,
-    "database failed over": Faults.fail_over,
-    "standby away": Faults.lose_standby,
-    "rows failing": Faults.failing_rows,
-    "broker away": Faults.crash_broker,
-    "leaders moved": Faults.move_leaders,
-    "network cut": Faults.cut_network,
-    "network slow": Faults.slow_network,
+    "database crashed": _outage(outages.crash_database),
+    "database failed over": _outage(outages.fail_over),
+    "standby away": _outage(outages.lose_standby),
+    "rows failing": _outage(outages.failing_rows),
+    "broker away": _outage(outages.crash_broker),
+    "leaders moved": _outage(outages.move_leaders),
+    "network cut": _outage(outages.cut_network),
+    "network slow": _outage(outages.slow_network),
     "gateway failing": Faults.nothing,
     "late requests": Faults.nothing,
 }
