@@ -54,7 +54,7 @@ async def measure(environment: Environment) -> list[Figure]:
         environment.say(f"fulfilment: round {number + 1} of {rounds}, five processes")
         apart.append(await sustained(environment, three_services(environment, APART)))
     baseline = Samples(tuple(posts), "/s")
-    aim = Aim(500, at_least=True, of_ratio=False, unit="/s")
+    aim = Aim(2000, at_least=True, of_ratio=False, unit="/s")
     return [
         Figure("POST to CONFIRMED, three services", _rate(together), baseline, "POST alone:", (aim,)),
         *_cpu_figures(together),
@@ -175,8 +175,9 @@ def _rate(rounds: list[Sustained]) -> Samples:
 
 
 def _cpu_figures(rounds: list[Sustained]) -> list[Figure]:
-    def row(name: str, values: list[float]) -> Figure:
-        return Figure(f"… CPU an order, {name}", Samples(tuple(values), " ms"))
+    def row(name: str, values: list[float], *aims: Aim) -> Figure:
+        return Figure(f"… CPU an order, {name}", Samples(tuple(values), " ms"), aims=aims)
 
     whole = [sum(one.cpu_ms.values()) for one in rounds]
-    return [row("all of it", whole), *(row(name, [one.cpu_ms[name] for one in rounds]) for name in rounds[0].cpu_ms)]
+    parts = (row(name, [one.cpu_ms[name] for one in rounds]) for name in rounds[0].cpu_ms)
+    return [row("all of it", whole, at_most(0.9)), *parts]

@@ -104,7 +104,7 @@ async def measure_backlog(environment: Environment) -> list[Figure]:
             Samples(tuple(rates[plan.many]), "/s"),
             Samples(tuple(rates[plan.few]), "/s"),
             f"{plan.few:,} rows waiting:",
-            (Aim(0.9, at_least=True),),
+            (Aim(0.95, at_least=True),),
         )
     ]
 
