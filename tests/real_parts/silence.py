@@ -24,9 +24,11 @@ class EndOfSilence:
 
     pytest ends a worker that hangs inside a test (`faulthandler_timeout`). This is for one that was stopped from
     outside, or that waits between two tests. Every process of the run has its mark, however it was detached.
+    `silent_for` counts from the first test on: a busy machine takes its time to start workers.
     """
 
     def __init__(self, silent_for: float = _SILENT_FOR) -> None:
+        self._limit = _SILENT_FOR
         self._silent_for = silent_for
         self._heard = time.monotonic()
         self._begun: set[str] = set()
@@ -42,6 +44,7 @@ class EndOfSilence:
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._heard = time.monotonic()
+        self._limit = self._silent_for
         self._begun.add(nodeid)
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
@@ -51,7 +54,7 @@ class EndOfSilence:
     def _listen(self) -> None:
         clock = time.monotonic  # simulations put another one in its place while they run
         while not self._finished.wait(1.0):
-            if clock() - self._heard > self._silent_for:
+            if clock() - self._heard > self._limit:
                 self._end()
 
     def _end(self) -> None:
@@ -64,7 +67,7 @@ class EndOfSilence:
             os._exit(pytest.ExitCode.INTERNAL_ERROR)
 
     def _explain(self) -> None:
-        print(f"\nnothing is heard of the tests for {self._silent_for:.0f} s; begun and not ended:", file=self._errors)
+        print(f"\nnothing is heard of the tests for {self._limit:.0f} s; begun and not ended:", file=self._errors)
         print(*sorted(self._begun), sep="\n", file=self._errors, flush=True)
         for process in self._processes():
             with suppress(psutil.Error):
