@@ -111,7 +111,8 @@ async def _run(plan: Plan, measurements: list[Measurement], broker: Broker, *, w
     console = Console(width=None if sys.stdout.isatty() else 150)
     console.print(facts, table.terminal_table(figures), *profiles, highlight=False)
     if write:
-        table.write_block(_README, f"{facts}\n\n{table.markdown_table(figures)}")
+        rows = table.markdown_table(table.COLUMNS, [figure.cells() for figure in figures])
+        table.write_block(_README, f"{facts}\n\n{rows}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from benchmarks.database import connected
 from benchmarks.delivery_latency import at_most
 from benchmarks.environment import Environment
 from benchmarks.installation import Installation, one_process, three_services
-from benchmarks.order_client import OrderClient
+from benchmarks.order_client import Dialect, OrderClient
 from benchmarks.plan import in_turns
 from benchmarks.table import Figure, Samples
 from benchmarks.waiting import until
@@ -18,8 +18,10 @@ _WARM_UP_SECONDS = 2
 _SETTLES_WITHIN = 60.0
 _AIMS = {"three services": 30, "`oms up`": 8}
 
-_NOT_CONFIRMED = "select count(*) from orders where status <> 'CONFIRMED'"
-_DECIDED_AT = "select id::text, extract(epoch from updated_at)::float8 as at from orders where status = 'CONFIRMED'"
+_DECIDED_AT = """
+    select id::text, extract(epoch from updated_at)::float8 as at from orders
+    where status = 'CONFIRMED' and id = any($1::uuid[])
+"""
 
 
 async def measure(environment: Environment) -> list[Figure]:
@@ -41,11 +43,13 @@ async def measure(environment: Environment) -> list[Figure]:
     ]
 
 
-async def decided(installation: Installation, per_second: float, seconds: float) -> list[float]:
+async def decided(
+    installation: Installation, per_second: float, seconds: float, dialect: Dialect | None = None
+) -> list[float]:
     """Milliseconds from when each order was due to be sent until the decision that it is confirmed, by this machine's
     clock. The order is CONFIRMED one commit later. Orders of the first two seconds are left out."""
     wall_clock = time.time() - time.perf_counter()
-    client = await OrderClient.connected_to(installation.api.port)
+    client = await OrderClient.connected_to(installation.api.port, dialect)
     try:
         due = await client.post_orders(per_second, _WARM_UP_SECONDS + seconds)
     finally:
@@ -53,9 +57,9 @@ async def decided(installation: Installation, per_second: float, seconds: float)
     async with connected(installation.order_dsn) as connection:
 
         async def settled() -> bool:
-            return not await connection.fetchval(_NOT_CONFIRMED)
+            return len(await connection.fetch(_DECIDED_AT, list(due))) == len(due)
 
         await until(settled, "every order is confirmed", within=_SETTLES_WITHIN)
-        at = {row["id"]: row["at"] - wall_clock for row in await connection.fetch(_DECIDED_AT)}
+        at = {row["id"]: row["at"] - wall_clock for row in await connection.fetch(_DECIDED_AT, list(due))}
     counts_from = min(due.values()) + _WARM_UP_SECONDS
     return [(at[order_id] - when) * 1000 for order_id, when in due.items() if when >= counts_from]

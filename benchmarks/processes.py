@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -10,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from benchmarks.waiting import until
+from tests.real_parts.kafka_node import free_port
 
 _STARTS_WITHIN = 60.0
 _STOPS_WITHIN = 15.0
@@ -92,13 +92,6 @@ async def running(start: Start) -> AsyncIterator[Service]:
             yield Service(process.pid, port)
         finally:
             await _stop(process)
-
-
-def free_port() -> int:
-    """One that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def _listens(port: int) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,10 +95,9 @@ def terminal_table(figures: Sequence[Figure]) -> Table:
     return table
 
 
-def markdown_table(figures: Sequence[Figure]) -> str:
-    """For the README."""
-    rows = [COLUMNS, ("---",) * len(COLUMNS), *(figure.cells() for figure in figures)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """For a page."""
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, ["---"] * len(head), *rows))
 
 
 def write_block(page: Path, results: str) -> None:

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from messaging.ports.subscription import group_of
 from simulation import outages
 from simulation.event_loop import MACHINE, Machine
-from simulation.installation import STEP_TIMEOUT, Installation
+from simulation.installation import STEP_TIMEOUT, Installation, Process
 from simulation.invariants import Watch
 from simulation.kafka.connection import Fate
 from simulation.outages import NO_DAMAGE
@@ -129,9 +129,8 @@ class Faults:
 
     def _move_coordinator(self, client: str) -> None:
         """Another broker coordinates a group just when a member asks where to go on."""
-        service = next(each.service for each in self.installation.processes if each.name == client)
         leadership = self.installation.cluster.leadership
-        node = leadership.coordinator(group_of(service))
+        node = leadership.coordinator(group_of(self._process(client).service))
         if node not in leadership.away | leadership.passed_over:
             self.injected["leaders moved"] += 1
             leadership.passed_over.add(node)
@@ -159,7 +158,7 @@ class Faults:
     def _freeze_now(self, client: str) -> None:
         """Stop a process in the middle of what it does, for shorter or longer than its shards are kept for it."""
         loop = self.installation.loop
-        machine = next(each.machine for each in self.installation.processes if each.name == client)
+        machine = self._process(client).machine
         if not machine.is_frozen:
             self.injected["process frozen"] += 1
             loop.freeze(machine)
@@ -169,6 +168,9 @@ class Faults:
                 machine,
                 context=self.installation.network.context_of(self.world),
             )
+
+    def _process(self, name: str) -> Process:
+        return next(each for each in self.installation.processes if each.name == name)
 
     async def kill_process(self) -> None:
         """kill -9, and a start some time later."""

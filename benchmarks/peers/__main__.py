@@ -19,6 +19,7 @@ import uvloop
 from rich.console import Console
 
 from benchmarks import machine
+from benchmarks.calm import decided
 from benchmarks.cpu import CpuMeter
 from benchmarks.database import connected, database_server
 from benchmarks.environment import Environment
@@ -26,7 +27,7 @@ from benchmarks.installation import Installation, started
 from benchmarks.order_client import OrderClient
 from benchmarks.peers.parties import PLANNED_BY, Party, System, missing, versions
 from benchmarks.plan import FULL, QUICK
-from benchmarks.table import Samples, write_block
+from benchmarks.table import Samples, markdown_table, write_block
 from benchmarks.waiting import until
 from tests.real_parts.kafka import Broker, NoBroker, kafka_broker
 
@@ -37,10 +38,7 @@ _SETTLES_WITHIN: Final = 120.0
 _PAGE: Final = Path("docs/peers.md")
 
 _CONFIRMED: Final = "select count(*) from orders where status = 'CONFIRMED'"
-_DECIDED_AT: Final = """
-    select id::text, extract(epoch from updated_at)::float8 as at from orders
-    where status = 'CONFIRMED' and id = any($1::uuid[])
-"""
+_CONFIRMED_OF: Final = f"{_CONFIRMED} and id = any($1::uuid[])"
 
 
 @dataclass(slots=True)
@@ -54,17 +52,16 @@ class Measured:
     recovered_in: list[float] = field(default_factory=list)
     not_confirmed: int = 0
 
-    def row(self, name: str) -> str:
-        """A row of the table, in the order of its head."""
-        cells = (
-            Samples(tuple(self.per_second), "/s"),
-            Samples(tuple(self.cpu_ms), " ms"),
-            Samples(tuple(self.p50), " ms"),
-            Samples(tuple(self.p99), " ms"),
-            Samples(tuple(self.recovered_in), " s"),
-            self.not_confirmed,
+    def cells(self) -> tuple[str, ...]:
+        """The row, in the order of _COLUMNS, without the name."""
+        return (
+            str(Samples(tuple(self.per_second), "/s")),
+            str(Samples(tuple(self.cpu_ms), " ms")),
+            str(Samples(tuple(self.p50), " ms")),
+            str(Samples(tuple(self.p99), " ms")),
+            str(Samples(tuple(self.recovered_in), " s")),
+            str(self.not_confirmed),
         )
-        return _row(name, *map(str, cells))
 
 
 _COLUMNS: Final = (
@@ -115,15 +112,10 @@ async def _run(broker: Broker, systems: list[System], *, quick: bool, write: boo
                             environment, await PLANNED_BY[system](environment, Path(folder)), measured[system]
                         )
                     await database.start_afresh()
-    head = _row(*_COLUMNS) + _row(*["---"] * len(_COLUMNS))
-    text = head + "".join(measured[system].row(system) for system in systems)
+    text = markdown_table(_COLUMNS, [(system, *measured[system].cells()) for system in systems])
     print(facts, text, sep="\n\n")
     if write:
         write_block(_PAGE, f"{facts}\n\n{text}")
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |\n"
 
 
 async def _measure(environment: Environment, party: Party, measured: Measured) -> None:
@@ -131,7 +123,7 @@ async def _measure(environment: Environment, party: Party, measured: Measured) -
         async with started(party.planned) as installation:
             await party.prepare(installation)
             await _measure_rate(environment, party, installation, connection, measured)
-            await _measure_time(environment, party, installation, connection, measured)
+            await _measure_time(environment, party, installation, measured)
         await _measure_recovery(party, connection, measured)
 
 
@@ -158,16 +150,10 @@ async def _measure_rate(
     measured.cpu_ms.append((used - cpu) * 1000 / (after - before))
 
 
-async def _measure_time(
-    environment: Environment, party: Party, installation: Installation, connection: Any, measured: Measured
-) -> None:
+async def _measure_time(environment: Environment, party: Party, installation: Installation, measured: Measured) -> None:
     """From when an order was due to be sent until the decision that it is confirmed, where there is time."""
-    wall_clock = time.time() - time.perf_counter()
-    async with _client_of(party, installation) as client:
-        due = await client.post_orders(_CALM_RATE, environment.plan.short_seconds)
-        await _until_confirmed(client, connection)
-    at = {row["id"]: row["at"] - wall_clock for row in await connection.fetch(_DECIDED_AT, list(due))}
-    percentiles = statistics.quantiles([(at[order_id] - when) * 1000 for order_id, when in due.items()], n=100)
+    times = await decided(installation, _CALM_RATE, environment.plan.short_seconds, party.dialect())
+    percentiles = statistics.quantiles(times, n=100)
     measured.p50.append(percentiles[49])
     measured.p99.append(percentiles[98])
 
@@ -237,7 +223,7 @@ async def _until_confirmed(client: OrderClient, connection: Any) -> None:
 
 
 async def _confirmed_of(client: OrderClient, connection: Any) -> int:
-    return len(await connection.fetch(_DECIDED_AT, list(client.accepted)))
+    return int(await connection.fetchval(_CONFIRMED_OF, list(client.accepted)))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ _config: DBOSConfig = {
     # Another version would leave the workflows of the one before alone after a restart.
     "application_version": "1",
     "run_admin_server": False,
-    # The most of what was tried, from 8 to 100: threads and connections stand in one another's way.
+    # The most of what was tried, from 4 to 100: threads and connections stand in one another's way.
     "sys_db_pool_size": 8,
     "max_executor_threads": 8,
     "db_engine_kwargs": {"pool_pre_ping": False},

@@ -15,8 +15,9 @@ from benchmarks.database import connected
 from benchmarks.environment import Environment
 from benchmarks.installation import Installation, Planned, confirm_one_order, plan_one_process, plan_three_services
 from benchmarks.order_client import Dialect, our_dialect
-from benchmarks.processes import Start, free_port
+from benchmarks.processes import Start
 from benchmarks.waiting import until
+from tests.real_parts.kafka_node import free_port
 
 TOOLS: Final = Path(".venv/peers")
 """Where `make peers` puts the engines: a Python environment, and the packages of npm."""

@@ -23,19 +23,23 @@ def nothing_left_running() -> Iterator[None]:
     """
     mark = os.environ[MARK] = uuid.uuid4().hex
     yield
-    _, left = psutil.wait_procs(_marked(mark), timeout=_GONE_WITHIN)
+    marked = [
+        each for each in processes_with(MARK, mark) if not any(ours in " ".join(each.cmdline()) for ours in _OURS)
+    ]
+    _, left = psutil.wait_procs(marked, timeout=_GONE_WITHIN)
     named = [f"{process.pid}: {' '.join(process.cmdline())[:200]}" for process in left if process.is_running()]
     for process in left:
         process.kill()
     assert not named, "the tests left these processes running:\n" + "\n".join(named)
 
 
-def _marked(mark: str) -> list[psutil.Process]:
+def processes_with(variable: str, value: str) -> list[psutil.Process]:
+    """All other processes of this machine that were started with this variable."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+            if process.pid != os.getpid() and process.environ().get(variable) == value:
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return [process for process in found if not any(ours in " ".join(process.cmdline()) for ours in _OURS)]
+    return found

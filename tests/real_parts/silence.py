@@ -12,9 +12,10 @@ from typing import Final
 import psutil
 import pytest
 
+from tests.real_parts.leftovers import processes_with
+
 _SILENT_FOR: Final = 600.0
 """Seconds. No test takes as long on a slow machine, and one that hangs is ended by pytest before that."""
-
 
 _RUN: Final = "OMS_WHOLE_TEST_RUN"
 
@@ -61,7 +62,7 @@ class EndOfSilence:
         try:
             self._explain()
         finally:
-            for process in self._processes():
+            for process in processes_with(_RUN, self._mark):
                 with suppress(psutil.Error):
                     process.kill()
             os._exit(pytest.ExitCode.INTERNAL_ERROR)
@@ -69,7 +70,7 @@ class EndOfSilence:
     def _explain(self) -> None:
         print(f"\nnothing is heard of the tests for {self._limit:.0f} s; begun and not ended:", file=self._errors)
         print(*sorted(self._begun), sep="\n", file=self._errors, flush=True)
-        for process in self._processes():
+        for process in processes_with(_RUN, self._mark):
             with suppress(psutil.Error):
                 what = f"{process.pid}, a child of {process.ppid()}, is {process.status()}: {process.cmdline()}"
                 print(what[:300], file=self._errors, flush=True)
@@ -78,14 +79,6 @@ class EndOfSilence:
             with suppress(psutil.Error):
                 worker.send_signal(signal.SIGUSR1)
         self._finished.wait(2.0)
-
-    def _processes(self) -> list[psutil.Process]:
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if process.pid != os.getpid() and process.environ().get(_RUN) == self._mark:
-                    found.append(process)
-        return found
 
 
 def show_stacks_when_asked() -> None:
