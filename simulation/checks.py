@@ -64,9 +64,9 @@ def begins_each_order(installation: Installation, published: Sequence[Published]
 
 
 def goes_on_where_it_was(installation: Installation, _: Sequence[Published]) -> Iterator[str]:
-    """A group that has committed an offset never begins with the oldest records again."""
-    for partition in installation.cluster.begun_again:
-        yield f"{partition} is read from its beginning, and its group had committed an offset"
+    """A member begins with the oldest records only where it was told that its group has committed no offset."""
+    for client, topic, number in installation.wire.beginnings.made_up:
+        yield f"{client} begins with the oldest record of {topic}/{number}, and nobody told it to"
 
 
 CHECKS: Sequence[Callable[[Installation, Sequence[Published]], Iterator[str]]] = (

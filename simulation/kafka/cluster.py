@@ -34,10 +34,7 @@ BOOTSTRAP_SERVERS: Final = ",".join(f"{host_of(node)}:9092" for node in NODES)
 
 
 class Cluster:
-    """Three brokers with one state, as if replicas never lagged. A broker answers for what it leads and coordinates.
-
-    `begun_again` has the partitions whose oldest offset was asked for when a group had committed a later one.
-    """
+    """Three brokers with one state, as if replicas never lagged. A broker answers for what it leads and coordinates."""
 
     def __init__(self, loop: SimulatedLoop, rng: Random, topics: Sequence[Topic]) -> None:
         self._loop = loop
@@ -46,7 +43,6 @@ class Cluster:
             topic.name: [Partition(topic.name, number) for number in range(topic.partitions)] for topic in topics
         }
         self.leadership = Leadership()
-        self.begun_again: list[str] = []
         self._groups = Groups(loop.time)
         self.transactions = Transactions(self._marker_pauses, self._afterwards, loop.time)
         self._answers: Mapping[int, Callable[[Any, int], Any]] = {
@@ -186,8 +182,6 @@ class Cluster:
             if error := self._misled(topic, number, node):
                 answer = (number, error, -1, -1)
             elif at == _EARLIEST:
-                if self._groups.is_known((topic, number)):
-                    self.begun_again.append(f"{topic}/{number}")
                 answer = (number, 0, -1, 0)
             else:
                 partition = self.topics[topic][number]

@@ -18,6 +18,7 @@ from aiokafka.util import wait_for
 
 from messaging.kafka.connection import Connection
 from simulation.event_loop import MACHINE, Machine, SimulatedLoop
+from simulation.kafka.beginnings import Beginnings
 from simulation.kafka.cluster import VERSIONS, Cluster, host_of
 from simulation.kafka.in_order import sets_in_order
 from simulation.kafka.leadership import NODES
@@ -56,6 +57,7 @@ class Wire:
         default_factory=lambda: {host_of(node): Machine(host_of(node)) for node in NODES}
     )
     links: dict[int, "_Link"] = field(default_factory=dict)
+    beginnings: Beginnings = field(default_factory=Beginnings)
 
     def break_all(self, host: str, client: str | None = None) -> None:
         """The broker is gone, for everybody or for one client: the connections to it end."""
@@ -140,6 +142,7 @@ class _Link:
 
     def _answer(self, request: Any, response: Any, answer: asyncio.Future[Any], fate: Fate) -> None:
         self._note(request, response)
+        self._wire.beginnings.answered(self._client.name, request, response)
         if fate is Fate.ANSWER_LOST:
             self.broken()
         elif self.is_open:

@@ -55,7 +55,6 @@ class Groups:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._groups: dict[str, _Group] = {}
-        self._new: set[tuple[str, int]] = set()
         self._numbers = itertools.count(1)
         self._now = now
 
@@ -200,14 +199,7 @@ class Groups:
 
     def committed(self, name: str, at: tuple[str, int]) -> int:
         """The committed offset, or -1."""
-        offset = self._groups.setdefault(name, _Group()).offsets.get(at, -1)
-        if offset < 0:
-            self._new.add(at)
-        return offset
-
-    def is_known(self, at: tuple[str, int]) -> bool:
-        """True when every member that has asked was told where to begin in this partition."""
-        return at not in self._new and any(at in group.offsets for group in self._groups.values())
+        return self._groups.setdefault(name, _Group()).offsets.get(at, -1)
 
     def committed_partitions(self, name: str) -> list[tuple[str, list[int]]]:
         """All partitions with a committed offset, by topic."""
