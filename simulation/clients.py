@@ -1,7 +1,8 @@
 """Clients of a shop: they place orders, ask again, read, cancel and complete, and write down every call."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
@@ -42,14 +43,14 @@ class Clients:
     _next: int = 0
 
     async def run(self, orders: int, within: float, clients: int, burst: int) -> None:
-        """Return when so many orders were placed or given up. Clients place them in bursts, and pause between these so
-        that all of it takes about so many seconds."""
-        pause = within * clients * burst / orders
+        """Return when so many orders were placed or given up. They are placed in bursts, each by one of the clients and
+        at any moment within so many seconds."""
+        moments = [self.rng.uniform(0.0, within) for _ in range(math.ceil(orders / burst))]
         context = self.installation.network.context_of(self.machine)
         loop = self.installation.loop
         await asyncio.gather(
             *(
-                loop.create_task(self._client(number, orders, burst, pause), context=context.copy())
+                loop.create_task(self._client(number, orders, burst, moments[number::clients]), context=context.copy())
                 for number in range(clients)
             )
         )
@@ -59,9 +60,10 @@ class Clients:
         for key, order_id in self._placed:
             await self._read(-1, key, order_id)
 
-    async def _client(self, number: int, orders: int, burst: int, pause: float) -> None:
-        while self._next < orders:
-            await asyncio.sleep(self.rng.expovariate(1 / pause))
+    async def _client(self, number: int, orders: int, burst: int, moments: Sequence[float]) -> None:
+        began = self.installation.loop.time()
+        for moment in sorted(moments):
+            await asyncio.sleep(began + moment - self.installation.loop.time())
             for _ in range(burst):
                 if self._next >= orders:
                     return
