@@ -4,7 +4,7 @@ import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -16,6 +16,9 @@ from simulation.history import Outcome
 from simulation.processes import outcome_of, outcomes
 from simulation.record import Record
 from simulation.shrink import command, shrink
+
+_WRITTEN_EVERY: Final = 100
+"""Histories. Whoever ends a night's campaign early has the record of its first ones."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -40,6 +43,7 @@ def main(
         raise typer.Exit(_report(console, outcome, orders, left_out))
     began = time.monotonic()
     record = Record(commit(), datetime.now(UTC).isoformat(timespec="seconds"), orders, first)
+    path = records / f"simulation-{datetime.now(UTC):%Y%m%d-%H%M%S}-{first}.json"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     failed: Outcome | None = None
     with Progress(*columns, console=console, transient=True) as progress:
@@ -47,14 +51,14 @@ def main(
         for outcome in outcomes(range(first, first + seeds), orders, jobs, left_out):
             record.add(outcome)
             progress.advance(task)
+            if record.histories % _WRITTEN_EVERY == 0:
+                record.write(path, time.monotonic() - began)
             if outcome.violations:
                 failed = failed or outcome
                 _report(console, outcome, orders, left_out)
                 if stop:
                     break
-    record.wall_seconds = time.monotonic() - began
-    path = records / f"simulation-{datetime.now(UTC):%Y%m%d-%H%M%S}-{first}.json"
-    record.write(path)
+    record.write(path, time.monotonic() - began)
     console.print(
         f"{record.histories} histories, {record.orders} orders, {sum(record.injected.values())} faults, "
         f"{record.simulated_hours:.1f} h simulated in {record.wall_seconds:.0f} s "

@@ -106,7 +106,7 @@ async def _history(
     clients = Clients(installation, Random(rng.random()))
     faults = Faults.drawn(installation, Random(rng.random()), watch, without)
     await asyncio.sleep(rng.uniform(0.0, 4.0))
-    seconds = rng.uniform(5.0, 25.0)
+    seconds = rng.uniform(5.0, 25.0) * min(1.0, orders / 50)
     injecting = loop.create_task(faults.run(seconds))
     await clients.run(orders, within=0.7 * seconds, clients=rng.choice((2, 5, 20)), burst=rng.choice((1, 3, 10)))
     await injecting

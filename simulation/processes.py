@@ -17,13 +17,13 @@ _NEXT_WITHIN: Final = 900.0
 
 
 def outcomes(seeds: range, orders: int, jobs: int, without: frozenset[str]) -> Iterator[Outcome]:
-    """The histories of these seeds, so many at a time. No history finds what another one has left behind. Raises
-    TimeoutError when none ends for a quarter of an hour."""
+    """The histories of these seeds, in their order and so many at a time. No history finds what another one has left.
+    Raises TimeoutError when the next one does not end for a quarter of an hour."""
     # A fork of the caller, which has threads, could inherit a lock that nobody releases any more.
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload([__name__])
     with server.Pool(jobs, maxtasksperchild=1) as pool:
-        ended = pool.imap_unordered(partial(outcome_of, orders=orders, without=without), seeds)
+        ended = pool.imap(partial(outcome_of, orders=orders, without=without), seeds)
         for _ in seeds:
             try:
                 yield ended.next(timeout=_NEXT_WITHIN)

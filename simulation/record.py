@@ -51,9 +51,9 @@ class Record:
         if outcome.violations:
             self.violations[outcome.seed] = outcome.violations
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, wall_seconds: float) -> None:
         """Store it. `hash` is that of the hashes of all histories."""
-        self.hashes = dict(sorted(self.hashes.items()))
+        self.wall_seconds = wall_seconds
         self.hash = sha256(json.dumps(self.hashes).encode()).hexdigest()[:16]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({each.name: getattr(self, each.name) for each in fields(self)}, indent=1))

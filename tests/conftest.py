@@ -19,7 +19,7 @@ from tests.real_parts.leftovers import nothing_left_running
 from tests.real_parts.postgres import PostgresServer, cloned_database, postgres_server
 from tests.real_parts.silence import EndOfSilence, show_stacks_when_asked
 
-_LONGEST_FIRST = ("bad_days", "wire", "deploy", "kafka")
+_LONGEST_FIRST = ("bad_days", "wire", "deploy", "simulation", "kafka")
 
 
 def pytest_configure(config: pytest.Config) -> None:
