@@ -26,6 +26,7 @@ from messaging.engine import conventions as names
 from messaging.engine import tracing
 from messaging.engine.background import running
 from messaging.engine.message_spans import moved
+from messaging.kafka.beginning import find_beginning
 from messaging.kafka.client import client_options, record_of
 from messaging.kafka.progress import Progress
 from messaging.kafka.refused import as_not_allowed
@@ -95,7 +96,7 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                 self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
     async def _deliver_until_it_fails(self) -> None:
-        async with _consumer(self._settings, self._group) as consumer:
+        async with open_consumer(self._settings, self._group) as consumer:
             self._progress = progress = Progress(consumer, self._group)
             consumer.subscribe(self._topics, listener=self)
             while True:
@@ -183,7 +184,7 @@ class _Deliveries(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
 
 
 async def _poll(consumer: Any, within: float) -> Polled:
-    """The next records, if some come in so many seconds. A partition without a valid position begins with its oldest.
+    """The next records, if some come in so many seconds. A partition without a valid position gets one.
 
     Partitions of a new group have no position yet. If a position is out of range, records were deleted before they were
     read, and the log says so.
@@ -192,16 +193,16 @@ async def _poll(consumer: Any, within: float) -> Polled:
         polled: Polled = await consumer.getmany(timeout_ms=math.ceil(within * 1000), max_records=BATCH)
     except NoOffsetForPartitionError as error:
         (partition,) = error.args
-        await _begin_with_the_oldest(consumer, partition)
+        await find_beginning(consumer, partition)
     except OffsetOutOfRangeError as error:
         ((partition, position),) = error.args[0].items()
-        oldest = await _begin_with_the_oldest(consumer, partition)
+        began = await find_beginning(consumer, partition)
         log.warning(
             "records were deleted before they were read",
             topic=partition.topic,
             partition=partition.partition,
             position=position,
-            oldest=oldest,
+            oldest=began,
         )
     else:
         return polled
@@ -220,12 +221,6 @@ def _check_parts(consumer: Any) -> None:
         raise KafkaError(f"the client's {ended[0]} has ended")
 
 
-async def _begin_with_the_oldest(consumer: Any, partition: TopicPartition) -> int:
-    (oldest,) = (await consumer.beginning_offsets([partition])).values()
-    consumer.seek(partition, oldest)
-    return int(oldest)
-
-
 async def _ends_of(consumer: Any, polled: Polled) -> dict[TopicPartition, int]:
     """Where the next records begin: behind the polled ones, and behind the marker of their transaction."""
     mine = consumer.assignment()
@@ -233,7 +228,8 @@ async def _ends_of(consumer: Any, polled: Polled) -> dict[TopicPartition, int]:
 
 
 @asynccontextmanager
-async def _consumer(settings: KafkaSettings, group: str) -> AsyncIterator[Any]:
+async def open_consumer(settings: KafkaSettings, group: str) -> AsyncIterator[Any]:
+    """A member of the group, which has subscribed to nothing yet."""
     consumer = AIOKafkaConsumer(
         **client_options(settings),
         group_id=settings.prefix + group,

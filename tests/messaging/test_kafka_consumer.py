@@ -10,13 +10,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from aiokafka.protocol.commit import OffsetFetchRequest, OffsetFetchResponse_v3
-from structlog.testing import capture_logs
+from aiokafka.admin import AIOKafkaAdminClient
 
 from messaging.kafka import consumer as kafka_consumer
-from messaging.kafka.admin import open_admin
-from messaging.kafka.connection import Connection
 from messaging.kafka.consumer import deliver_from_kafka
 from messaging.kafka.progress import COMMIT_EVERY, Progress
 from messaging.kafka.settings import KafkaSettings
@@ -212,40 +208,6 @@ async def test_what_a_killed_process_had_at_hand_is_delivered_again(group: Group
         await successor.until(10)
 
     assert _came(successor) == _by_key(_numbered("ab", 0, 10))
-
-
-async def test_a_member_begins_at_the_committed_offsets_also_when_the_first_broker_asked_is_no_coordinator_any_more(
-    group: GroupUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, later = _open(), _open()
-    await group.produce(*_numbered("ab", 0, 10))
-    async with group.deliver(first):
-        await first.until(10)
-
-    asked = _answering_the_first(monkeypatch, OffsetFetchRequest, OffsetFetchResponse_v3(0, [], 16))
-    await group.produce(*_numbered("ab", 10, 6))
-    async with group.deliver(later):
-        await later.until(6)
-
-    assert asked.is_set()
-    assert _came(later) == _by_key(_numbered("ab", 10, 6))
-
-
-def _answering_the_first(monkeypatch: pytest.MonkeyPatch, kind: type[object], response: object) -> asyncio.Event:
-    """The next request of this kind gets this response, as from a broker. The event is set then."""
-    answered, send = asyncio.Event(), Connection._sent
-
-    async def answer() -> object:
-        return response
-
-    def sent(connection: Connection, request: object, expect_response: bool) -> object:
-        if isinstance(request, kind) and not answered.is_set():
-            answered.set()
-            return answer()
-        return send(connection, request, expect_response)
-
-    monkeypatch.setattr(Connection, "_sent", sent)
-    return answered
 
 
 async def test_leaving_finishes_the_batch_at_hand_and_commits_it(group: GroupUnderTest) -> None:
@@ -462,41 +424,6 @@ async def test_records_of_aborted_transactions_are_not_seen(group: GroupUnderTes
         await subscriber.until(2)
 
     assert _came(subscriber) == {"a": [2, 5]}
-
-
-async def test_records_that_were_deleted_before_they_were_read_are_named_and_the_rest_is_delivered(
-    group: GroupUnderTest,
-) -> None:
-    first, second = _open(), _open()
-    await group.produce(*_numbered("a", 0, 10))
-    async with group.deliver(first):
-        await first.until(10)
-    await group.produce(*_numbered("a", 10, 10))
-    partition = TopicPartition(group.topic, ord("a") % PARTITIONS)
-    async with open_admin(group.settings) as admin:
-        await admin.delete_records({partition: RecordsToDelete(before_offset=15)})
-
-    with capture_logs() as lines:
-        async with group.deliver(second):
-            await second.until(5)
-
-    assert _came(second) == {"a": [15, 16, 17, 18, 19]}
-    (named,) = [line for line in lines if line["event"] == "records were deleted before they were read"]
-    assert (named["topic"], named["partition"], named["position"], named["oldest"]) == (*partition, 10, 15)
-
-
-async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(group: GroupUnderTest) -> None:
-    first, second = _open(), _open()
-    await group.produce(*_numbered("ab", 0, 10))
-    async with group.deliver(first):
-        await first.until(10)
-    await _delete_topic(group.settings, group.topic)
-    await create_topics(group.settings, [Topic(group.topic, partitions=PARTITIONS)])
-    await group.produce(*_numbered("ab", 10, 4))
-    async with group.deliver(second):
-        await second.until(4)
-
-    assert _came(second) == _by_key(_numbered("ab", 10, 4))
 
 
 async def test_a_topic_that_is_made_later_is_noticed(kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
