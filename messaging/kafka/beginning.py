@@ -6,7 +6,19 @@ from aiokafka import TopicPartition
 
 
 async def find_beginning(consumer: Any, partition: TopicPartition) -> int | None:
-    """Begin with the oldest record, and return its offset."""
+    """Go on where the group has committed, or with the oldest record when it has not, and return that offset.
+
+    The client tells of a missing position late, maybe when others have had the partition meanwhile and have committed.
+    None: the partitions were assigned anew while this asked. The new assignment has positions, or lacks them again.
+    """
+    assigned = consumer._subscription.subscription.assignment  # noqa: SLF001  each assignment is an object of its own
     (oldest,) = (await consumer.beginning_offsets([partition])).values()
-    consumer.seek(partition, oldest)
-    return int(oldest)
+    (end,) = (await consumer.end_offsets([partition])).values()
+    # Asked for last: from here on nobody else can commit unless the partitions are assigned anew.
+    committed = await consumer.committed(partition)
+    is_current = consumer._subscription.subscription.assignment is assigned  # noqa: SLF001
+    if not is_current or partition not in consumer.assignment():
+        return None
+    begin = int(committed if committed is not None and oldest <= committed <= end else oldest)
+    consumer.seek(partition, begin)
+    return begin

@@ -197,13 +197,14 @@ async def _poll(consumer: Any, within: float) -> Polled:
     except OffsetOutOfRangeError as error:
         ((partition, position),) = error.args[0].items()
         began = await find_beginning(consumer, partition)
-        log.warning(
-            "records were deleted before they were read",
-            topic=partition.topic,
-            partition=partition.partition,
-            position=position,
-            oldest=began,
-        )
+        if began is not None:
+            log.warning(
+                "records were deleted before they were read",
+                topic=partition.topic,
+                partition=partition.partition,
+                position=position,
+                oldest=began,
+            )
     else:
         return polled
     return {}
