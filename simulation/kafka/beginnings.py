@@ -1,34 +1,45 @@
-"""Where the members of groups begin to read, as their requests and the answers to these show it."""
+"""Where the members of groups begin to read, and what they were told about that."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
+from unittest.mock import patch
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.protocol.commit import OffsetFetchRequest_v3
-from aiokafka.protocol.offset import OffsetRequest_v2
 
-_EARLIEST: Final = -2
+from simulation.event_loop import MACHINE
+
+_OLDEST: Final = 0
 _NONE: Final = -1
 
 
 @dataclass(slots=True)
 class Beginnings:
-    """What each client was told about the committed offsets of its group. `made_up` has the clients that have asked for
-    the oldest record of a partition although the last answer was an offset, or there was no answer."""
+    """`made_up` has the clients, topics and partitions where a member has begun with the oldest record although it was
+    last told that its group has committed an offset, or was told nothing."""
 
     made_up: list[tuple[str, str, int]] = field(default_factory=list)
-    _asked: set[tuple[str, str, int]] = field(default_factory=set)
     _new: set[tuple[str, str, int]] = field(default_factory=set)
 
     def answered(self, client: str, request: Any, response: Any) -> None:
         """A request of a client was answered, whether the answer arrives or not."""
         if isinstance(request, OffsetFetchRequest_v3):
-            self._asked.update((client, topic, number) for topic, them in request.topics or () for number in them)
+            self._new -= {(client, topic, number) for topic, them in request.topics or () for number in them}
             for topic, partitions in response.topics:
-                for number, offset, *_ in partitions:
-                    place = (client, topic, number)
-                    (self._new.add if offset == _NONE else self._new.discard)(place)
-        elif isinstance(request, OffsetRequest_v2):
-            places = [
-                (client, topic, number) for topic, them in request.topics for number, at in them if at == _EARLIEST
-            ]
-            self.made_up += [place for place in places if place in self._asked and place not in self._new]
+                self._new |= {(client, topic, number) for number, offset, *_ in partitions if offset == _NONE}
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Within the block, whatever a member decides on is noted."""
+        seek = AIOKafkaConsumer.seek
+
+        def sought(consumer: Any, partition: TopicPartition, offset: int) -> None:
+            place = (MACHINE.get().name, *partition)
+            if consumer._group_id is not None and offset == _OLDEST and place not in self._new:
+                self.made_up.append(place)
+            seek(consumer, partition, offset)
+
+        with patch.object(AIOKafkaConsumer, "seek", sought):
+            yield

@@ -224,5 +224,6 @@ def simulated_connections() -> Iterator[None]:
     with (
         patch.object(aiokafka.conn, "AIOKafkaConnection", SimulatedConnection),
         sets_in_order(),
+        WIRE.get().beginnings.watched(),
     ):
         yield
