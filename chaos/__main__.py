@@ -23,6 +23,7 @@ from chaos.faults import FAULTS, STREAMS, chosen_of, not_possible_here
 from chaos.installation import installation
 from chaos.linearizable import NotChecked, build_checker, fetch_modules
 from chaos.record import Record, commit
+from order_service.application.cell import MOST
 from tests.real_parts.kafka_node import NoBroker, classpath, java_there
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -36,6 +37,9 @@ def main(
     other_release: Annotated[
         Path | None,
         typer.Option(exists=True, file_okay=False, resolve_path=True, help="A checkout that runs beside this one."),
+    ] = None,
+    cell: Annotated[
+        int | None, typer.Option(min=0, max=MOST, help="The number of this installation beside others.")
     ] = None,
     records: Annotated[Path, typer.Option(help="Where the record and the histories are written.")] = Path(
         "chaos-records"
@@ -56,6 +60,7 @@ def main(
         seed=secrets.randbelow(10**6) if seed is None else seed,
         began=datetime.now(UTC).isoformat(timespec="seconds"),
         commit=commit(),
+        cell=cell,
     )
     try:
         asyncio.run(_until_stopped(_run(record, chosen, minutes, records, other_release)))
@@ -102,7 +107,7 @@ async def _run(record: Record, chosen: list[str], minutes: float, records: Path,
     ):
         task = progress.add_task("starting brokers, databases and services")
         checker = await asyncio.to_thread(_checker, Path(folder), console)
-        async with installation(Path(folder), other_release) as running:
+        async with installation(Path(folder), other_release, record.cell) as running:
             progress.update(task, description=f"seed {record.seed}, {minutes:g} minutes")
             campaign = Campaign(
                 running,

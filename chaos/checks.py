@@ -8,6 +8,7 @@ from uuid import UUID
 
 from chaos.evidence import Evidence
 from chaos.history import Call, Operation
+from order_service.application.cell import MOST
 from order_service.domain.order import Order
 from order_service.domain.order_status import TRANSITIONS, OrderStatus
 from tests.real_parts.three_services import PRODUCTS
@@ -183,6 +184,13 @@ def money_agrees(evidence: Evidence) -> Iterator[str]:
             )
 
 
+def ids_tell_the_cell(evidence: Evidence) -> Iterator[str]:
+    """No cell has an order whose id would lead a request to another one."""
+    for order_id in evidence.orders:
+        if evidence.cell is not None and UUID(order_id).int & MOST != evidence.cell:
+            yield f"order {order_id} is in cell {evidence.cell}, and its id tells another one"
+
+
 def _quantities(evidence: Evidence, status: OrderStatus) -> Counter[str]:
     wanted: Counter[str] = Counter()
     for order in evidence.orders.values():
@@ -207,4 +215,5 @@ CHECKS: Sequence[Callable[[Evidence], Iterable[str]]] = (
     events_tell_the_timeline,
     stock_agrees,
     money_agrees,
+    ids_tell_the_cell,
 )

@@ -37,7 +37,7 @@ class Evidence:
     `waiting` counts the rows of all outboxes and the parked messages, `dead` all dead letters, and `unknown` the orders
     that partners know and the order service does not. `published` is everything on the topics since the last round
     ended, `repeated` what of it had been there before. `balances` is what the gateway has charged for the orders that
-    no earlier round knows.
+    no earlier round knows. `cell` is the number that the ids of all orders have to tell, if they tell one.
     """
 
     calls: Sequence[Call]
@@ -52,6 +52,7 @@ class Evidence:
     published: Sequence[Published]
     repeated: Sequence[Published]
     balances: Mapping[UUID, Decimal]
+    cell: int | None = None
 
 
 @dataclass(slots=True)
@@ -148,6 +149,7 @@ async def gather(installation: Installation, witness: Witness, calls: Sequence[C
         published=published,
         repeated=repeated,
         balances=witness.balances(),
+        cell=installation.cell,
     )
 
 

@@ -49,8 +49,8 @@ class Exit:
 
 @dataclass(slots=True)
 class Installation:
-    """`processes` by the name of the instance. `other_release` is a checkout. `exits` are those that no fault brought
-    about directly."""
+    """`processes` by the name of the instance. `other_release` is a checkout. `cell` is the number of this installation
+    beside others. `exits` are those that no fault brought about directly."""
 
     brokers: KafkaCluster
     requests: Requests
@@ -59,6 +59,7 @@ class Installation:
     gateway: RealGateway
     processes: dict[str, OrderProcess]
     other_release: Path | None = None
+    cell: int | None = None
     exits: list[Exit] = field(default_factory=list)
     _killed: set[str] = field(default_factory=set)
     _starts: set[asyncio.Future[None]] = field(default_factory=set)
@@ -145,7 +146,9 @@ class Installation:
 
 
 @asynccontextmanager
-async def installation(folder: Path, other_release: Path | None = None) -> AsyncIterator[Installation]:
+async def installation(
+    folder: Path, other_release: Path | None = None, cell: int | None = None
+) -> AsyncIterator[Installation]:
     """Everything, started and ready; killed and gone afterwards."""
     async with AsyncExitStack() as stack:
         databases = stack.enter_context(database_cluster(folder))
@@ -168,13 +171,15 @@ async def installation(folder: Path, other_release: Path | None = None) -> Async
             "PAYMENT_GATEWAY": gateway.url,
             "RELAY_IDLE_TIMEOUT_SECONDS": "2",
         }
+        if cell is not None:
+            environment["CELL"] = str(cell)
         names = [(f"{kind}-{number}", command) for kind, command in INSTANCES.items() for number in (1, 2)]
         groups = _groups(databases, len(names))
         processes = {
             name: OrderProcess(folder, environment | {"KAFKA_GROUP_INSTANCE_ID": name}, *command, group=group)
             for (name, command), group in zip(names, groups, strict=True)
         }
-        started = Installation(brokers, requests, kafka, databases, gateway, processes, other_release)
+        started = Installation(brokers, requests, kafka, databases, gateway, processes, other_release, cell)
         for process in processes.values():
             stack.callback(process.kill)
         await asyncio.gather(*(asyncio.to_thread(process.start) for process in processes.values()))

@@ -44,6 +44,7 @@ class Record:
     seed: int
     began: str
     commit: str
+    cell: int | None = None
     seconds: float = 0.0
     rounds: list[Round] = field(default_factory=list)
     exits: list[Exit] = field(default_factory=list)

@@ -149,6 +149,10 @@ BROKEN: dict[str, tuple[Callable[[Evidence], Evidence], str]] = {
         lambda kept: replace(kept, balances=dict(kept.balances) | {uuid7(): Decimal("1.00")}),
         "the gateway has 100; there is no such order",
     ),
+    "an order of another cell": (
+        lambda kept: replace(kept, cell=0x1000 - (UUID(next(iter(kept.orders))).int & 0xFFF)),
+        "its id tells another one",
+    ),
 }
 
 

@@ -37,6 +37,7 @@ OURS = (
     "AUTH",
     "RATE_",
     "REQUESTS_",
+    "CELL",
 )
 """What our settings' names begin with."""
 
