@@ -28,8 +28,8 @@ _looked_at: set[str] = set()
 class NotWritable(StoreUnavailable):
     """The server is a standby, or it was made read-only."""
 
-    def __init__(self) -> None:
-        super().__init__("the database takes no writes: it is a standby, or read-only")
+    def __init__(self, sentence: str = "the database takes no writes: it is a standby, or read-only") -> None:
+        super().__init__(sentence)
 
 
 async def connect(

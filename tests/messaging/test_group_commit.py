@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from messaging.engine import group_commit
 from messaging.engine.group_commit import CommitBatch, GroupCommitter
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable
+from messaging.postgres.errors import DatabaseRefused
+from messaging.postgres.session import NotWritable
 from tests.real_parts.waiting import DEADLINE
 
 Committer: TypeAlias = GroupCommitter[int, str]
@@ -157,8 +159,9 @@ async def test_a_write_beyond_what_may_wait_is_refused_and_is_never_stored() -> 
     assert await committer.commit(5) == "stored 5", "and when there is room again, writes are taken again"
 
 
-async def test_a_store_that_is_away_fails_the_whole_batch_and_only_that_batch() -> None:
-    connection = Connection(error=StoreUnavailable("away"))
+@pytest.mark.parametrize("away", [StoreUnavailable("away"), NotWritable(), DatabaseRefused("no")], ids=repr)
+async def test_a_store_that_is_away_fails_the_whole_batch_and_only_that_batch(away: StoreUnavailable) -> None:
+    connection = Connection(error=away)
     committer = _committer(connection)
     tasks = await _handed_in(committer, [0])
     tasks += await _handed_in(committer, [1, 2])
@@ -166,8 +169,8 @@ async def test_a_store_that_is_away_fails_the_whole_batch_and_only_that_batch() 
     connection.let_one_through()
 
     for answer in await _answers(tasks):
-        assert isinstance(answer, StoreUnavailable)
-        assert str(answer) == "away"
+        assert type(answer) is type(away)
+        assert str(answer) == str(away)
     assert connection.batches == [[0], [1, 2]], "a write whose outcome is unknown is not tried again behind its back"
     connection._error = None
     connection.open_gate()
