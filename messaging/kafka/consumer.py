@@ -249,8 +249,17 @@ async def open_consumer(settings: KafkaSettings, group: str) -> AsyncIterator[An
         await consumer.start()
         yield consumer
     finally:
-        try:
-            async with asyncio.timeout(_STOP_WITHIN):
-                await consumer.stop()
-        except (TimeoutError, KafkaError) as error:
-            log.warning("the consumer did not stop in order", error=f"{type(error).__name__}: {error}")
+        await _stop(consumer)
+
+
+async def _stop(consumer: Any) -> None:
+    """Stop it, or abandon it after five seconds. Its group learns of that by the session timeout."""
+    try:
+        async with asyncio.timeout(_STOP_WITHIN):
+            await consumer.stop()
+    except (TimeoutError, KafkaError) as error:
+        log.warning("the consumer did not stop in order", error=f"{type(error).__name__}: {error}")
+        # Its `stop` ends with the first part that does not close, and does nothing when it is called again.
+        for task in (consumer._fetcher._fetch_task, consumer._coordinator._coordination_task):  # noqa: SLF001
+            task.cancel()
+        await consumer._client.close()  # noqa: SLF001  aiokafka has no other way to give up

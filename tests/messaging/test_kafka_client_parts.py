@@ -8,7 +8,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from structlog.testing import capture_logs
 
-from messaging.kafka.consumer import deliver_from_kafka
+from messaging.kafka import consumer as kafka_consumer
+from messaging.kafka.consumer import deliver_from_kafka, open_consumer
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import Topic, create_topics
 from tests.messaging.consumers import until
@@ -53,3 +54,20 @@ async def test_a_part_of_the_client_that_is_cancelled(kafka: KafkaSettings, part
                     await subscriber.until(3)
 
     assert {record.value for record in subscriber.got} >= {b"one", b"two"}
+
+
+async def test_a_consumer_that_cannot_leave_its_group_is_abandoned_with_all_its_parts(
+    kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A coordinator may hang. Nothing that would go on unwatched is left behind."""
+    monkeypatch.setattr(kafka_consumer, "_STOP_WITHIN", 0.1)
+    topic = f"test-{uuid.uuid4().hex}"
+    await create_topics(kafka, [Topic(topic, partitions=1)])
+    before = asyncio.all_tasks()
+    async with open_consumer(kafka, f"group-of-{topic}") as consumer:
+        consumer.subscribe([topic])
+        await until(lambda: bool(consumer.assignment()), "partitions")
+        monkeypatch.setattr(consumer._coordinator, "_maybe_leave_group", asyncio.Event().wait)
+
+    assert [connection for connection in consumer._client._conns.values() if connection.connected()] == []
+    await until(lambda: asyncio.all_tasks() <= before, "the end of all tasks")
