@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -34,9 +35,10 @@ async def fetch_keys(client: httpx.AsyncClient, url: str) -> Mapping[str, jwt.Py
     return read_keys(body)
 
 
+@lru_cache(maxsize=1)
 def read_keys(body: bytes) -> Mapping[str, jwt.PyJWK]:
-    """The keys in a key set that can verify tokens: asymmetric, strong enough, meant for signatures, with an id. Raises
-    ValueError."""
+    """The keys in a key set that can verify tokens: asymmetric, strong enough, meant for signatures, with an id. The
+    same set gives the same keys, so what they have verified stays verified. Raises ValueError."""
     try:
         document = json.loads(body)
     except RecursionError:

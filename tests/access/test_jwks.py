@@ -1,15 +1,19 @@
 """The key set of an issuer, which is another company's server."""
 
+import itertools
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from http_api.access import jwks
 from http_api.access.jwks import MAX_BYTES, MAX_KEYS, fetch_keys, read_keys
+from http_api.access.key_ring import KeyRing
 from tests.access import issuer
 
 
@@ -19,6 +23,23 @@ def _set(*keys: Any) -> bytes:
 
 def test_the_keys_are_read_by_their_ids() -> None:
     assert set(read_keys(issuer.key_set())) == {"r", "e", "d"}
+
+
+async def test_keys_that_come_again_as_they_were_are_the_same_keys() -> None:
+    """What was verified with them stays verified."""
+    bodies = iter([issuer.key_set(), issuer.key_set(), _set(issuer.jwk("e"))])
+    now = itertools.count(0, 100)
+
+    async def load() -> Mapping[str, jwt.PyJWK]:
+        return read_keys(next(bodies))
+
+    ring = KeyRing(load, source="the issuer", pause=1, keep=1000, seconds=lambda: next(now))
+    await ring.refresh()
+    first = ring.keys
+    await ring.refresh()
+    assert ring.keys is first
+    await ring.refresh()
+    assert set(ring.keys) == {"e"}
 
 
 def _weak() -> dict[str, Any]:
