@@ -41,15 +41,22 @@ class InFile:
 
 
 class SecretOfFile(SecretStr):
-    """The secret that a file holds now. A changed file is read again at the next use."""
+    """The secret that a file holds now. A changed file is read again at the next use, and the settings stay equal."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
+        self._path = path
         self._current = Renewed(lambda: read_secret(path), [path])
 
     def get_secret_value(self) -> str:
         """See SecretStr."""
         return self._current()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SecretOfFile) and self._path == other._path
+
+    def __hash__(self) -> int:
+        return hash(self._path)
 
 
 def read_secret(path: Path) -> str:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from messaging.engine.tls import server_context
 from messaging.kafka import oauth
-from messaging.kafka.oauth import ClientCredentials
+from messaging.kafka.oauth import ClientCredentials, token_provider
 from messaging.kafka.settings import KafkaSettings
 from tests.real_parts.authority import LOOPBACK, Authority
 from tests.real_parts.hostile_server import HostileServer, hostile_server, saying
@@ -106,6 +106,25 @@ async def test_all_who_wait_share_one_request() -> None:
         assert await asyncio.gather(*(tokens.token() for _ in range(20))) == ["abc"] * 20
     (request,) = server.requests
     assert "Authorization: Basic b21zOmNhbmFyeS1jbGllbnQ=" in request
+
+
+def test_a_secret_that_changes_in_its_file_does_not_make_other_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("first")
+    monkeypatch.setenv("KAFKA_SASL_OAUTHBEARER_CLIENT_SECRET_FILE", str(file))
+    settings = KafkaSettings(
+        security_protocol="SASL_SSL",
+        sasl_mechanism="OAUTHBEARER",
+        sasl_oauthbearer_token_endpoint_url="https://localhost:1/token",
+        sasl_oauthbearer_client_id="oms",
+    )
+    tokens = token_provider(settings)
+    file.write_text("the second one")
+    assert settings.sasl_oauthbearer_client_secret is not None
+    assert settings.sasl_oauthbearer_client_secret.get_secret_value() == "the second one"
+    assert token_provider(settings) is tokens
 
 
 async def test_a_token_is_renewed_before_it_ends(clock: Clock) -> None:
