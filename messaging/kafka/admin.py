@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ _APPEARS_WITHIN = 2.0
 _LOOK_AGAIN = 0.05
 _NOT_THERE = UnknownTopicOrPartitionError.errno
 _NOT_OURS = TopicAuthorizationFailedError.errno
+_LISTENER: ContextVar[list[str] | None] = ContextVar("listener", default=None)
 _LATER = (_NOT_THERE, LeaderNotAvailableError.errno)
 
 
@@ -68,20 +70,24 @@ async def open_admin(settings: KafkaSettings) -> AsyncIterator[Any]:
 
 @contextmanager
 def _heard() -> Iterator[list[str]]:
-    """The warnings of aiokafka during the block. They say why it cannot connect, which its exceptions do not. They do
-    not go to the log."""
+    """The warnings of aiokafka in the block and in the tasks that it starts. They say why it cannot connect, which its
+    exceptions do not. They do not go to the log, and those of other clients do."""
     logger = logging.getLogger("aiokafka")
     said: list[str] = []
 
     def hear(record: logging.LogRecord) -> bool:
+        if _LISTENER.get() is not said:
+            return True
         if record.levelno >= logging.WARNING:
             said.append(record.getMessage())
         return False
 
+    listening = _LISTENER.set(said)
     logger.addFilter(hear)
     try:
         yield said
     finally:
+        _LISTENER.reset(listening)
         logger.removeFilter(hear)
 
 
@@ -94,6 +100,10 @@ def as_kafka_refused(settings: KafkaSettings) -> Iterator[None]:
         raise KafkaRefused(
             f"Kafka at {settings.bootstrap_servers} does not answer us: {error.args[0]}; look at "
             "KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_ variables"
+        ) from error
+    except TimeoutError as error:
+        raise KafkaRefused(
+            f"Kafka at {settings.bootstrap_servers} does not answer in time: a broker may hang"
         ) from error
     except (KafkaError, OSError) as error:
         reason = error.args[0] if isinstance(error, KafkaError) and error.args else error
