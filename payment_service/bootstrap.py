@@ -100,7 +100,6 @@ async def _open_gateway(settings: PaymentSettings) -> AsyncIterator[PaymentGatew
     async with open_http_gateway(
         settings.payment_gateway,
         seconds=settings.payment_gateway_timeout_seconds,
-        at_once=settings.payment_calls_at_once,
         secret=settings.payment_gateway_key,
         tls=settings.gateway_tls(),
     ) as gateway:

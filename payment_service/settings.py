@@ -12,6 +12,7 @@ from messaging.engine.addresses import is_this_machine
 from messaging.engine.secret_files import Secret
 from messaging.engine.tls import client_context
 from messaging.runtime.settings import DatabaseUrl, ServiceSettings
+from payment_service.infrastructure.http_gateway import TRIES_TAKE
 
 SIMULATED = "simulated"
 
@@ -34,7 +35,7 @@ def _is_http_address(value: str) -> bool:
 class PaymentSettings(ServiceSettings):
     """PAYMENT_DATABASE_URL, PAYMENT_GATEWAY (`simulated` or an address), PAYMENT_GATEWAY_TIMEOUT_SECONDS (for one try
     of a call), PAYMENT_CALLS_AT_ONCE and PAYMENT_RECOVERY_SECONDS. The last one is the time for which only the process
-    that began a call makes it. It should be longer than a call takes.
+    that began a call makes it. It must be longer than a call takes, which is up to twice the time for one try.
 
     PAYMENT_GATEWAY_KEY is what the gateway knows us by, and so are PAYMENT_GATEWAY_CERTFILE and
     PAYMENT_GATEWAY_KEYFILE. PAYMENT_GATEWAY_CAFILE has the authorities of the gateway's certificate.
@@ -76,6 +77,17 @@ class PaymentSettings(ServiceSettings):
                 "PAYMENT_GATEWAY_CAFILE, PAYMENT_GATEWAY_CERTFILE and PAYMENT_GATEWAY_KEYFILE must be certificates, "
                 f"and a key without a passphrase: {error}"
             ) from None
+        return self
+
+    @model_validator(mode="after")
+    def _nobody_else_makes_a_call_that_is_under_way(self) -> Self:
+        if self.payment_gateway != SIMULATED and (
+            self.payment_recovery_seconds <= TRIES_TAKE * self.payment_gateway_timeout_seconds
+        ):
+            raise ValueError(
+                f"PAYMENT_RECOVERY_SECONDS must be more than {TRIES_TAKE} times PAYMENT_GATEWAY_TIMEOUT_SECONDS, the "
+                "time that a call may take"
+            )
         return self
 
     def gateway_tls(self) -> ssl.SSLContext | None:

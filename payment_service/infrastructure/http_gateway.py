@@ -47,6 +47,8 @@ from shared_kernel.reason import reason_of
 Connect: TypeAlias = Callable[[], httpx.AsyncClient]
 
 TRIES = 3
+TRIES_TAKE = 2
+"""All tries of a call together take at most so many times the time for one."""
 _LATE = TimeoutError.__name__
 _FIRST_PAUSE = 0.1
 _CLOSES_WITHIN = 1.0
@@ -58,16 +60,13 @@ _HEADERS = JSON_AS_IT_IS | {"Connection": "close"}
 
 
 class HttpGateway:
-    """See PaymentGateway. All tries of a call together take at most twice `seconds`, from its turn on."""
+    """See PaymentGateway. `seconds` are for one try of a call."""
 
-    def __init__(
-        self, connect: Connect, url: str, *, seconds: float, at_once: int, secret: SecretStr | None = None
-    ) -> None:
+    def __init__(self, connect: Connect, url: str, *, seconds: float, secret: SecretStr | None = None) -> None:
         self._connect = connect
         self._url = url.rstrip("/")
         self._secret = secret
         self._seconds = seconds
-        self._turn = asyncio.Semaphore(at_once)
         self._exchanges: set[asyncio.Task[Answer | str]] = set()
 
     async def close(self) -> None:
@@ -103,7 +102,7 @@ class HttpGateway:
         body = {"orderId": str(order_id), "amount": {"amount": amount.amount, "currency": amount.currency}}
         problem = "time is up"
         try:
-            async with self._turn, asyncio.timeout(2 * self._seconds):
+            async with asyncio.timeout(TRIES_TAKE * self._seconds):
                 for attempt in range(TRIES):
                     if attempt:
                         await asyncio.sleep(random.uniform(0.5, 1) * _FIRST_PAUSE * 2**attempt)  # noqa: S311  jitter
@@ -169,16 +168,14 @@ async def open_http_gateway(
     url: str,
     *,
     seconds: float,
-    at_once: int,
     secret: SecretStr | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[HttpGateway]:
-    """A gateway that gets at most `at_once` calls at a time. Each try has `seconds` seconds. The secret is read at each
-    call."""
+    """A gateway of which each try of a call has `seconds` seconds. The secret is read at each call."""
     verify = tls or httpx.create_ssl_context()
     # A pool of connections that many calls share would lose the place of a call that is cut off, and in the end all.
     connect = partial(httpx.AsyncClient, verify=verify, timeout=seconds, headers=_HEADERS)
-    gateway = HttpGateway(connect, url, seconds=seconds, at_once=at_once, secret=secret)
+    gateway = HttpGateway(connect, url, seconds=seconds, secret=secret)
     try:
         yield gateway
     finally:

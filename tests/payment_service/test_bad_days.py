@@ -71,7 +71,7 @@ async def instance(dsn: str, gateway: RealGateway, clock: Clock) -> AsyncIterato
     """An instance that sweeps when the test says so."""
     async with (
         postgres_payments(dsn) as payments,
-        open_http_gateway(gateway.url, seconds=10.0, at_once=64) as adapter,
+        open_http_gateway(gateway.url, seconds=10.0) as adapter,
     ):
         steps = Steps(payments, clock, uuid7)
         cashier = Cashier(steps, adapter, at_once=64, lease=LEASE)

@@ -23,7 +23,7 @@ KEY = "key-1"
 @asynccontextmanager
 async def http(gateway: RealGateway, seconds: float = 10.0) -> AsyncIterator[HttpGateway]:
     """The adapter for a real gateway."""
-    async with open_http_gateway(gateway.url, seconds=seconds, at_once=64) as adapter:
+    async with open_http_gateway(gateway.url, seconds=seconds) as adapter:
         yield adapter
 
 
@@ -107,7 +107,7 @@ async def test_a_key_moves_money_once_however_often_it_comes(gateway: RealGatewa
 
 
 async def test_calls_that_are_cut_off_at_any_moment_leave_room_for_the_next(gateway: RealGateway) -> None:
-    async with open_http_gateway(gateway.url, seconds=10, at_once=2) as adapter:
+    async with open_http_gateway(gateway.url, seconds=10) as adapter:
         with gateway.slow():
             for turns in range(60):
                 call = asyncio.create_task(adapter.charge(f"cut-{turns}", uuid7(), AMOUNT))

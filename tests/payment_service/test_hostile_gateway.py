@@ -29,7 +29,7 @@ A_MEGABYTE = 1 << 20
 @asynccontextmanager
 async def gateway_that(answers: Answers, seconds: float = 30.0) -> AsyncIterator[tuple[HttpGateway, HostileServer]]:
     """The adapter, for a gateway that answers like this. A call that never ends is an error."""
-    async with hostile_server(answers) as server, open_http_gateway(server.url, seconds=seconds, at_once=8) as adapter:
+    async with hostile_server(answers) as server, open_http_gateway(server.url, seconds=seconds) as adapter:
         async with asyncio.timeout(DEADLINE):
             yield adapter, server
 
@@ -243,6 +243,6 @@ async def test_no_address_makes_a_call_fail_in_another_way() -> None:
         "http://\x7f",
         "http://" + "x" * 300,
     ):
-        async with open_http_gateway(url, seconds=5, at_once=1) as adapter:
+        async with open_http_gateway(url, seconds=5) as adapter:
             with pytest.raises(GatewayUnavailable):
                 await adapter.charge(KEY, uuid7(), AMOUNT)

@@ -132,6 +132,7 @@ async def test_a_service_that_is_stopped_during_a_call_finishes_it_when_it_runs_
     settings = {
         "payment_database_url": payments_database,
         "payment_gateway": gateway.url,
+        "payment_gateway_timeout_seconds": 0.2,
         "payment_recovery_seconds": 0.5,
     }
     with gateway.slow():
@@ -234,6 +235,7 @@ def test_anything_else_stops_the_start_with_a_sentence(gateway_address: str) -> 
         {"simulated_delay_seconds": -1},
         {"simulated_limit": "-1"},
         {"payment_recovery_seconds": 0},
+        {"payment_gateway": "https://payments.example.com", "payment_gateway_timeout_seconds": 7.5},
         {"payment_calls_at_once": 0},
         {"payment_gateway_timeout_seconds": 0},
     ],
