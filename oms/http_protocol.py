@@ -16,7 +16,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from http_api.errors import error_response
 
 MAX_HEAD = 64 * 1024
+MAX_HEADERS = 100
 REQUEST_SECONDS = 30.0
+TAKEN_SECONDS = 30.0
 
 
 class _Part(Enum):
@@ -28,7 +30,7 @@ class _Part(Enum):
 
 
 class _TooLargeHead(Exception):
-    """The request line and the headers are larger than MAX_HEAD."""
+    """The request line and the headers are larger than MAX_HEAD, or there are more than MAX_HEADERS."""
 
 
 class GuardedHttp(HttpToolsProtocol):
@@ -39,12 +41,15 @@ class GuardedHttp(HttpToolsProtocol):
         self._part = _Part.NOTHING
         self._head_bytes = 0  # of the head at hand, without the segment that it began in
         self._segment_bytes = 0
+        self._trailer_bytes = 0
         self._refused = False
         self._deadline: asyncio.TimerHandle | None = None
+        self._looks_again: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Count a new connection without a request as idle."""
+        """Count a new connection without a request as idle, and look whether the client takes its answers."""
         super().connection_made(transport)
+        self._look_at_what_is_unsent(0)
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -52,6 +57,8 @@ class GuardedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._forget_deadline()
+        if self._looks_again is not None:
+            self._looks_again.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and feed it requests that offer an upgrade once more."""
@@ -70,6 +77,8 @@ class GuardedHttp(HttpToolsProtocol):
             return
         if self._part is _Part.NOTHING:
             self._forget_deadline()
+            return
+        if self._part is _Part.BODY and self.headers and self._has_too_long_trailers():
             return
         if self._deadline is None:
             self._deadline = self.loop.call_later(REQUEST_SECONDS, self._deadline_passed)
@@ -109,6 +118,9 @@ class GuardedHttp(HttpToolsProtocol):
         self._part = _Part.BODY
         if self._head_bytes + self._segment_bytes > MAX_HEAD and self._size_of_head() > MAX_HEAD:
             raise _TooLargeHead
+        if len(self.headers) > MAX_HEADERS:
+            raise _TooLargeHead
+        self._trailer_bytes = 0
         if self.parser.should_upgrade():
             return
         super().on_headers_complete()
@@ -128,11 +140,33 @@ class GuardedHttp(HttpToolsProtocol):
         self._refuse(400, "Malformed HTTP", {"request": msg})
 
     def _size_of_head(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        return len(self.url) + self._size_of_headers()
+
+    def _size_of_headers(self) -> int:
+        return sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _has_too_long_trailers(self) -> bool:
+        """Drop the trailers that have come, and refuse the request when there are too many."""
+        self._trailer_bytes += self._size_of_headers()
+        self.headers = []
+        if self._trailer_bytes > MAX_HEAD:
+            sentence = f"trailers must be at most {MAX_HEAD} bytes"
+            self._refuse(431, "Request header fields too large", {"headers": sentence})
+        return self._refused
 
     def _refuse_head(self) -> None:
-        sentence = f"the request line and the headers must be at most {MAX_HEAD} bytes"
+        sentence = (
+            f"the request line and the headers must be at most {MAX_HEAD} bytes, with at most {MAX_HEADERS} headers"
+        )
         self._refuse(431, "Request header fields too large", {"headers": sentence})
+
+    def _look_at_what_is_unsent(self, before: int) -> None:
+        """Give up a client that has taken nothing since the last look. What is written would wait for it for ever."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent >= before > 0:
+            self.transport.abort()
+        else:
+            self._looks_again = self.loop.call_later(TAKEN_SECONDS, self._look_at_what_is_unsent, unsent)
 
     def _deadline_passed(self) -> None:
         self._deadline = None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from oms import http_protocol
-from oms.http_protocol import MAX_HEAD
+from oms.http_protocol import MAX_HEAD, MAX_HEADERS
 from oms.process import server_config
 from tests.http.ambiguous import AMBIGUOUS, EVIL, head_with
 from tests.http.wire import Answer, Application, Wire
@@ -159,6 +159,54 @@ async def test_trailers_are_not_headers() -> None:
     await wire.until_answered(1)
 
     assert application.requests[0].headers == {"host": "oms", "transfer-encoding": "chunked"}
+
+
+@pytest.mark.parametrize("lines", [1, 1000], ids=["line by line", "many at once"])
+async def test_trailers_without_end_are_refused(lines: int) -> None:
+    application = Application()
+    wire = Wire(application)
+
+    wire.send(head_with(b"Transfer-Encoding: chunked\r\n") + b"2\r\nok\r\n0\r\n")
+    for _ in range(3 * MAX_HEAD // (6 * lines)):
+        wire.send(b"a: b\r\n" * lines)
+        if wire.is_closed:
+            break
+    answers = await wire.until_closed()
+
+    assert "trailers must be at most 65536 bytes" in _assert_last_error([*answers], 431)["headers"]
+    assert application.requests == []
+
+
+async def test_more_than_a_hundred_headers_are_refused() -> None:
+    many = b"".join(b"X-%d: x\r\n" % number for number in range(MAX_HEADERS))
+    wire = Wire(Application())
+
+    wire.send(head_with(many))
+
+    assert "at most 100 headers" in _assert_last_error([*await wire.until_closed()], 431)["headers"]
+
+
+@pytest.mark.parametrize("unsent", [(7000,), (9000, 7000)], ids=["nothing", "a part"])
+async def test_a_client_that_takes_nothing_more_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, unsent: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(http_protocol, "TAKEN_SECONDS", 0.001)
+    wire = Wire(Application())
+
+    wire.take(*unsent)
+    await wire.until_closed()
+
+    assert wire.is_aborted
+
+
+async def test_a_client_that_takes_its_answers_slowly_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "TAKEN_SECONDS", 0.001)
+    wire = Wire(Application(), keep_alive_seconds=0.1)
+
+    wire.take(0, 5000, 4000, 3000, 0)
+    await wire.until_closed()
+
+    assert not wire.is_aborted
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """A connection of a client, byte by byte: what arrives in which segment is the test's to say."""
 
 import asyncio
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,15 @@ class _Transport(asyncio.Transport):
         self.read = _Answers()
         self.changed = asyncio.Event()
         self.closed = False
+        self.aborted = False
+        self.unsent: Iterator[int] = itertools.repeat(0)
+
+    def get_write_buffer_size(self) -> int:
+        return next(self.unsent)
+
+    def abort(self) -> None:
+        self.aborted = True
+        self.close()
 
     def write(self, data: Any) -> None:
         self.read.feed(bytes(data))
@@ -137,6 +147,15 @@ class Wire:
     def is_closed(self) -> bool:
         """Did the server close?"""
         return self._transport.closed
+
+    @property
+    def is_aborted(self) -> bool:
+        """Did the server close without waiting until everything is sent?"""
+        return self._transport.aborted
+
+    def take(self, *unsent: int) -> None:
+        """The client takes what is written as these sizes of what is left say, and in the end nothing more."""
+        self._transport.unsent = itertools.chain(unsent, itertools.repeat(unsent[-1]))
 
     async def until_answered(self, count: int) -> Sequence[Answer]:
         """Wait for so many answers."""
