@@ -1,7 +1,7 @@
 """Write the generated part of docs/fulfilment.md: every state of an order, and every transition between them.
 
-Run `python docs/generate_fulfilment.py` after changing the fulfilment. Nothing is listed here by hand. Every input is
-tried on a placed order, then on each order that results, until no new state appears.
+Run `python docs/generate_fulfilment.py` after changing the fulfilment. Nothing is listed here by hand. Every
+happening is tried on a placed order, then on each order that results, until no new state appears.
 """
 
 import re
@@ -75,15 +75,15 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of an input in a state. None as `target` means that it is refused."""
+    """The result of a happening in a state. None as `target` means that it is refused."""
 
     target: State | None
     commands: tuple[str, ...] = ()
 
 
 Ways = Mapping[tuple[State, str], Mapping[Outcome, frozenset[int]]]
-"""By state and input: the results, each with the numbers of attempts at which it occurs. An input that changes nothing
-has no entry."""
+"""By state and happening: the results, each with the numbers of attempts at which it occurs. A happening that changes
+nothing has no entry."""
 
 
 def explore(happenings: Iterable[Happening] = HAPPENINGS) -> Ways:
@@ -127,7 +127,7 @@ def states(ways: Ways) -> list[State]:
 
 
 def of_its_version(happening: Happening, order: Order) -> Happening:
-    """The same input; a passed deadline gets the version of the order."""
+    """The same happening; a passed deadline gets the version of the order."""
     return DeadlinePassed(order.version) if isinstance(happening, DeadlinePassed) else happening
 
 
@@ -161,7 +161,7 @@ def generated(ways: Ways) -> str:
         [
             "### From placed to settled",
             "",
-            "The label of an arrow is the input, and after the slash the commands that are sent.",
+            "The label of an arrow is the happening, and after the slash the commands that are sent.",
             "",
             *there_and_back,
             "",

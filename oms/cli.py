@@ -19,6 +19,7 @@ from oms import topics
 from oms.api_key_commands import api_keys
 from oms.audit_commands import audit
 from oms.environment import read_settings, run
+from oms.exit_status import ExitStatus
 from oms.kept_commands import dead_letters, parked
 from oms.order_commands import orders as orders_commands
 from oms.output import AsJson, print_json
@@ -91,7 +92,7 @@ def serve(
             "set EVENT_PUBLISHER=kafka (or logging), or start everything in one process with `oms up`",
             err=True,
         )
-        raise typer.Exit(2)
+        raise typer.Exit(ExitStatus.USAGE)
     if Role.CONSUMER in wanted and settings.event_publisher is PublisherKind.LOGGING:
         log.warning(
             "EVENT_PUBLISHER=logging delivers no messages: this consumer receives nothing, and orders reach their "
@@ -106,7 +107,7 @@ def _say_who_may_come_in(auth: AuthSettings, host: str) -> None:
     """End the process if it would let strangers in and nobody has said that it shall."""
     if sentence := auth.must_be_said(host):
         typer.echo(sentence, err=True)
-        raise typer.Exit(2)
+        raise typer.Exit(ExitStatus.USAGE)
 
 
 def _roles(text: str) -> frozenset[Role]:

@@ -19,6 +19,7 @@ from messaging.runtime.database_unusable import DatabaseUnusable
 from messaging.runtime.embedded_postgres import EmbeddedPostgresUnavailable
 from messaging.runtime.settings import PublisherKind
 from messaging.runtime.telemetry import TelemetryUnavailable
+from oms.exit_status import ExitStatus
 from oms.logs import LogFormat, configure_logs, log_for_us
 from oms.operator import sign_as_operator
 from oms.process import CannotListen, run_to_the_end
@@ -65,7 +66,7 @@ def read_settings(*kinds: type[BaseSettings], log_level: LogLevel | None = None)
         (kind,) = (kind for kind in all_kinds if kind.__name__ == error.title)
         for problem in error.errors():
             typer.echo(_sentence(kind, problem), err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(ExitStatus.USAGE) from None
     configure_logs(logs.log_format, log_level or logs.log_level)
     return settings
 
@@ -101,7 +102,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         run_to_the_end(main)
     except WorkEnded as error:
         log.critical("ended, because a part of it does not go on", reason=str(error), exc_info=error.__cause__)
-        raise typer.Exit(1) from None
+        raise typer.Exit(ExitStatus.CANNOT) from None
     except (
         EmbeddedPostgresUnavailable,
         DatabaseUnusable,
@@ -112,12 +113,12 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         TelemetryUnavailable,
     ) as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(ExitStatus.CANNOT) from None
     except BrokenPipeError:
         forget_standard_output()
-        raise typer.Exit(1) from None
+        raise typer.Exit(ExitStatus.CANNOT) from None
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(ExitStatus.INTERRUPTED) from None
     except typer.Exit:
         raise  # it has said already what was wrong
     except Exception as error:  # noqa: BLE001  the last place where a user can be told
@@ -126,4 +127,4 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         typer.echo(
             f"this command ended unexpectedly: {type(error).__name__}: {words} (LOG_LEVEL=DEBUG shows more)", err=True
         )
-        raise typer.Exit(1) from None
+        raise typer.Exit(ExitStatus.CANNOT) from None

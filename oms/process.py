@@ -136,7 +136,7 @@ async def serve_until_told(
         if serving.done():
             raise how_it_ended(serving)
     except asyncio.CancelledError as reason:
-        log.critical("stopping untold", reason=str(reason))
+        log.critical("stopping without a signal", reason=str(reason))
         raise
     finally:
         faulthandler.dump_traceback_later(STOP_WITHIN_SECONDS, exit=True, file=2)

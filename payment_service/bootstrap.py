@@ -45,7 +45,7 @@ log = structlog.get_logger("payment-service")
 async def payment_service(
     settings: PaymentSettings, transport: Transport, roles: frozenset[Role] = frozenset(Role)
 ) -> AsyncIterator[RunningService]:
-    """Start the roles. Leaving the block stops them: no new commands are taken, current calls get two seconds, and
+    """Start the roles. Leaving the block stops them: no new commands are taken, current calls get 1.5 seconds, and
     accepted writes are answered."""
     async with AsyncExitStack() as stack:
         payments, storage = await stack.enter_async_context(

@@ -8,8 +8,8 @@ from aiokafka import TopicPartition
 async def find_beginning(consumer: Any, partition: TopicPartition) -> int | None:
     """Go on where the group has committed, or with the oldest record when it has not, and return that offset.
 
-    The client tells of a missing position late, maybe when others have had the partition meanwhile and have committed.
-    None: the partitions were assigned anew while this asked. The new assignment has positions, or lacks them again.
+    The client reports a missing position late. Other members may have owned the partition and committed meanwhile.
+    Returns None when the partitions were assigned anew during the questions. The new assignment has its own positions.
     """
     assigned = consumer._subscription.subscription.assignment  # noqa: SLF001  each assignment is an object of its own
     (oldest,) = (await consumer.beginning_offsets([partition])).values()

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zlib import crc32
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from messaging.kafka.admin import describe, open_admin
 from messaging.kafka.client import client_options, record_of
+from messaging.kafka.packing import partition_of
 from messaging.kafka.settings import KafkaSettings
 from messaging.ports.record import Record
 
@@ -51,12 +51,11 @@ async def records_of_key(
     async with open_admin(settings) as admin:
         described = await describe(admin, names)
     partitions = {
-        TopicPartition(name, crc32(key.encode()) % topic.partitions): name.removeprefix(settings.prefix)
+        TopicPartition(name, partition_of(key.encode(), topic.partitions)): name.removeprefix(settings.prefix)
         for name in names
         if (topic := described.get(name)) is not None
     }
-    unread = dict.fromkeys(topics, "the topic is not there") if not partitions else {}
-    unread |= dict.fromkeys(set(topics) - set(partitions.values()), "the topic is not there")
+    unread = dict.fromkeys(set(topics) - set(partitions.values()), "the topic is not there")
     if not partitions:
         return RecordsOfKey([], unread)
     async with _reader(settings) as consumer:

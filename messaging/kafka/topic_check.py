@@ -6,10 +6,10 @@ from datetime import timedelta
 from messaging.kafka.admin import DescribedTopic, describe, open_admin
 from messaging.kafka.settings import KafkaSettings, SecurityProtocol
 from messaging.kafka.topics import (
-    LARGEST_BATCH,
     LARGEST_MESSAGE,
     RETENTION,
     SEGMENT,
+    TOPIC_TAKES,
     Topic,
     in_sync_replicas,
     milliseconds,
@@ -120,7 +120,7 @@ class TopicChecks:
         if largest is not None and largest < LARGEST_MESSAGE:
             yield (
                 f"topic {name} takes max.message.bytes={largest}, and a message of ours may have {LARGEST_MESSAGE}: "
-                f"{self._set(name, {'max.message.bytes': str(LARGEST_BATCH)})}"
+                f"{self._set(name, {'max.message.bytes': str(TOPIC_TAKES)})}"
             )
 
     def _set(self, name: str, config: Mapping[str, str]) -> str:

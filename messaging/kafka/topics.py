@@ -18,7 +18,8 @@ RETENTION = timedelta(days=7)
 SEGMENT = timedelta(days=1)
 LARGEST_MESSAGE = 64 * 1024
 """The size limit of messages. An order of 100 lines with the longest product ids and prices needs two thirds of it."""
-LARGEST_BATCH = 1024 * 1024
+TOPIC_TAKES = 1024 * 1024
+"""The size limit of batches, in bytes."""
 _KNOWN_WITHIN = 10.0
 
 
@@ -80,7 +81,7 @@ def configuration(topic: Topic, replication: int) -> dict[str, str]:
     config = {
         "cleanup.policy": topic.cleanup_policy,
         "min.insync.replicas": str(in_sync_replicas(replication)),
-        "max.message.bytes": str(LARGEST_BATCH),
+        "max.message.bytes": str(TOPIC_TAKES),
         # The broker dates records by its own clock. With the producer's clock, a record that is dated an hour ahead
         # would be refused, and an old one deleted.
         "message.timestamp.type": "LogAppendTime",

@@ -8,6 +8,7 @@ from uuid import UUID
 from messaging.ports.audit import AuditEntry
 from messaging.postgres.audit_chain import Chain, Entry, Seal, Tampered, Verified
 from messaging.postgres.pool import Pool
+from messaging.postgres.storable import storable
 from shared_kernel.caller import ANONYMOUS_NAME
 
 _LONGEST_NAME = 200
@@ -47,11 +48,6 @@ def audit_columns(entries: Sequence[AuditEntry]) -> tuple[list[Any], ...]:
         [entry.order_id for entry in entries],
         [json.dumps({name: _bounded(value) for name, value in entry.detail.items()}) for entry in entries],
     )
-
-
-def storable(text: str) -> str:
-    """The text without NUL and lone surrogates, which PostgreSQL cannot store."""
-    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
 
 
 def _bounded(value: str | int) -> str | int:

@@ -12,6 +12,7 @@ from messaging.ports.record import Record
 from messaging.postgres.counting import counted, first
 from messaging.postgres.durability import AWAIT_STANDBYS
 from messaging.postgres.pool import Pool
+from messaging.postgres.storable import storable
 
 _LONGEST_KEY = 200
 
@@ -121,7 +122,7 @@ class PostgresFailures:
 
     async def postpone(self, parked_id: int, error: str, seconds: float) -> None:
         """See Failures."""
-        await self._pool.execute(_POSTPONE, parked_id, _storable(error), seconds)
+        await self._pool.execute(_POSTPONE, parked_id, storable(error), seconds)
 
     async def forget(self, parked_id: int) -> None:
         """See Failures."""
@@ -169,22 +170,17 @@ def _row(failure: Failure) -> tuple[Any, ...]:
         record.partition,
         record.offset,
         _storable_key(record.key),
-        json.dumps({_storable(name): _storable(value) for name, value in record.headers.items()}),
+        json.dumps({storable(name): storable(value) for name, value in record.headers.items()}),
         record.value,
-        _storable(failure.error),
+        storable(failure.error),
         failure.attempts,
     )
-
-
-def _storable(text: str) -> str:
-    """The text without NUL and lone surrogates. PostgreSQL cannot store these, and a faulty record may have them."""
-    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
 
 
 def _storable_key(key: str) -> str:
     """The key, shortened to the size that an index takes. Our own keys are UUIDs. Foreign keys that become equal wait
     for one another."""
-    return _storable(key)[:_LONGEST_KEY]
+    return storable(key)[:_LONGEST_KEY]
 
 
 def _record(row: Any) -> Record:

@@ -65,7 +65,10 @@ def _assert_ended_by(name: str, how: str, ended: tuple[int, list[Any]]) -> None:
     status, logs = ended
     critical = [line for line in logs if line["log_level"] == "critical"]
     assert status == 1, logs
-    assert [line["event"] for line in critical] == ["stopping untold", "ended, because a part of it does not go on"]
+    assert [line["event"] for line in critical] == [
+        "stopping without a signal",
+        "ended, because a part of it does not go on",
+    ]
     assert {line["reason"] for line in critical[-1:]} == {f"{name} {how}"}
     assert not [line for line in logs if line["event"] in ("does not stop", "did not stop in order")]
 
