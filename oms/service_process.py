@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
+import structlog
+
 from http_api.access.authenticate import Note
 from http_api.access.key_store import load_keys
 from http_api.access.opened import Middleware, access
@@ -17,6 +19,7 @@ from messaging.kafka.lag import lag_counted
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
 from messaging.kafka.unstable import unstable_records_counted
+from messaging.postgres.address import address_of
 from messaging.postgres.pool import open_pool
 from messaging.runtime.database import resolve
 from messaging.runtime.database_unusable import as_database_unusable
@@ -28,6 +31,8 @@ from oms.screen import say
 from oms.services import SERVICES, TOPICS
 from oms.showing import Shown, showing
 from oms.topics import require_topics, topics_required
+
+log = structlog.get_logger("oms")
 
 
 async def run_service(
@@ -42,6 +47,7 @@ async def run_service(
 ) -> None:
     """Serve one service until told to stop. `options` are arguments of its `start`."""
     listening = listen(host, port, settings.metrics_port)
+    warn_of_readers({service.name: settings}, kafka)
     transport = transport_of(settings.event_publisher, kafka, InProcessBroker())
     async with AsyncExitStack() as stack:
         stack.enter_context(stopping_within_bounds())
@@ -63,6 +69,16 @@ async def run_service(
                 f"publishing: {settings.event_publisher}{_metrics_at(host, settings)}"
             ),
         )
+
+
+def warn_of_readers(settings: Mapping[str, ServiceSettings], kafka: KafkaSettings) -> None:
+    """Say what goes to other machines so that somebody on the way may read it."""
+    for name, its in settings.items():
+        url = SERVICES[name].database_url(its)
+        if "://" in url and address_of(url).is_readable:
+            log.warning("not encrypted", to=f"the database of {name}", mend="sslmode=verify-full in its URL")
+    if any(its.event_publisher is PublisherKind.KAFKA for its in settings.values()) and kafka.is_readable:
+        log.warning("not encrypted", to="Kafka", mend="KAFKA_SECURITY_PROTOCOL=SASL_SSL or SSL")
 
 
 async def _start(
@@ -120,6 +136,7 @@ async def run_all(
     process = settings["order"]  # what concerns the process is the same for every service
     listening = listen(host, port, process.metrics_port)
     kind = process.event_publisher
+    warn_of_readers(settings, kafka)
     broker = InProcessBroker()
     transport = transport_of(kind, kafka, broker)
     async with AsyncExitStack() as stack:

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from messaging.engine.addresses import encrypted_address
+from messaging.engine.addresses import encrypted_address, is_this_machine
 from messaging.engine.secret_files import Secret, Settings
 from messaging.engine.tls import client_context
 from shared_kernel.choice import Choice
@@ -94,6 +94,13 @@ class KafkaSettings(Settings):
     def uses_tls(self) -> bool:
         """True when the connections are encrypted."""
         return self.security_protocol in (SecurityProtocol.SSL, SecurityProtocol.SASL_SSL)
+
+    @property
+    def is_readable(self) -> bool:
+        """True when somebody on the way to another machine may read what is sent, because there is no TLS."""
+        hosts = [_ADDRESS.fullmatch(address.strip()) for address in self.bootstrap_servers.split(",")]
+        plain = self.security_protocol in (SecurityProtocol.PLAINTEXT, SecurityProtocol.SASL_PLAINTEXT)
+        return plain and not all(host and is_this_machine(host[1]) for host in hosts)
 
     @model_validator(mode="after")
     def _protocol_is_not_forgotten(self) -> Self:

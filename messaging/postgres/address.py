@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
+from messaging.engine.addresses import is_this_machine
 from messaging.engine.renewed import Renewed
 from messaging.engine.secret_files import read_secret
 from messaging.postgres.certificates import problem_with_certificates
@@ -45,6 +46,7 @@ _VALUES = _AS_IT_IS | {
     "target_session_attrs": ("read-write", "primary", "any"),  # every process must be able to write
     "keepalives": ("0", "1"),
 }
+_PERHAPS_PLAIN = ("disable", "allow", "prefer")
 _FILES = ("passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl")
 
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(?::(\d{1,5}))?")
@@ -79,6 +81,8 @@ class Address:
     keep_alive: KeepAlive = KeepAlive()
     settings: Mapping[str, str] = field(default_factory=dict)
     """The settings in `options`, which each session gets."""
+    is_readable: bool = False
+    """True when somebody on the way to another machine may read what is sent, because TLS is not insisted on."""
 
 
 def file_url(path: Path) -> str:
@@ -125,7 +129,14 @@ def _address_of(url: str) -> Address:
             user_timeout=numbers.get("tcp_user_timeout", standard.user_timeout),
         ),
         settings=_settings(options.get("options", "")),
+        is_readable=options.get("sslmode", "prefer") in _PERHAPS_PLAIN and any(map(_is_elsewhere, hosts)),
     )
+
+
+def _is_elsewhere(dsn: str) -> bool:
+    parts = urlsplit(dsn)
+    host = unquote(parts.hostname or dict(parse_qsl(parts.query)).get("host", "/"))
+    return not host.startswith("/") and not is_this_machine(host)
 
 
 def _options(query: str) -> dict[str, str]:

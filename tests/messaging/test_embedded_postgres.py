@@ -101,6 +101,15 @@ def test_any_surroundings_will_do(place: Path) -> None:
     assert (ended.returncode, ended.stdout) == (0, b"payment: the schema is up to date\n"), ended.stderr.decode()
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the environment of a process is read from /proc")
+async def test_it_is_told_none_of_our_secrets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYMENT_GATEWAY_KEY", "a secret")
+
+    async with opened(folder):
+        postmaster = (folder / "postgres" / "postmaster.pid").read_text().splitlines()[0]
+        assert b"a secret" not in Path(f"/proc/{postmaster}/environ").read_bytes()
+
+
 async def test_data_are_the_same_on_every_machine(folder: Path) -> None:
     async with opened(folder) as dsn:
         query = "select datlocprovider::text || datcollate || datlocale from pg_database where datname = 'orders'"

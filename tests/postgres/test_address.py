@@ -89,6 +89,24 @@ def test_what_libpq_takes_and_changes_nothing_is_taken(url: str) -> None:
     assert len(address_of(url).hosts) == 1
 
 
+@pytest.mark.parametrize(
+    ("url", "is_readable"),
+    [
+        ("postgresql://u:p@db.example.com/orders", True),
+        ("postgresql://u:p@db.example.com/orders?sslmode=prefer", True),
+        ("postgresql://u:p@localhost,db.example.com/orders", True),
+        ("postgresql://u:p@/orders?host=db.example.com", True),
+        ("postgresql://u:p@db.example.com/orders?sslmode=require", False),
+        ("postgresql://u:p@127.0.0.1,[::1],localhost/orders", False),
+        ("postgresql://u:p@%2Fvar%2Frun%2Fpostgresql/orders", False),
+        ("postgresql:///orders?host=/var/run/postgresql", False),
+        ("postgresql:///orders", False),
+    ],
+)
+def test_who_may_read_on_the_way_is_known(url: str, is_readable: bool) -> None:
+    assert address_of(url).is_readable is is_readable
+
+
 def test_every_option_that_is_ours_to_do_arrives() -> None:
     address = address_of(
         f"{URL}?application_name=shop&connect_timeout=3&keepalives_idle=20&keepalives_interval=5&keepalives_count=2"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 VERSION = 18
 _MOST_LOG = 10_000_000
+_NEEDED = ("PATH", "HOME", "TMP", "TEMP", "TZ", "LD_", "DYLD_", "FAKETIME")
 _MOST_WORDS = 10_000
 _INSTEAD = "or set ORDER_DATABASE_URL, INVENTORY_DATABASE_URL and PAYMENT_DATABASE_URL to a PostgreSQL of yours"
 # Users for PostgreSQL if we are root, because PostgreSQL refuses to run as root.
@@ -95,9 +96,9 @@ def find_programs(data_dir: Path, data: Path) -> Programs:
 
 
 def _plain_environment() -> dict[str, str]:
-    """Our environment without PostgreSQL's own variables and without the language, which may not be installed."""
-    foreign = ("PG", "LC_", "LANG")
-    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {"LC_ALL": "C"}
+    """What a program needs of our environment. Our secrets are none of PostgreSQL's business, its own variables are not
+    for this server, and our language may not be installed."""
+    return {name: value for name, value in os.environ.items() if name.startswith(_NEEDED)} | {"LC_ALL": "C"}
 
 
 def _in_place_of_root(data: Path) -> tuple[int, int]:
