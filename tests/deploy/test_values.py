@@ -202,6 +202,32 @@ def test_secrets_are_folders_in_every_container(tmp_path: Path) -> None:
             assert (mount["readOnly"], volume["secret"]["secretName"]) == (True, "kafka-tls")
 
 
+def test_whoever_fetches_tokens_for_kafka_reaches_the_one_who_gives_them(tmp_path: Path) -> None:
+    tokens = {"KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": "https://login.example.com/token"}
+    https = {"networkPolicy": {"https": {"ports": [8443]}}}
+    everybody = _rendered(https | {"env": tokens, "operator": {"enabled": True}}, tmp_path)
+    speak_to_kafka = {f"{service}-{role}" for service in SERVICES for role in ("relay", "consumer")}
+    payment_gateway, with_tokens = {"payment-consumer"}, speak_to_kafka | {"topics", "operator"}
+    apis = {f"{service}-api" for service in SERVICES}
+
+    assert _reach(everybody, 8443) == apis | payment_gateway | with_tokens
+    assert _reach(_rendered(https, tmp_path), 8443) == apis | payment_gateway
+    of_one = _rendered(https | {"services": {"order": {"relay": {"env": tokens}}}, "topics": {"env": tokens}}, tmp_path)
+    assert _reach(of_one, 8443) == apis | payment_gateway | {"order-relay", "topics"}
+
+
+def _reach(objects: list[Object], port: int) -> set[str]:
+    """The components that a policy lets out to this port."""
+    policies = [one["spec"] for one in objects if one["kind"] == "NetworkPolicy"]
+    return {
+        component
+        for policy in policies
+        if any(opened["port"] == port for rule in policy["egress"] for opened in rule["ports"])
+        for expression in policy["podSelector"]["matchExpressions"]
+        for component in expression["values"]
+    }
+
+
 def test_relays_follow_the_age_of_the_outbox_if_they_are_told_to(tmp_path: Path) -> None:
     scaled = {"services": {"order": {"relay": {"autoscaling": {"enabled": True}}}}}
     with pytest.raises(Refused, match=r"monitoring\.prometheusUrl is needed"):
