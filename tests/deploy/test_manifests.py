@@ -176,6 +176,16 @@ def test_nothing_grows_beyond_its_partitions_or_shards_and_lag_is_asked_where_it
             assert {one["consumerGroup"] for one in asked} == {f"{service}-service"}
 
 
+def test_the_rate_of_a_caller_is_that_of_all_processes_of_an_api_together(objects: list[Object]) -> None:
+    scalers = _of_kind(objects, "HorizontalPodAutoscaler")
+    for component, deployment in _deployments(objects).items():
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        told = {one["name"]: one.get("value") for one in container["env"]}.get("RATE_LIMIT_PROCESSES")
+        scaler = scalers.get(deployment["metadata"]["name"])
+        most = scaler["spec"]["maxReplicas"] if scaler else deployment["spec"].get("replicas")
+        assert told == (str(most) if component.endswith("-api") else None), component
+
+
 def test_relays_are_two(objects: list[Object]) -> None:
     relays = {component: one for component, one in _deployments(objects).items() if component.endswith("-relay")}
     assert {one["spec"]["replicas"] for one in relays.values()} == {2}

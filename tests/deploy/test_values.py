@@ -111,6 +111,13 @@ def test_a_variable_of_a_role_wins_over_that_of_its_service_and_that_over_the_on
     assert passwords == {"order-api": None, "order-relay": ("s", "k"), "payment-api": None, "migrate": None}
 
 
+def test_the_rate_is_shared_by_as_many_processes_as_one_says(tmp_path: Path) -> None:
+    own = {"env": {"RATE_LIMIT_PROCESSES": "7"}, "services": {"order": {"api": {"env": {"RATE_LIMIT_PROCESSES": "1"}}}}}
+    objects = _rendered(own, tmp_path)
+    told = [_variables(objects, f"oms-{service}-api")["RATE_LIMIT_PROCESSES"] for service in ("order", "inventory")]
+    assert told == ["1", "7"]
+
+
 def test_migrations_are_made_as_the_user_who_owns_the_tables_and_a_relay_has_its_own(tmp_path: Path) -> None:
     owner, relay = {"secret": "owner", "key": "url"}, {"secret": "relay", "key": "url"}
     order = {"migrations": {"databaseUrl": owner}, "relay": {"databaseUrl": relay}}

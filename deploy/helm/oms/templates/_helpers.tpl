@@ -23,7 +23,7 @@ app.kubernetes.io/component: {{ .service }}-{{ .role }}
 {{- end }}
 
 {{/* The variables of a container, as JSON: (dict "root" $ "layers" [{NAME: value or {secret, key}}, …]). A later layer
-wins. */}}
+wins. `defaults`, if they are given, are below what the values say. */}}
 {{- define "oms.variables" -}}
 {{- $values := .root.Values }}
 {{- $variables := dict
@@ -37,7 +37,7 @@ wins. */}}
   "KAFKA_BOOTSTRAP_SERVERS" $values.kafka.bootstrapServers
   "KAFKA_PREFIX" $values.kafka.prefix
   "KAFKA_SECURITY_PROTOCOL" $values.kafka.securityProtocol }}
-{{- range prepend .layers $values.env }}
+{{- range concat (list .defaults $values.env) .layers }}
 {{- $variables = mergeOverwrite $variables (deepCopy (. | default dict)) }}
 {{- end }}
 {{- toJson $variables }}
