@@ -187,7 +187,7 @@ def test_a_pod_gets_no_key_of_a_secret_that_it_does_not_use() -> None:
 
 
 def test_processes_with_a_certificate_are_probed_and_scraped_over_https(tmp_path: Path) -> None:
-    monitored = {"monitoring": {"serviceMonitor": {"enabled": True}}}
+    monitored = {"monitoring": {"serviceMonitor": {"enabled": True}}, "networkPolicy": {"enabled": False}}
     objects = _rendered(monitored | {"env": {"HTTP_TLS_CERTFILE": "/etc/oms/http/tls.crt"}}, tmp_path)
 
     (container,) = _named(objects, "Deployment", "oms-payment-relay")["spec"]["template"]["spec"]["containers"]
@@ -233,6 +233,27 @@ def _reach(objects: list[Object], port: int) -> set[str]:
         for expression in policy["podSelector"]["matchExpressions"]
         for component in expression["values"]
     }
+
+
+def test_metrics_are_reached_by_whom_the_values_name_and_by_nobody_else(tmp_path: Path) -> None:
+    prometheus = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+
+    assert _may_reach(_rendered({}, tmp_path), "metrics") == []
+    assert _may_reach(_rendered({"networkPolicy": {"monitoring": [prometheus]}}, tmp_path), "metrics") == [[prometheus]]
+
+
+def _may_reach(objects: list[Object], port: str) -> list[Any]:
+    """The peers of each rule that opens this port. A rule without peers is for everybody."""
+    policies = [one["spec"] for one in objects if one["kind"] == "NetworkPolicy"]
+    rules = [rule for policy in policies for rule in policy.get("ingress") or ()]
+    return [rule.get("from") for rule in rules if any(opened["port"] == port for opened in rule["ports"])]
+
+
+def test_a_service_monitor_whose_prometheus_would_be_kept_out_is_refused(tmp_path: Path) -> None:
+    monitored = {"monitoring": {"serviceMonitor": {"enabled": True}}}
+    with pytest.raises(Refused, match=r"networkPolicy\.monitoring is needed"):
+        _rendered(monitored, tmp_path)
+    assert _rendered(monitored | {"networkPolicy": {"enabled": False}}, tmp_path)
 
 
 def test_relays_follow_the_age_of_the_outbox_if_they_are_told_to(tmp_path: Path) -> None:
