@@ -57,7 +57,9 @@ async def run_service(
         running_service = await _start(stack, service, settings, transport, roles, options)
         if settings.event_publisher is PublisherKind.KAFKA:
             await stack.enter_async_context(_partitions_watched(kafka, service, roles))
-        guarded = await _access(stack, auth, service, settings, running_service.note_refusal)
+        # A relay or a consumer has no callers but those of /metrics, if they share its port.
+        has_callers = Role.API in roles or settings.metrics_port is None
+        guarded = await _access(stack, auth, service, settings, running_service.note_refusal, has_callers=has_callers)
         await serve_until_told(
             http_application([running_service.http], metrics_port=settings.metrics_port, access=guarded),
             listening,
@@ -96,15 +98,21 @@ async def _start(
 
 
 async def _access(
-    stack: AsyncExitStack, auth: AuthSettings, service: Service, settings: ServiceSettings, note: Note
+    stack: AsyncExitStack,
+    auth: AuthSettings,
+    service: Service,
+    settings: ServiceSettings,
+    note: Note,
+    *,
+    has_callers: bool = True,
 ) -> Middleware:
     """The middleware that finds out who calls, with the API keys of `service`, read over a session of their own. A
-    service in memory has none. With AUTH=off nothing is opened."""
+    service in memory has none. With AUTH=off, and in a process without callers, nothing is opened."""
     url, load = service.database_url(settings), None
-    if auth.auth is Auth.REQUIRED and url != "memory":
+    if has_callers and auth.auth is Auth.REQUIRED and url != "memory":
         dsn = await resolve(url, settings.data_dir, service.database_name)
         load = partial(load_keys, await stack.enter_async_context(open_pool(dsn)))
-    return await stack.enter_async_context(access(auth, load, note))
+    return await stack.enter_async_context(access(auth, load, note, has_callers=has_callers))
 
 
 @asynccontextmanager

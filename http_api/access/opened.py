@@ -35,14 +35,16 @@ def unchanged(app: ASGIApp) -> ASGIApp:
 
 
 @asynccontextmanager
-async def access(settings: AuthSettings, load_api_keys: LoadKeys | None, note: Note) -> AsyncIterator[Middleware]:
+async def access(
+    settings: AuthSettings, load_api_keys: LoadKeys | None, note: Note, *, has_callers: bool = True
+) -> AsyncIterator[Middleware]:
     """The middleware for these settings. It notes refused access. Its keys are loaded again and again during the
-    block."""
+    block. A process without callers fetches no keys of an issuer, and accepts no token."""
     if settings.auth is not Auth.REQUIRED:
         yield unchanged
         return
     async with AsyncExitStack() as stack:
-        tokens = await _tokens(stack, settings)
+        tokens = await _tokens(stack, settings) if has_callers else None
         api_keys = await _api_keys(stack, load_api_keys) if load_api_keys else None
         limit = RateLimit(settings.limits)
         yield lambda app: Authenticate(
