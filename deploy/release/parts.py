@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from deploy.release import helm
-from deploy.release.version import CHART, ROOT
+from deploy.release.version import CHART, ROOT, chart_version
 
 DIST = ROOT / "dist"
 IMAGE = "distributed-oms"
@@ -38,7 +38,7 @@ def chart(version: str) -> Sequence[str]:
         helm.run("package", str(CHART), "--destination", str(DIST))
     except (helm.NoHelm, helm.Refused) as reason:
         return [f"the chart is not packaged: {reason}"]
-    return _written(f"oms-{version}.tgz")
+    return _written(f"oms-{chart_version(version)}.tgz")
 
 
 def image(version: str) -> Sequence[str]:

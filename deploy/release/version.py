@@ -3,7 +3,7 @@
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -16,13 +16,18 @@ def version_of_the_tree() -> str:
     return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
 
 
+def chart_version(version: str) -> str:
+    """The same as Semantic Versioning has it, which helm wants: 0.3.0-dev0 for 0.3.0.dev0."""
+    return version.replace(".dev", "-dev")
+
+
 def disagreements(version: str) -> Iterator[str]:
     """A sentence for each place that names another version."""
     chart = (CHART / "Chart.yaml").read_text(encoding="utf-8")
-    for field in ("version", "appVersion"):
+    for field, expected in (("version", chart_version(version)), ("appVersion", version)):
         (found,) = re.findall(rf'^{field}: "?([^"\n]+)"?$', chart, re.MULTILINE)
-        if found != version:
-            yield f"pyproject.toml has version {version}, and {field} of Chart.yaml is {found}: set both alike"
+        if found != expected:
+            yield f"pyproject.toml has version {version}, and {field} of Chart.yaml is {found}: set it to {expected}"
     images = set(re.findall(r"^ +image: (\S+)$", MANIFEST.read_text(encoding="utf-8"), re.MULTILINE))
     if images != {f"distributed-oms:{version}"}:
         yield f"deploy/kubernetes/small.yaml has the images {', '.join(sorted(images))}: run make manifests"
@@ -33,12 +38,18 @@ def problems_with_the_tree(version: str) -> Sequence[str]:
     return [*disagreements(version), *_changelog(version), *_uncommitted()]
 
 
-def _changelog(version: str) -> Iterator[str]:
+def sections_of_the_changelog() -> Mapping[str, str]:
+    """What CHANGELOG.md says about each version, and about `Unreleased`."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    sections = dict(re.findall(r"^## \[([^\]]+)\][^\n]*\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
-    if not sections.get(version, "").strip():
+    found = re.findall(r"^## \[([^\]]+)\][^\n]*\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    return {name: content.strip() for name, content in found}
+
+
+def _changelog(version: str) -> Iterator[str]:
+    sections = sections_of_the_changelog()
+    if not sections.get(version):
         yield f"CHANGELOG.md says nothing about {version}: move what is unreleased under it"
-    if sections.get("Unreleased", "").strip():
+    if sections.get("Unreleased"):
         yield f"CHANGELOG.md has unreleased changes: move them under {version}"
 
 

@@ -13,7 +13,14 @@ import yaml
 
 from deploy.release import helm, parts, version
 from deploy.release.audit import ACCEPTED, findings
-from deploy.release.version import ROOT, disagreements, problems_with_the_tree, version_of_the_tree
+from deploy.release.version import (
+    ROOT,
+    chart_version,
+    disagreements,
+    problems_with_the_tree,
+    sections_of_the_changelog,
+    version_of_the_tree,
+)
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 TODAY = date(2026, 11, 26)
@@ -21,6 +28,15 @@ TODAY = date(2026, 11, 26)
 
 def test_the_chart_and_the_manifest_are_of_this_version() -> None:
     assert [*disagreements(version_of_the_tree())] == []
+
+
+def test_a_tree_with_unreleased_changes_does_not_call_itself_a_release() -> None:
+    sections = sections_of_the_changelog()
+    assert not sections["Unreleased"] or not sections.get(version_of_the_tree())
+
+
+def test_a_chart_names_a_version_as_helm_wants_it() -> None:
+    assert [chart_version(one) for one in ("0.3.0", "0.3.0.dev0")] == ["0.3.0", "0.3.0-dev0"]
 
 
 def test_another_version_is_noticed_in_each_place() -> None:
