@@ -29,7 +29,8 @@ from shared_kernel.product import ProductId, Quantity
 from tests.domain.orders import placed_order, stepped, stored
 from tests.order_store.conftest import becoming, messages_in, postgres_orders
 from tests.real_parts.kafka import free_port
-from tests.real_parts.waiting import DEADLINE
+from tests.real_parts.query import rows
+from tests.real_parts.waiting import DEADLINE, until
 
 Answer = TypeVar("Answer")
 
@@ -100,6 +101,40 @@ async def test_a_write_that_cannot_be_stored_fails_alone_and_its_neighbours_are_
     assert all(isinstance(outcomes[number], Exception) for number in failed)
     assert {str(row["id"]) for row in await sql.fetch("select id from orders")} == good
     assert sorted(key for key, _ in await messages_in(database)) == sorted(good)
+
+
+async def test_instances_that_meet_in_keys_do_not_deadlock(database: str, sql: asyncpg.Connection) -> None:
+    """Each has stored half of its keys when they meet. A deadlock would be resolved and tried again, but is counted."""
+    keys = [f"key-{number}" for number in range(9)]
+    async with postgres_orders(database) as here, postgres_orders(database) as there:
+        await here.create(_keyed(keys[4]))
+        transaction = sql.transaction()
+        await transaction.start()
+        await sql.execute("delete from orders")
+        both = asyncio.gather(
+            _create_all(here, [_keyed(key) for key in keys]), _create_all(there, [_keyed(key) for key in keys[::-1]])
+        )
+        await until(lambda: _two_wait(database), "both instances wait for the key in the middle")
+        await transaction.rollback()
+        forth, back = await both
+
+    # Their sessions have ended, and what they have counted is there.
+    assert (
+        await rows(database, "select from pg_stat_database where datname = current_database() and deadlocks > 0") == []
+    )
+    for key, one, other in zip(keys, forth, back[::-1], strict=True):
+        assert [type(one), type(other)].count(Created) == (key != keys[4]), (key, one, other)
+
+
+async def _two_wait(dsn: str) -> bool:
+    """Asked for over a connection of its own: within a transaction the answer stays as it was."""
+    ((count,),) = await rows(dsn, _WAITING)
+    return bool(count == 2)
+
+
+def _keyed(key: str) -> OrderCreation:
+    order = placed_order()
+    return Creation(order, order.events, IdempotencyKey("anybody", key, b"h" * 32))
 
 
 async def test_a_change_that_the_domain_or_the_database_refuses_is_refused_alone_and_stores_no_event(
