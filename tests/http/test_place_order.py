@@ -128,6 +128,38 @@ async def test_a_compressed_body_is_refused_with_a_sentence_that_names_the_heade
     assert_error(answer, 415, "Unsupported media type", {"Content-Encoding": sentence})
 
 
+@pytest.mark.parametrize("charset", ["utf-16", '"UTF-16LE"', "latin-1"])
+async def test_a_body_in_another_charset_is_refused(memory_api: httpx.AsyncClient, charset: str) -> None:
+    answer = await memory_api.post(
+        "/orders", content=BODY, headers={"Content-Type": f"application/json; charset={charset}"}
+    )
+
+    sentence = "Content-Type must be application/json in UTF-8"
+    assert_error(answer, 415, "Unsupported media type", {"Content-Type": sentence})
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("Content-Encoding", ["gzip", "identity"]), ("Content-Type", ["text/plain", "application/json"])],
+)
+async def test_headers_that_come_twice_are_one_list(
+    memory_api: httpx.AsyncClient, name: str, values: list[str]
+) -> None:
+    answer = await memory_api.post("/orders", content=BODY, headers=[(name, value) for value in values])
+
+    assert list(assert_error(answer, 415, "Unsupported media type")) == [name]
+
+
+async def test_spaces_around_a_header_say_nothing(memory_api: httpx.AsyncClient) -> None:
+    answer = await memory_api.post(
+        "/orders",
+        content=BODY,
+        headers=[(b"Content-Encoding", b"identity \t"), (b"Content-Type", b" application/json ")],
+    )
+
+    assert answer.status_code == 201
+
+
 async def test_a_body_that_is_compressed_on_its_way_is_refused_likewise(memory_api: httpx.AsyncClient) -> None:
     headers = {"Transfer-Encoding": "gzip, chunked"}
     answer = await memory_api.post("/orders", content=_in_chunks(gzip.compress(BODY)), headers=headers)

@@ -353,7 +353,10 @@ async def test_text_that_is_none_is_told_with_its_field(memory_api: httpx.AsyncC
 
 @pytest.mark.parametrize(
     "body",
-    ["{", '{"price":', "{'price': 1}", b"\xff", b"{\x00}", _body(on_hand="9" * 5000), "[" * 10_000],
+    [
+        *("{", '{"price":', "{'price': 1}", b"\xff", b"{\x00}", _body(on_hand="9" * 5000), "[" * 10_000),
+        *(_body().encode(encoding) for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-32")),
+    ],
     ids=lambda body: repr(body[:12]),
 )
 async def test_what_is_not_json_is_malformed(memory_api: httpx.AsyncClient, body: str | bytes) -> None:
