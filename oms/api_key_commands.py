@@ -1,22 +1,21 @@
 """`oms api-keys`: keys of callers that have no access tokens. Every service has every key."""
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
-from typing import Annotated, TypeVar
+from functools import partial
+from itertools import chain
+from typing import Annotated
 
 import typer
 
 from http_api.access.api_keys import digest_of, new_key
 from http_api.access.key_store import add_key, list_keys, revoke_key
 from messaging.postgres.pool import Pool
-from oms.databases import changing
+from oms.databases import change_each, read_each, say_not_read
 from oms.environment import CannotDo, run
 from oms.output import AsJson, cells, print_json, print_list
-from oms.services import SERVICES
 from shared_kernel.caller import MAX_CALLER, Caller, Scope, is_caller_name
-
-Result = TypeVar("Result")
 
 api_keys = typer.Typer(no_args_is_help=True, help="Keys of callers that have no access tokens.")
 
@@ -39,7 +38,7 @@ def create(
     good_for = timedelta(days=days) if days is not None else None
 
     async def main() -> None:
-        await _in_every_database(lambda pool: add_key(pool, key_id.hex(), digest_of(key), owner, good_for))
+        await _make(key_id.hex(), lambda pool: add_key(pool, key_id.hex(), digest_of(key), owner, good_for))
         if as_json:
             print_json({"id": key_id.hex(), "key": key, "caller": owner.name, "scopes": sorted(owner.scopes)})
             return
@@ -56,17 +55,27 @@ def revoke(
     key_id: Annotated[str, typer.Argument(help="The id of the key, which is between `oms_` and its secret.")],
     as_json: AsJson = False,
 ) -> None:
-    """Revoke a key. Running processes refuse it within ten seconds."""
+    """Revoke a key. Running processes refuse it within ten seconds. The exit status is 3 if a database does not answer:
+    the key may still be good in its service, so revoke it again later."""
 
     async def main() -> None:
-        names = await _in_every_database(lambda pool: revoke_key(pool, key_id))
-        name = next((name for name in names if name is not None), None)
-        if name is None:
+        names, not_reached = await change_each(lambda pool: revoke_key(pool, key_id))
+        name = next((name for name in names.values() if name is not None), None)
+        if not names:
+            raise CannotDo(_sentences(not_reached.values()))
+        if name is None and not_reached:
+            typer.echo(f"{_and(names)} have no API key {key_id!r}", err=True)
+        elif name is None:
             raise CannotDo(f"there is no API key {key_id!r}: `oms api-keys list` shows their ids")
-        if as_json:
-            print_json({"id": key_id, "caller": name, "revoked": True})
+        elif as_json:
+            others = {"notReached": [*not_reached]} if not_reached else {}
+            print_json({"id": key_id, "caller": name, "revoked": not not_reached} | others)
         else:
-            typer.echo(f"the key {key_id} of {name} is revoked")
+            where = f" in {_and(names)}" if not_reached else ""
+            typer.echo(f"the key {key_id} of {name} is revoked{where}")
+        if not_reached:
+            typer.echo(f"the key {key_id} may still be good in {_and(not_reached)}: revoke it again", err=True)
+        say_not_read([*not_reached.values()])
 
     run(main())
 
@@ -78,7 +87,9 @@ def list_all(as_json: AsJson = False) -> None:
     from rich.table import Table
 
     async def main() -> None:
-        found = {key.id: key for keys in await _in_every_database(list_keys) for key in keys}
+        by_service, not_read = await read_each(None, list_keys)
+        all_keys = sorted(chain(*by_service.values()), key=lambda key: key.revoked_at is None)
+        found = {key.id: key for key in all_keys}  # a key is revoked when no service takes it
         keys = sorted(found.values(), key=lambda key: (key.created_at, key.id))
         documents = [
             {
@@ -96,17 +107,35 @@ def list_all(as_json: AsJson = False) -> None:
             times = (f"{time:%F %T}" if time else "" for time in (key.created_at, key.expires_at, key.revoked_at))
             table.add_row(*cells(key.id, key.caller, " ".join(key.scopes), *times))
         print_list(documents, table, as_json=as_json, otherwise="API keys: none")
+        say_not_read(not_read)
 
     run(main())
 
 
-async def _in_every_database(action: Callable[[Pool], Awaitable[Result]]) -> list[Result]:
-    """Do it in the database of each service. What was done in the first of them can be done again."""
-    results = []
-    for service in SERVICES.values():
-        async with changing(service) as pool:
-            results.append(await action(pool))
-    return results
+async def _make(key_id: str, add: Callable[[Pool], Awaitable[None]]) -> None:
+    """Add a key to every database or to none: a key whose secret nobody has seen must not be good anywhere. Raises
+    CannotDo."""
+    _, away = await read_each(None, partial(list_keys, limit=1))
+    if away:
+        raise CannotDo(f"no API key was made: {_sentences(away)}")
+    _, failed = await change_each(add)
+    if not failed:
+        return
+    sentence = f"no API key was made: {_sentences(failed.values())}"
+    _, left = await change_each(lambda pool: revoke_key(pool, key_id))
+    if left:
+        sentence += (
+            f"; the key {key_id}, which nobody has seen, may be left in {_and(left)}: `oms api-keys revoke {key_id}`"
+        )
+    raise CannotDo(sentence)
+
+
+def _sentences(errors: Iterable[Exception]) -> str:
+    return "; ".join(dict.fromkeys(map(str, errors)))
+
+
+def _and(names: Iterable[str]) -> str:
+    return " and ".join(names)
 
 
 def _name(text: str) -> str:

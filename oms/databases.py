@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
 import structlog
@@ -70,17 +70,33 @@ async def read_each(
 ) -> tuple[dict[str, Result], Sequence[Exception]]:
     """What `read` returns for the database of one service, or of each, by the services' names, and the errors of those
     that cannot be read. Raises NOT_REACHED when none can."""
-    found: dict[str, Result] = {}
-    not_read: list[Exception] = []
-    for one in [service] if service else SERVICES.values():
-        try:
-            async with looking_into(one, _settings_of(one)) as pool:
-                found[one.name] = await read(pool)
-        except NOT_REACHED as error:
-            not_read.append(error)
+    found, not_read = await _each([service] if service else [*SERVICES.values()], looking_into, read)
     if not found:
-        raise not_read[0]
-    return found, not_read
+        raise next(iter(not_read.values()))
+    return found, [*not_read.values()]
+
+
+async def change_each(change: Callable[[Pool], Awaitable[Result]]) -> tuple[dict[str, Result], dict[str, Exception]]:
+    """What `change` returns for the database of each service, and the errors of those that cannot be changed, by the
+    services' names. A database that is away keeps no other from its change."""
+    return await _each([*SERVICES.values()], changing, change)
+
+
+async def _each(
+    services: Sequence[Service],
+    opened: Callable[[Service, ServiceSettings], AbstractAsyncContextManager[Pool]],
+    action: Callable[[Pool], Awaitable[Result]],
+) -> tuple[dict[str, Result], dict[str, Exception]]:
+    settings = [_settings_of(service) for service in services]  # a wrong one ends the command before anything is done
+    done: dict[str, Result] = {}
+    not_done: dict[str, Exception] = {}
+    for service, its_settings in zip(services, settings, strict=True):
+        try:
+            async with opened(service, its_settings) as pool:
+                done[service.name] = await action(pool)
+        except NOT_REACHED as error:
+            not_done[service.name] = error
+    return done, not_done
 
 
 def say_not_read(errors: Sequence[Exception]) -> None:

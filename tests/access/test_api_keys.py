@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -20,11 +20,13 @@ from shared_kernel.caller import Caller, Scope
 from tests.cli.commands import Ended, oms
 from tests.real_parts.order_process import ORDER, OrderProcess
 from tests.real_parts.postgres import PostgresServer
+from tests.real_parts.query import rows
 from tests.real_parts.three_services import service_databases
 from tests.real_parts.waiting import until
 
 SHOP = Caller("shop", frozenset({Scope.ORDERS_WRITE}))
 KEY = new_key(b"\x01" * 8, "s" * 43)
+AWAY = "postgresql://postgres@127.0.0.1:1/away"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,22 @@ class Installation:
     async def keys(self, *arguments: str) -> Ended:
         """Run `oms api-keys`."""
         return await oms(self.folder, "api-keys", *arguments, **self.environment)
+
+    def without(self, *names: str) -> "Installation":
+        """The same while these databases do not answer."""
+        return replace(self, databases=self.databases | dict.fromkeys(names, AWAY))
+
+    async def live(self) -> dict[str, list[str]]:
+        """The ids of the keys that each service takes."""
+        found = {}
+        for name, dsn in self.databases.items():
+            async with open_pool(dsn) as pool:
+                found[name] = sorted(await load_keys(pool))
+        return found
+
+    async def refuse(self, name: str, action: str) -> None:
+        """From now on this action fails in the database of a service, like anything that cannot be audited."""
+        await rows(self.databases[name], f"alter table audit add check (action <> '{action}') not valid")
 
 
 @pytest_asyncio.fixture
@@ -161,6 +179,106 @@ async def test_a_command_that_cannot_be_right_says_why(
 
     assert ended.code == code
     assert says in re.sub(r"[\s│]+", " ", ended.errors)
+
+
+async def test_a_leaked_key_is_revoked_wherever_that_is_possible(installation: Installation) -> None:
+    key_id = json.loads((await installation.keys("create", "shop", "-s", "orders:read", "--json")).output)["id"]
+
+    without_order = await installation.without("order").keys("revoke", key_id)
+    assert await installation.live() == {"order": [key_id], "inventory": [], "payment": []}
+    assert (without_order.code, without_order.output) == (
+        3,
+        f"the key {key_id} of shop is revoked in inventory and payment\n",
+    )
+    assert f"the key {key_id} may still be good in order" in without_order.errors
+    assert "the database of ORDER_DATABASE_URL cannot be used" in without_order.errors
+    (listed,) = json.loads((await installation.keys("list", "--json")).output)
+    assert listed["revokedAt"] is None, "one service takes it"
+
+    as_document = await installation.without("order", "payment").keys("revoke", key_id, "--json")
+    assert (as_document.code, json.loads(as_document.output)) == (
+        3,
+        {"id": key_id, "caller": "shop", "revoked": False, "notReached": ["order", "payment"]},
+    )
+
+    whole = await installation.keys("revoke", key_id)
+    assert (whole.code, whole.output) == (0, f"the key {key_id} of shop is revoked\n")
+    assert await installation.live() == {"order": [], "inventory": [], "payment": []}
+    (listed,) = json.loads((await installation.keys("list", "--json")).output)
+    assert listed["revokedAt"] is not None
+
+
+async def test_a_key_that_is_not_found_may_be_where_nobody_could_look(installation: Installation) -> None:
+    ended = await installation.without("order").keys("revoke", "0" * 16)
+
+    assert (ended.code, ended.output) == (3, "")
+    assert "inventory and payment have no API key '0000000000000000'" in ended.errors
+
+
+async def test_keys_are_listed_from_the_databases_that_answer(installation: Installation) -> None:
+    await installation.keys("create", "shop", "-s", "orders:read")
+
+    ended = await installation.without("order").keys("list", "--json")
+
+    assert (ended.code, [key["caller"] for key in json.loads(ended.output)]) == (3, ["shop"])
+    assert "the database of ORDER_DATABASE_URL cannot be used" in ended.errors
+
+
+async def test_nothing_is_made_or_revoked_while_no_database_answers(installation: Installation) -> None:
+    away = installation.without(*installation.databases)
+
+    for arguments in ("create shop -s orders:read", "revoke 0000000000000000", "list"):
+        ended = await away.keys(*arguments.split())
+        assert (ended.code, ended.output) == (1, ""), arguments
+        assert "the database of ORDER_DATABASE_URL cannot be used" in ended.errors
+
+
+async def test_no_key_is_made_while_a_database_does_not_answer(installation: Installation) -> None:
+    ended = await installation.without("payment").keys("create", "shop", "-s", "orders:read")
+
+    assert (ended.code, ended.output) == (1, "")
+    assert ended.errors.startswith("no API key was made: the database of PAYMENT_DATABASE_URL cannot be used")
+    assert json.loads((await installation.keys("list", "--json")).output) == []
+
+
+async def test_a_key_that_one_service_refuses_is_good_in_none(installation: Installation) -> None:
+    await installation.refuse("payment", "api-key.create")
+
+    ended = await installation.keys("create", "shop", "-s", "orders:read")
+
+    assert (ended.code, ended.output) == (1, "")
+    assert ended.errors.startswith("no API key was made: the database of PAYMENT_DATABASE_URL cannot be used")
+    assert len(ended.errors.splitlines()) == 1
+    assert await installation.live() == {"order": [], "inventory": [], "payment": []}
+
+
+async def test_a_key_that_cannot_be_taken_back_is_named(installation: Installation) -> None:
+    await installation.refuse("payment", "api-key.create")
+    await installation.refuse("inventory", "api-key.revoke")
+
+    ended = await installation.keys("create", "shop", "-s", "orders:read")
+
+    ((key_id,), *none) = sorted((await installation.live()).values(), reverse=True)
+    assert none == [[], []]
+    assert (ended.code, ended.output) == (1, "")
+    assert f"; the key {key_id}, which nobody has seen, may be left in inventory: `oms api-keys revoke {key_id}`" in (
+        ended.errors
+    )
+
+
+async def test_a_key_is_named_also_when_every_database_went_away_meanwhile(installation: Installation) -> None:
+    for name, dsn in installation.databases.items():
+        await installation.refuse(name, "api-key.create")
+        await rows(
+            dsn,
+            "create trigger refused before update on api_keys for each statement "
+            "execute function audit_is_append_only()",
+        )
+
+    ended = await installation.keys("create", "shop", "-s", "orders:read")
+
+    assert (ended.code, ended.output) == (1, "")
+    assert "may be left in order and inventory and payment: `oms api-keys revoke " in ended.errors
 
 
 async def test_a_service_in_memory_has_no_keys(tmp_path: Path) -> None:
