@@ -16,6 +16,11 @@ _MIGRATOR: Final = "_migrator"
 _READ: Final = ("select",)
 _WRITTEN: Final = ("select", "insert", "update")
 _ENTRY: Final = "insert (who, action, outcome, order_id, detail)"  # the database makes the rest of an audit entry
+_KEYS_MADE_AND_REVOKED: Final = (  # and nothing that a key may do is changed
+    "select",
+    "insert (id, digest, caller, scopes, expires_at)",
+    "update (revoked_at)",
+)
 
 _APPLICATION: Final[dict[str, Sequence[str]]] = {
     "alembic_version": _READ,
@@ -38,7 +43,7 @@ _OPERATOR: Final[dict[str, Sequence[str]]] = _APPLICATION | {
     "dead_letters": ("select", "insert", "delete"),
     "audit": ("select", _ENTRY),
     "audit_seals": _READ,
-    "api_keys": _WRITTEN,
+    "api_keys": _KEYS_MADE_AND_REVOKED,
 }
 
 

@@ -76,6 +76,20 @@ create table api_keys (
 )
 """
 
+STAYS_REVOKED = """
+create function api_key_stays_revoked() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    raise exception 'the API key % is revoked, and stays so', old.id using errcode = 'insufficient_privilege';
+end $$
+"""
+REVOKED_ONCE = """
+create trigger stays_revoked before update on api_keys for each row
+when (old.revoked_at is not null and new.revoked_at is distinct from old.revoked_at)
+execute function api_key_stays_revoked()
+"""
+API_KEYS_STAY_REVOKED = (STAYS_REVOKED, REVOKED_ONCE)
+API_KEYS_DO_NOT_STAY_REVOKED = ("drop trigger stays_revoked on api_keys", "drop function api_key_stays_revoked()")
+
 CONSUMING = (INBOX, INBOX_DEFAULT, PARKED, PARKED_BY_KEY, PARKED_ONCE, DEAD_LETTERS, DEAD_ONCE)
 
 EVERY_SERVICES = ("outbox", "inbox", "parked", "dead_letters", "timelines", "audit")

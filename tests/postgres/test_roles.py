@@ -44,6 +44,8 @@ _NOBODY = [
     "delete from audit",
     "truncate audit",
     "delete from audit_seals",
+    "update api_keys set revoked_at = null",
+    "update api_keys set revoked_at = now() + interval '1 day'",
 ]
 # What nobody but the migrator may do.
 _NOT_MIGRATOR = [
@@ -74,8 +76,18 @@ _NOT_MIGRATOR = [
     "update inbox set event_id = gen_random_uuid()",
     "update timelines set timeline = 2",
     "delete from api_keys",
+    "update api_keys set scopes = '{{operator}}'",
+    "update api_keys set caller = 'another'",
+    "update api_keys set digest = sha256('x')",
+    "update api_keys set expires_at = null",
+    "update api_keys set scopes = '{{operator}}', revoked_at = null",
+    "insert into api_keys (id, digest, caller, scopes, created_at) values ('a', sha256('b'), 'c', '{{}}', now())",
 ]
 _ADD_KEY = "insert into api_keys (id, digest, caller, scopes) values ('a', sha256('b'), 'c', '{{}}')"
+_REVOKED_KEY = """
+    insert into api_keys (id, digest, caller, scopes, revoked_at)
+    values ('00000000000000ff', sha256('b'), 'leaver', '{}', now())
+"""
 DENIED = {
     "migrator": _NOBODY,
     "app": [
@@ -87,7 +99,7 @@ DENIED = {
         "delete from dead_letters",
         "delete from unknown_orders",
         _ADD_KEY,
-        "update api_keys set revoked_at = null",
+        "update api_keys set revoked_at = now() where revoked_at is null",
     ],
     "relay": [
         *_NOBODY,
@@ -138,6 +150,7 @@ async def _set_up(installation: _Installation, name: str) -> None:
     service, migrator = SERVICES[name], installation.dsn(name, "migrator")
     await _run(installation.owner(name), roles(f"oms_{name}", service.tables, name))
     await bring_up_to_date(migrator, service.migrations)
+    await _run(migrator, _REVOKED_KEY)
     assert await grant_rights(migrator, service.tables) == f"oms_{name}"
 
 
