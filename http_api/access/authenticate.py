@@ -63,8 +63,10 @@ class Authenticate:
             CALLER.reset(before)
             WHO.reset(who)
             if scope[ANSWER].status == HTTPStatus.FORBIDDEN or ANOTHERS in scope:
-                reason = "it is another caller's" if ANOTHERS in scope else "a scope is missing"
-                self._note(caller.name, _action(scope), reason, _order_id(scope))
+                if ANOTHERS in scope:
+                    self._note(caller.name, _action(scope), "it is another caller's", _order_id(scope))
+                else:  # the id in the path may be an invented one
+                    self._note(caller.name, _action(scope), "a scope is missing", None)
 
     async def _caller_of(self, credential: str) -> Caller:
         verify = self._api_keys if credential.startswith(PREFIX) else self._tokens

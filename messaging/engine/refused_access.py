@@ -2,11 +2,12 @@
 
 A stranger who is refused again and again must not fill the disk or slow the service. So refusals are gathered. Equal
 ones become one entry with a count. Every five seconds entries are written, at most a hundred and on average one. How
-many refusals there were beyond that is one more entry.
+many refusals there were beyond that is one more entry. Callers take turns, so a flood of one hides no other.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import chain, islice, zip_longest
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -25,6 +26,8 @@ log = structlog.get_logger("audit")
 
 WriteEntries: TypeAlias = Callable[[Sequence[AuditEntry]], Awaitable[None]]
 _Refusal: TypeAlias = tuple[str, str, str, UUID | None]
+_Waiting: TypeAlias = dict[str, dict[_Refusal, int]]
+"""How often there was each refusal, by callers."""
 
 
 class RefusedAccess:
@@ -33,8 +36,10 @@ class RefusedAccess:
     def __init__(self, service: str, write: WriteEntries, seconds: Callable[[], float] = loop_time) -> None:
         self._write = write
         self._seconds = seconds
-        self._waiting: dict[_Refusal, int] = {}
+        self._waiting: _Waiting = {}
         self._beyond = 0
+        self._written: dict[str, None] = {}
+        """Callers that had an entry. Whose entry is the newest comes last."""
         self._room = float(BURST)
         self._filled_at = seconds()
         self._refused = ACCESS_REFUSED.labels(service)
@@ -61,7 +66,7 @@ class RefusedAccess:
             async with asyncio.timeout(_CLOSE_WITHIN):
                 await self.flush()
         except Exception as error:  # noqa: BLE001  nothing comes after it
-            lost = sum(self._waiting.values()) + self._beyond
+            lost = _times(self._waiting) + self._beyond
             log.warning("refused access was not recorded", refusals=lost, error=f"{type(error).__name__}: {error}")
 
     async def flush(self) -> None:
@@ -69,9 +74,9 @@ class RefusedAccess:
         self._make_room()
         waiting, beyond = self._waiting, self._beyond
         self._waiting, self._beyond = {}, 0
-        chosen = dict(list(waiting.items())[: int(self._room)])
-        not_chosen = beyond + sum(waiting.values()) - sum(chosen.values())
-        entries = [_entry(*refusal, times) for refusal, times in chosen.items()]
+        chosen = list(islice(self._in_turns(waiting), int(self._room)))
+        not_chosen = beyond + _times(waiting) - sum(times for _, times in chosen)
+        entries = [_entry(*refusal, times) for refusal, times in chosen]
         if not_chosen:
             entries.append(_entry("several", "several", "too many to be recorded one by one", None, not_chosen))
         try:
@@ -82,22 +87,56 @@ class RefusedAccess:
             raise
         self._room -= len(chosen)
         self._dropped.inc(not_chosen)
+        self._remember([who for (who, *_), _ in chosen])
 
     def _make_room(self) -> None:
         now = self._seconds()
         self._room = min(BURST, self._room + (now - self._filled_at) / FLUSH_EVERY)
         self._filled_at = now
 
-    def _put_back(self, waiting: Mapping[_Refusal, int], beyond: int) -> None:
+    def _in_turns(self, waiting: _Waiting) -> Iterator[tuple[_Refusal, int]]:
+        """One refusal of each caller, then another of each. Whoever had an entry last is the last in each round."""
+        places = {who: place for place, who in enumerate(self._written)}
+        callers = sorted(waiting, key=lambda who: places.get(who, -1))
+        rounds = zip_longest(*(waiting[who].items() for who in callers))
+        return (refusal for refusal in chain.from_iterable(rounds) if refusal is not None)
+
+    def _remember(self, callers: Sequence[str]) -> None:
+        for who in callers:
+            self._written.pop(who, None)
+            self._written[who] = None
+        for who in list(self._written)[:-MOST_WAITING]:
+            del self._written[who]
+
+    def _put_back(self, waiting: _Waiting, beyond: int) -> None:
         self._beyond += beyond
-        for refusal, times in waiting.items():
-            self._add(refusal, times)
+        for of_caller in waiting.values():
+            for refusal, times in of_caller.items():
+                self._add(refusal, times)
 
     def _add(self, refusal: _Refusal, times: int) -> None:
-        if refusal in self._waiting or len(self._waiting) < MOST_WAITING:
-            self._waiting[refusal] = self._waiting.get(refusal, 0) + times
+        who = refusal[0]
+        of_caller = self._waiting.get(who, {})
+        if refusal in of_caller or self._has_room_for_one_more(len(of_caller)):
+            of_caller[refusal] = of_caller.get(refusal, 0) + times
+            self._waiting[who] = of_caller
         else:
             self._beyond += times
+
+    def _has_room_for_one_more(self, of_caller: int) -> bool:
+        """If too much waits, make room where most of it comes from, unless that is this caller."""
+        if sum(map(len, self._waiting.values())) < MOST_WAITING:
+            return True
+        most = max(self._waiting.values(), key=len)
+        if len(most) <= of_caller + 1:
+            return False
+        _, times = most.popitem()
+        self._beyond += times
+        return True
+
+
+def _times(waiting: _Waiting) -> int:
+    return sum(sum(of_caller.values()) for of_caller in waiting.values())
 
 
 def _entry(who: str, action: str, reason: str, order_id: UUID | None, times: int) -> AuditEntry:

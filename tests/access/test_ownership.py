@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -50,6 +50,15 @@ async def test_somebody_elses_order_looks_like_no_order_at_all(system: WholeSyst
     assert len(system.refused) == 4
     unchanged = (await system.ask("GET", f"/orders/{order_id}", SHOP)).json()
     assert unchanged["status"] == "CONFIRMED"
+
+
+async def test_whoever_lacks_a_scope_makes_equal_entries_however_many_ids_are_invented(system: WholeSystem) -> None:
+    unscoped = issuer.token("shop")
+
+    for _ in range(3):
+        assert (await system.ask("GET", f"/orders/{uuid4()}", unscoped)).status_code == 403
+
+    assert set(system.refused) == {("shop", "GET /orders/{orderId}", "a scope is missing", None)}
 
 
 async def test_waiting_for_somebody_elses_order_ends_at_once(system: WholeSystem) -> None:

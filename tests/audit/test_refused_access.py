@@ -1,5 +1,6 @@
 """Refused access is in the audit trail, and nobody fills the disk with it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -81,6 +82,46 @@ async def test_a_flood_that_does_not_end_writes_two_entries_every_five_seconds()
 
     assert sum(map(int, map(str, trail.times()))) == 40_000
     assert len(trail.entries) <= 2 * 2_000 + BURST
+
+
+async def test_a_flood_of_one_caller_hides_no_other() -> None:
+    trail = _Trail()
+    for number in range(5 * MOST_WAITING):
+        trail.refused.note("anna", LIST, "another's order", UUID(int=number))
+    for who in ("ben", "carl"):
+        trail.refused.note(who, LIST, "a scope is missing")
+    for number in range(MOST_WAITING):
+        trail.refused.note("anna", LIST, "another's order", UUID(int=10 * MOST_WAITING + number))
+    await trail.refused.flush()
+
+    assert {"ben", "carl"} < {entry.who for entry in trail.entries}
+    assert len(trail.entries) == BURST + 1
+    assert sum(map(int, map(str, trail.times()))) == 6 * MOST_WAITING + 2
+
+
+async def test_callers_take_turns_also_where_there_is_room_for_one_entry() -> None:
+    trail = _Trail()
+    for number in range(BURST):
+        trail.refused.note("anna", LIST, "another's order", UUID(int=number))
+    await trail.refused.flush()
+    trail.entries.clear()
+    for number in range(100):
+        trail.now += FLUSH_EVERY
+        for each in range(20):
+            trail.refused.note("anna", LIST, "another's order", UUID(int=number * 20 + each))
+        trail.refused.note("ben", LIST, "a scope is missing")
+        await trail.refused.flush()
+
+    assert Counter(entry.who for entry in trail.entries) == {"ben": 50, "anna": 50, "several": 100}
+
+
+async def test_a_flood_of_many_callers_is_bounded_and_counted() -> None:
+    trail = _Trail()
+    for number in range(3 * MOST_WAITING):
+        trail.refused.note(f"caller {number}", LIST, "a scope is missing")
+    await trail.refused.flush()
+
+    assert trail.times() == [1] * BURST + [3 * MOST_WAITING - BURST]
 
 
 async def test_nothing_is_forgotten_while_the_database_is_away() -> None:
