@@ -15,7 +15,7 @@ from messaging.postgres.pool import Pool
 from oms.databases import change_each, read_each, say_not_read
 from oms.environment import CannotDo, run
 from oms.output import AsJson, cells, print_json, print_list
-from shared_kernel.caller import MAX_CALLER, Caller, Scope, is_caller_name
+from shared_kernel.caller import ANONYMOUS_NAME, MAX_CALLER, Caller, Scope, is_caller_name
 
 api_keys = typer.Typer(no_args_is_help=True, help="Keys of callers that have no access tokens.")
 
@@ -139,6 +139,8 @@ def _and(names: Iterable[str]) -> str:
 
 
 def _name(text: str) -> str:
+    if text == ANONYMOUS_NAME:
+        raise typer.BadParameter(f"orders without a caller belong to {text!r}, so it is no caller's name")
     if not is_caller_name(text):
         raise typer.BadParameter(f"a caller has a name of 1 to {MAX_CALLER} printable characters, not {text!r}")
     return text

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 ANONYMOUS_NAME = "anonymous"
+"""Orders that were placed without authentication belong to it. No caller has this name."""
 MAX_CALLER = 255
 
 
@@ -44,7 +45,7 @@ class Caller:
 
     def may_see(self, owner: str) -> bool:
         """True for the caller's own things, and for everything if the caller is an operator."""
-        return owner == self.name or Scope.OPERATOR in self.scopes
+        return (owner == self.name and owner != ANONYMOUS_NAME) or Scope.OPERATOR in self.scopes
 
 
 ANONYMOUS = Caller(ANONYMOUS_NAME, frozenset(Scope))
@@ -52,5 +53,5 @@ ANONYMOUS = Caller(ANONYMOUS_NAME, frozenset(Scope))
 
 
 def is_caller_name(text: str) -> bool:
-    """True for 1 to 255 printable characters without spaces around them."""
-    return 0 < len(text) <= MAX_CALLER and text.isprintable() and text == text.strip()
+    """True for 1 to 255 printable characters without spaces around them, but not for the name of nobody's orders."""
+    return text != ANONYMOUS_NAME and 0 < len(text) <= MAX_CALLER and text.isprintable() and text == text.strip()

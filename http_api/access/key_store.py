@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from http_api.access.api_keys import StoredKey
 from messaging.ports.audit import WHO
 from messaging.postgres.pool import Pool
-from shared_kernel.caller import Caller, scopes_of
+from shared_kernel.caller import Caller, is_caller_name, scopes_of
 
 MOST_KEYS = 10_000
 
@@ -53,7 +53,8 @@ class ListedKey:
 
 
 async def load_keys(pool: Pool) -> Mapping[str, StoredKey]:
-    """The keys that are good now. Scopes that this release does not know are left out."""
+    """The keys that are good now. Scopes that this release does not know are left out, and so are keys whose caller has
+    a name that is no caller's."""
     now = time.monotonic()
     return {
         row["id"]: StoredKey(
@@ -62,6 +63,7 @@ async def load_keys(pool: Pool) -> Mapping[str, StoredKey]:
             None if row["seconds_left"] is None else now + row["seconds_left"],
         )
         for row in await pool.fetch(_LOAD)
+        if is_caller_name(row["caller"])
     }
 
 

@@ -25,6 +25,7 @@ REFUSED = {
     "with an empty subject": issuer.token(sub=""),
     "with a subject of control characters": issuer.token(sub="a\nb"),
     "with a subject that is too long": issuer.token(sub="x" * 256),
+    "with the subject to whom orders without a caller belong": issuer.token("anonymous", ["orders:read"]),
     "an id token": issuer.token(head={"typ": "id_token+jwt"}),
     "of a type that is no text": issuer.token(head={"typ": "dpop+jwt"}),
     "with a critical extension": issuer.token(head={"crit": ["exp"]}),

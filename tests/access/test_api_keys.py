@@ -13,10 +13,10 @@ import pytest_asyncio
 
 from http_api.access.api_keys import ApiKeys, StoredKey, digest_of, new_key
 from http_api.access.key_ring import KeyRing
-from http_api.access.key_store import load_keys
+from http_api.access.key_store import add_key, load_keys
 from http_api.access.refusal import Unauthenticated
 from messaging.postgres.pool import open_pool
-from shared_kernel.caller import Caller, Scope
+from shared_kernel.caller import ANONYMOUS_NAME, Caller, Scope
 from tests.cli.commands import Ended, oms
 from tests.real_parts.order_process import ORDER, OrderProcess
 from tests.real_parts.postgres import PostgresServer
@@ -134,6 +134,14 @@ async def test_a_key_is_shown_once_and_stored_as_a_hash_in_every_service(install
         assert made["key"].split("_")[2] not in rows[0]["row"]
 
 
+async def test_a_key_that_has_the_name_of_orders_without_a_caller_is_not_loaded(installation: Installation) -> None:
+    async with open_pool(installation.databases["order"]) as pool:
+        await add_key(pool, "0" * 16, digest_of(KEY), Caller(ANONYMOUS_NAME, frozenset({Scope.ORDERS_READ})), None)
+        loaded = await load_keys(pool)
+
+    assert loaded == {}
+
+
 async def test_a_key_opens_the_service_until_it_is_revoked(installation: Installation) -> None:
     with OrderProcess(
         installation.folder,
@@ -167,6 +175,11 @@ async def test_a_key_opens_the_service_until_it_is_revoked(installation: Install
     ("arguments", "code", "says"),
     [
         ("create shop --scope orders:steal", 2, "scopes are orders:write"),
+        (
+            "create anonymous -s orders:read",
+            2,
+            "orders without a caller belong to 'anonymous', so it is no caller's name",
+        ),
         ("create shop", 2, "Missing option '--scope'"),
         ("create shop --scope orders:read --days 0", 2, "Invalid value for '--days'"),
         ("revoke 0000000000000000", 1, "there is no API key '0000000000000000': `oms api-keys list` shows their ids"),

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from shared_kernel.caller import Scope
+from shared_kernel.caller import ANONYMOUS, ANONYMOUS_NAME, Caller, Scope
 from tests.access import issuer
 from tests.access.whole_system import EVERYDAY, WholeSystem, whole_system
 
@@ -67,6 +67,12 @@ async def test_waiting_for_somebody_elses_order_ends_at_once(system: WholeSystem
     answer = await system.ask("GET", f"/orders/{order_id}", RIVAL, Prefer="wait=30")
 
     assert answer.status_code == 404
+
+
+def test_orders_that_were_placed_without_authentication_belong_to_nobody() -> None:
+    assert not Caller(ANONYMOUS_NAME, EVERYDAY).may_see(ANONYMOUS_NAME)
+    assert Caller("ops", frozenset({Scope.OPERATOR})).may_see(ANONYMOUS_NAME)
+    assert ANONYMOUS.may_see(ANONYMOUS_NAME), "without authentication everybody is everybody"
 
 
 async def test_each_caller_lists_its_own_orders_and_an_operator_lists_all(system: WholeSystem) -> None:
