@@ -16,6 +16,7 @@ from shared_kernel.caller import Caller
 
 PREFIX = "oms_"
 FORM = re.compile(r"oms_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")
+_EXPIRED = "Authorization has an API key that has expired: get a new one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class StoredKey:
     digest: bytes
     caller: Caller
     good_until: float | None = None
+    is_revoked: bool = False
 
 
 def new_key(key_id: bytes, secret: str) -> str:
@@ -48,8 +50,10 @@ class ApiKeys:
         """The caller whose key this is. Raises Unauthenticated, CannotAuthenticate."""
         form = FORM.fullmatch(text)
         key = await self._ring.find(form[1]) if form else None
-        if key is None or not hmac.compare_digest(key.digest, digest_of(text)):
+        if form is None or key is None or not hmac.compare_digest(key.digest, digest_of(text)):
             raise Unauthenticated(NOT_VALID)
+        if key.is_revoked:
+            raise Unauthenticated(NOT_VALID, reason="the API key is revoked", key=form[1])
         if key.good_until is not None and self._seconds() >= key.good_until:
-            raise Unauthenticated("Authorization has an API key that has expired: get a new one")
+            raise Unauthenticated(_EXPIRED, reason="the API key has expired", key=form[1])
         return key.caller

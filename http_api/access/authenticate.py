@@ -18,8 +18,8 @@ from shared_kernel.caller import Caller
 CallerOf = Callable[[str], Awaitable[Caller]]
 """The caller whom a credential names. Raises Unauthenticated, CannotAuthenticate."""
 
-Note = Callable[[str, str, str, UUID | None], None]
-"""Is told who was refused, what, why, and which order it was about."""
+Note = Callable[[str, str, str, UUID | None, str | None], None]
+"""Is told who was refused, what, why, which order it was about, and by which API key."""
 
 PUBLIC = frozenset({"/", "/docs", "/openapi.json", "/health/live", "/health/ready"})
 _ASSETS = "/docs/"
@@ -44,7 +44,7 @@ class Authenticate:
         try:
             caller = await self._caller_of(_credential(scope))
         except Unauthenticated as refused:
-            self._note("unknown", _action(scope), str(refused), None)
+            self._note("unknown", _action(scope), refused.reason, None, refused.key)
             challenge = _CHALLENGE if str(refused) == _WANTED else f'{_CHALLENGE}, error="invalid_token"'
             response = error_response(
                 401, "Unauthorized", {"Authorization": str(refused)}, {"WWW-Authenticate": challenge}
@@ -64,9 +64,9 @@ class Authenticate:
             WHO.reset(who)
             if scope[ANSWER].status == HTTPStatus.FORBIDDEN or ANOTHERS in scope:
                 if ANOTHERS in scope:
-                    self._note(caller.name, _action(scope), "it is another caller's", _order_id(scope))
+                    self._note(caller.name, _action(scope), "it is another caller's", _order_id(scope), None)
                 else:  # the id in the path may be an invented one
-                    self._note(caller.name, _action(scope), "a scope is missing", None)
+                    self._note(caller.name, _action(scope), "a scope is missing", None, None)
 
     async def _caller_of(self, credential: str) -> Caller:
         verify = self._api_keys if credential.startswith(PREFIX) else self._tokens

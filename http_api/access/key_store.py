@@ -13,9 +13,11 @@ from shared_kernel.caller import Caller, is_caller_name, scopes_of
 MOST_KEYS = 10_000
 
 _LOAD = f"""
-    select id, digest, caller, scopes, extract(epoch from expires_at - clock_timestamp())::float8 as seconds_left
-    from api_keys where revoked_at is null and (expires_at is null or expires_at > clock_timestamp())
-    order by created_at desc limit {MOST_KEYS}
+    select id, digest, caller, scopes, extract(epoch from expires_at - clock_timestamp())::float8 as seconds_left,
+           revoked_at is not null as is_revoked
+    from api_keys
+    order by revoked_at is not null or coalesce(expires_at <= clock_timestamp(), false), created_at desc
+    limit {MOST_KEYS}
 """
 _ADD = """
     with added as (
@@ -53,14 +55,15 @@ class ListedKey:
 
 
 async def load_keys(pool: Pool) -> Mapping[str, StoredKey]:
-    """The keys that are good now. Scopes that this release does not know are left out, and so are keys whose caller has
-    a name that is no caller's."""
+    """The keys that are good now, and of the others as many as there is room for: the audit trail can name them then.
+    Scopes that this release does not know are left out, and so are keys whose caller has a name that is no caller's."""
     now = time.monotonic()
     return {
         row["id"]: StoredKey(
             row["digest"],
             Caller(row["caller"], scopes_of(row["scopes"])),
             None if row["seconds_left"] is None else now + row["seconds_left"],
+            row["is_revoked"],
         )
         for row in await pool.fetch(_LOAD)
         if is_caller_name(row["caller"])

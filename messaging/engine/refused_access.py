@@ -25,8 +25,10 @@ _CLOSE_WITHIN = 1.0
 log = structlog.get_logger("audit")
 
 WriteEntries: TypeAlias = Callable[[Sequence[AuditEntry]], Awaitable[None]]
-_Refusal: TypeAlias = tuple[str, str, str, UUID | None]
-_Waiting: TypeAlias = dict[str, dict[_Refusal, int]]
+_Refusal: TypeAlias = tuple[str, str, str, UUID | None, str | None]
+_Caller: TypeAlias = tuple[str, str | None]
+"""Whose refusal it is: a name, and the API key that was refused, because its caller has no name then."""
+_Waiting: TypeAlias = dict[_Caller, dict[_Refusal, int]]
 """How often there was each refusal, by callers."""
 
 
@@ -38,18 +40,19 @@ class RefusedAccess:
         self._seconds = seconds
         self._waiting: _Waiting = {}
         self._beyond = 0
-        self._written: dict[str, None] = {}
+        self._written: dict[_Caller, None] = {}
         """Callers that had an entry. Whose entry is the newest comes last."""
         self._room = float(BURST)
         self._filled_at = seconds()
         self._refused = ACCESS_REFUSED.labels(service)
         self._dropped = AUDIT_DROPPED.labels(service)
 
-    def note(self, who: str, action: str, reason: str, order_id: UUID | None = None) -> None:
-        """Remember that `who` was refused `action`, such as `GET /orders/{orderId}`. This returns at once. Actions and
-        reasons must be few, so that equal refusals are counted together."""
+    def note(self, who: str, action: str, reason: str, order_id: UUID | None = None, key: str | None = None) -> None:
+        """Remember that `who` was refused `action`, such as `GET /orders/{orderId}`, and by which API key. This returns
+        at once. Actions and reasons must be few, so that equal refusals are counted together. `key` must be the id of
+        a key that there is."""
         self._refused.inc()
-        self._add((who, action, reason, order_id), 1)
+        self._add((who, action, reason, order_id, key), 1)
 
     async def run(self) -> None:
         """Write what was refused, for ever. What cannot be written waits."""
@@ -78,7 +81,7 @@ class RefusedAccess:
         not_chosen = beyond + _times(waiting) - sum(times for _, times in chosen)
         entries = [_entry(*refusal, times) for refusal, times in chosen]
         if not_chosen:
-            entries.append(_entry("several", "several", "too many to be recorded one by one", None, not_chosen))
+            entries.append(_entry("several", "several", "too many to be recorded one by one", None, None, not_chosen))
         try:
             if entries:
                 await self._write(entries)
@@ -87,7 +90,7 @@ class RefusedAccess:
             raise
         self._room -= len(chosen)
         self._dropped.inc(not_chosen)
-        self._remember([who for (who, *_), _ in chosen])
+        self._remember([_caller(refusal) for refusal, _ in chosen])
 
     def _make_room(self) -> None:
         now = self._seconds()
@@ -96,17 +99,17 @@ class RefusedAccess:
 
     def _in_turns(self, waiting: _Waiting) -> Iterator[tuple[_Refusal, int]]:
         """One refusal of each caller, then another of each. Whoever had an entry last is the last in each round."""
-        places = {who: place for place, who in enumerate(self._written)}
-        callers = sorted(waiting, key=lambda who: places.get(who, -1))
-        rounds = zip_longest(*(waiting[who].items() for who in callers))
+        places = {caller: place for place, caller in enumerate(self._written)}
+        callers = sorted(waiting, key=lambda caller: places.get(caller, -1))
+        rounds = zip_longest(*(waiting[caller].items() for caller in callers))
         return (refusal for refusal in chain.from_iterable(rounds) if refusal is not None)
 
-    def _remember(self, callers: Sequence[str]) -> None:
-        for who in callers:
-            self._written.pop(who, None)
-            self._written[who] = None
-        for who in list(self._written)[:-MOST_WAITING]:
-            del self._written[who]
+    def _remember(self, callers: Sequence[_Caller]) -> None:
+        for caller in callers:
+            self._written.pop(caller, None)
+            self._written[caller] = None
+        for caller in list(self._written)[:-MOST_WAITING]:
+            del self._written[caller]
 
     def _put_back(self, waiting: _Waiting, beyond: int) -> None:
         self._beyond += beyond
@@ -115,11 +118,11 @@ class RefusedAccess:
                 self._add(refusal, times)
 
     def _add(self, refusal: _Refusal, times: int) -> None:
-        who = refusal[0]
-        of_caller = self._waiting.get(who, {})
+        caller = _caller(refusal)
+        of_caller = self._waiting.get(caller, {})
         if refusal in of_caller or self._has_room_for_one_more(len(of_caller)):
             of_caller[refusal] = of_caller.get(refusal, 0) + times
-            self._waiting[who] = of_caller
+            self._waiting[caller] = of_caller
         else:
             self._beyond += times
 
@@ -135,9 +138,17 @@ class RefusedAccess:
         return True
 
 
+def _caller(refusal: _Refusal) -> _Caller:
+    who, _, _, _, key = refusal
+    return who, key
+
+
 def _times(waiting: _Waiting) -> int:
     return sum(sum(of_caller.values()) for of_caller in waiting.values())
 
 
-def _entry(who: str, action: str, reason: str, order_id: UUID | None, times: int) -> AuditEntry:
-    return AuditEntry(who, action, Outcome.REFUSED, order_id, {"reason": reason, "times": times})
+def _entry(who: str, action: str, reason: str, order_id: UUID | None, key: str | None, times: int) -> AuditEntry:
+    detail: dict[str, str | int] = {"reason": reason, "times": times}
+    if key is not None:
+        detail["key"] = key
+    return AuditEntry(who, action, Outcome.REFUSED, order_id, detail)

@@ -53,7 +53,7 @@ class Installation:
         found = {}
         for name, dsn in self.databases.items():
             async with open_pool(dsn) as pool:
-                found[name] = sorted(await load_keys(pool))
+                found[name] = sorted(key_id for key_id, key in (await load_keys(pool)).items() if not key.is_revoked)
         return found
 
     async def refuse(self, name: str, action: str) -> None:
@@ -115,6 +115,30 @@ async def test_a_key_that_has_expired_is_refused_with_a_sentence() -> None:
         await keys.caller_of(KEY)
 
 
+async def test_whose_key_is_revoked_or_expired_is_told_to_the_audit_trail_alone() -> None:
+    revoked = ApiKeys(ring_of({"01" * 8: StoredKey(digest_of(KEY), SHOP, is_revoked=True)}))
+    expired = ApiKeys(ring_of({"01" * 8: StoredKey(digest_of(KEY), SHOP, good_until=0.0)}))
+
+    for keys, reason in ((revoked, "the API key is revoked"), (expired, "the API key has expired")):
+        with pytest.raises(Unauthenticated) as refused:
+            await keys.caller_of(KEY)
+        assert (refused.value.reason, refused.value.key) == (reason, "01" * 8)
+        assert "01" * 8 not in str(refused.value)
+        with pytest.raises(Unauthenticated) as guessed:
+            await keys.caller_of(new_key(b"\x01" * 8, "t" * 43))
+        assert (str(guessed.value), guessed.value.key) == (guessed.value.reason, None), "it is not that key"
+
+
+async def test_a_revoked_key_is_loaded_as_such(installation: Installation) -> None:
+    made = json.loads((await installation.keys("create", "shop", "-s", "orders:read", "--json")).output)
+    await installation.keys("revoke", made["id"])
+
+    async with open_pool(installation.databases["order"]) as pool:
+        loaded = await load_keys(pool)
+
+    assert [(key.caller.name, key.is_revoked) for key in loaded.values()] == [("shop", True)]
+
+
 async def test_a_key_is_shown_once_and_stored_as_a_hash_in_every_service(installation: Installation) -> None:
     ended = await installation.keys("create", "shop", "--scope", "orders:write", "--days", "30", "--json")
     made = json.loads(ended.output)
@@ -168,6 +192,13 @@ async def test_a_key_opens_the_service_until_it_is_revoked(installation: Install
                 return (await client.get("/orders", headers=headers)).status_code == 401
 
             await until(refused, "the revoked key is refused")
+
+            async def recorded() -> bool:
+                query = "select detail ->> 'reason' from audit where who = 'unknown' and detail ->> 'key' = $1"
+                found = await rows(installation.databases["order"], query, key.split("_")[1])
+                return {row[0] for row in found} == {"the API key is revoked"}
+
+            await until(recorded, "the audit trail has which key was refused")
         assert key.split("_")[2] not in service.log
 
 

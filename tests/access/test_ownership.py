@@ -44,7 +44,7 @@ async def test_somebody_elses_order_looks_like_no_order_at_all(system: WholeSyst
         assert theirs.status_code == none.status_code == 404
         assert _without_id(theirs, order_id) == _without_id(none, invented)
 
-    assert {(who, reason, order) for who, _, reason, order in system.refused} == {
+    assert {(who, reason, order) for who, _, reason, order, _ in system.refused} == {
         ("rival", "it is another caller's", UUID(order_id))
     }, "the audit trail knows, and nobody else"
     assert len(system.refused) == 4
@@ -58,7 +58,7 @@ async def test_whoever_lacks_a_scope_makes_equal_entries_however_many_ids_are_in
     for _ in range(3):
         assert (await system.ask("GET", f"/orders/{uuid4()}", unscoped)).status_code == 403
 
-    assert set(system.refused) == {("shop", "GET /orders/{orderId}", "a scope is missing", None)}
+    assert set(system.refused) == {("shop", "GET /orders/{orderId}", "a scope is missing", None, None)}
 
 
 async def test_waiting_for_somebody_elses_order_ends_at_once(system: WholeSystem) -> None:
@@ -129,6 +129,24 @@ async def test_a_customer_is_named_only_with_the_scope_for_it(system: WholeSyste
         {"scope": "scope orders:on-behalf is needed, and this caller does not have it"},
     )
     assert (await system.ask("POST", "/orders", on_behalf, order)).status_code == 201
+
+
+async def test_the_audit_trail_knows_which_key_was_refused_and_the_answer_tells_nothing(
+    system: WholeSystem,
+) -> None:
+    revoked = await system.key_of("shop")
+    await system.revoke(revoked)
+    invented = f"oms_{'f' * 16}_{'s' * 43}"
+
+    answers = [await system.ask("GET", f"/orders/{uuid4()}", each) for each in (revoked, invented)]
+
+    told, nothing = [answer.json() | {"timestamp": "…"} for answer in answers]
+    assert told == nothing
+    assert answers[0].headers["WWW-Authenticate"] == answers[1].headers["WWW-Authenticate"]
+    assert [(who, reason, key) for who, _, reason, _, key in system.refused] == [
+        ("unknown", "the API key is revoked", revoked.split("_")[1]),
+        ("unknown", told["errors"]["Authorization"], None),
+    ]
 
 
 @pytest.mark.parametrize(

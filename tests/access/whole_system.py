@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import httpx
@@ -38,7 +38,7 @@ class WholeSystem:
     client: httpx.AsyncClient
     keys: dict[str, StoredKey] = field(default_factory=dict)
     key_ring: KeyRing[StoredKey] | None = None
-    refused: list[tuple[str, str, str, UUID | None]] = field(default_factory=list)
+    refused: list[tuple[str, str, str, UUID | None, str | None]] = field(default_factory=list)
 
     async def key_of(self, name: str, scopes: frozenset[Scope] = EVERYDAY) -> str:
         """A new API key."""
@@ -50,7 +50,8 @@ class WholeSystem:
 
     async def revoke(self, key: str) -> None:
         """Revoke an API key."""
-        del self.keys[key.split("_")[1]]
+        number = key.split("_")[1]
+        self.keys[number] = replace(self.keys[number], is_revoked=True)
         await self._reload()
 
     async def _reload(self) -> None:

@@ -99,6 +99,18 @@ async def test_a_flood_of_one_caller_hides_no_other() -> None:
     assert sum(map(int, map(str, trail.times()))) == 6 * MOST_WAITING + 2
 
 
+async def test_a_flood_of_strangers_hides_no_key_that_was_revoked() -> None:
+    trail = _Trail()
+    for number in range(2 * MOST_WAITING):
+        trail.refused.note("unknown", f"GET {number}", "no token")
+    trail.refused.note("unknown", LIST, "the API key is revoked", None, "5f0c2a9e41d7b386")
+    await trail.refused.flush()
+
+    assert {"reason": "the API key is revoked", "times": 1, "key": "5f0c2a9e41d7b386"} in [
+        entry.detail for entry in trail.entries
+    ]
+
+
 async def test_callers_take_turns_also_where_there_is_room_for_one_entry() -> None:
     trail = _Trail()
     for number in range(BURST):
