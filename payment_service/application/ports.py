@@ -45,9 +45,9 @@ class GatewayUnavailable(Exception):
     """The result of the call is unknown: money may have moved, or not. The same call with the same key will tell. The
     gateway may have asked that it is not made before `retry_after` has passed."""
 
-    def __init__(self, problem: str, retry_after: timedelta = timedelta()) -> None:
+    def __init__(self, problem: str, retry_after: timedelta | None = None) -> None:
         super().__init__(problem)
-        self.retry_after = retry_after
+        self.retry_after = retry_after or timedelta()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@ any length. Each part is bounded before it is used.
 """
 
 import json
+import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -18,6 +19,7 @@ from shared_kernel.reason import reason_of
 MAX_BODY = 64 * 1024
 _MAX_DIGITS = 9
 _A_LONG_TIME = timedelta(seconds=10**_MAX_DIGITS)
+_SECONDS = re.compile(r"([0-9]+)(?:\.([0-9]*))?")
 
 
 class _Number(str):
@@ -28,11 +30,13 @@ class _Number(str):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, the fields of the body (none if it cannot be read), and the pause that the gateway asks for."""
+    """A status, the fields of the body (none if it cannot be read), and the pause that the gateway asks for, if any.
+    `broken` is the error that cut the body off."""
 
     status: int
     fields: Mapping[str, Any]
-    retry_after: timedelta
+    retry_after: timedelta | None
+    broken: str = ""
 
     @property
     def reference(self) -> str | None:
@@ -50,7 +54,12 @@ class Answer:
 async def read_answer(response: httpx.Response) -> Answer:
     """Read a response to its end, or until it exceeds 64 KiB."""
     body = await body_of(response, MAX_BODY)
-    return Answer(response.status_code, _fields(body, response.headers), _retry_after(response.headers))
+    return replace(head_of(response), fields=_fields(body, response.headers))
+
+
+def head_of(response: httpx.Response) -> Answer:
+    """The answer as far as it is known before its body is read."""
+    return Answer(response.status_code, {}, _retry_after(response.headers))
 
 
 def _fields(body: bytes, headers: httpx.Headers) -> Mapping[str, Any]:
@@ -74,13 +83,21 @@ def _decompressed(body: bytes, coding: str) -> bytes:
     return body
 
 
-def _retry_after(headers: httpx.Headers) -> timedelta:
-    """Retry-After: seconds, or a date by the gateway's own clock, which may differ from ours."""
-    wish = headers.get("Retry-After", "").strip()
-    if wish.isascii() and wish.isdigit():
-        return timedelta(seconds=int(wish)) if len(wish) <= _MAX_DIGITS else _A_LONG_TIME
-    until, now = _date(wish), _date(headers.get("Date", "")) or datetime.now(UTC)
-    return max(until - now, timedelta()) if until else timedelta()
+def _retry_after(headers: httpx.Headers) -> timedelta | None:
+    """The longest Retry-After. A proxy may add its own, or join several with commas. A date is read without its day of
+    the week, so its comma does no harm."""
+    now = _date(headers.get("Date", "")) or datetime.now(UTC)
+    wishes = (_pause(wish.strip(), now) for wish in headers.get_list("Retry-After", split_commas=True))
+    return max((wish for wish in wishes if wish is not None), default=None)
+
+
+def _pause(wish: str, now: datetime) -> timedelta | None:
+    """Seconds, rounded up, or a date by the gateway's own clock, which may differ from ours."""
+    if seconds := _SECONDS.fullmatch(wish):
+        whole, fraction = seconds[1], seconds[2] or ""
+        return timedelta(seconds=int(whole) + bool(fraction.strip("0"))) if len(whole) <= _MAX_DIGITS else _A_LONG_TIME
+    until = _date(wish)
+    return max(until - now, timedelta()) if until else None
 
 
 def _date(text: str) -> datetime | None:

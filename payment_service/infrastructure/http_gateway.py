@@ -12,11 +12,11 @@
 | 402 | declined; `{"reason": "…"}` is a sentence for the customer | in doubt |
 | 401, 403, 404, 405, 407, 408, 409, 421, 425, 429 | in doubt: they are not about the charge | in doubt |
 | any other 4xx | declined: the gateway will never take this charge | in doubt |
-| 3xx, 5xx, no answer, or one that cannot be read | in doubt | in doubt |
+| 3xx, 5xx, no answer, or one whose body does not arrive | in doubt | in doubt |
 
 The gateway executes each key at most once, and answers it the same way each time. So a call in doubt is repeated with
-the same key: some times here, and then by the service until it has an answer. A `Retry-After` of the gateway is kept,
-up to ten minutes.
+the same key: some times here, and then by the service until it has an answer. A `Retry-After` is respected with every
+answer in doubt, up to ten minutes.
 
 An answer is read up to 64 KiB and for a limited time. No cookie and no connection outlives its call. On a connection
 that is used again, a surplus answer would be taken for the answer to another order.
@@ -27,6 +27,7 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 from uuid import UUID
@@ -40,7 +41,7 @@ from messaging.engine.tracing import Kind, Span, Value, child_of
 from messaging.ports.trace_context import TRACE
 from payment_service.application.ports import Captured, Declined, GatewayUnavailable
 from payment_service.domain import DECLINED
-from payment_service.infrastructure.gateway_answer import Answer, read_answer
+from payment_service.infrastructure.gateway_answer import Answer, head_of, read_answer
 from shared_kernel.money import Money
 from shared_kernel.reason import reason_of
 
@@ -80,7 +81,7 @@ class HttpGateway:
         status = answer.status
         if httpx.codes.is_success(status):
             if answer.reference is None:
-                raise GatewayUnavailable(f"the gateway answered {status} without a reference")
+                raise GatewayUnavailable(f"the gateway answered {status} without a reference", answer.retry_after)
             return Captured(answer.reference)
         if status == _PAYMENT_REQUIRED:
             return Declined(reason_of(answer.reason, DECLINED))
@@ -94,7 +95,8 @@ class HttpGateway:
         if not httpx.codes.is_success(answer.status):
             raise GatewayUnavailable(f"the gateway answered {answer.status} to a refund", answer.retry_after)
         if answer.reference is None:
-            raise GatewayUnavailable(f"the gateway answered {answer.status} to a refund, without a reference")
+            problem = f"the gateway answered {answer.status} to a refund, without a reference"
+            raise GatewayUnavailable(problem, answer.retry_after)
 
     async def _ask(self, what: str, key: str, order_id: UUID, amount: Money) -> Answer:
         """Repeat the call until the gateway answers, within the time for all tries. The gateway's Retry-After ends the
@@ -110,11 +112,9 @@ class HttpGateway:
                     if isinstance(answer, str):
                         problem = f"no answer within {self._seconds:g} s" if answer == _LATE else answer
                         continue
-                    if answer.status != httpx.codes.TOO_MANY_REQUESTS and not httpx.codes.is_server_error(
-                        answer.status
-                    ):
+                    if not (answer.broken or _is_a_problem_of_the_gateway(answer.status)):
                         return answer
-                    problem = f"it answered {answer.status}"
+                    problem = f"it answered {answer.status}{answer.broken and f', cut off by {answer.broken}'}"
                     if answer.retry_after:
                         raise GatewayUnavailable(f"the gateway wants time: {problem}", answer.retry_after)
         except TimeoutError:
@@ -133,23 +133,26 @@ class HttpGateway:
                 span.error = answer
             else:
                 attributes[names.HTTP_STATUS] = answer.status
+                span.error = answer.broken or None
         return answer
 
     async def _call(self, what: str, key: str, body: object) -> Answer | str:
-        """Return the answer, or the name of the error. The time limit covers the whole answer, also a slow one.
+        """Return the answer, or the name of the error when not even its head arrived. The time limit covers the whole
+        answer, also a slow one.
 
         The exchange is a task of its own, which is told to end once. Told twice, as when two limits of time are over at
         the same moment, it would leave its connection open."""
-        exchange = asyncio.create_task(self._exchange(what, key, body))
+        heads: list[Answer] = []
+        exchange = asyncio.create_task(self._exchange(what, key, body, heads))
         self._exchanges.add(exchange)
         exchange.add_done_callback(self._exchanges.discard)
         try:
             await asyncio.wait({exchange}, timeout=self._seconds)
-            return exchange.result() if exchange.done() else _LATE
+            return exchange.result() if exchange.done() else _broken(heads, _LATE)
         finally:
             exchange.cancel()
 
-    async def _exchange(self, what: str, key: str, body: object) -> Answer | str:
+    async def _exchange(self, what: str, key: str, body: object, heads: list[Answer]) -> Answer | str:
         headers = {"Idempotency-Key": key}
         if self._secret is not None:
             headers["Authorization"] = f"Bearer {self._secret.get_secret_value()}"
@@ -158,9 +161,19 @@ class HttpGateway:
                 self._connect() as client,
                 client.stream("POST", f"{self._url}/{what}", json=body, headers=headers) as response,
             ):
+                heads.append(head_of(response))
                 return await read_answer(response)
-        except Exception as error:  # noqa: BLE001  any failure to read a foreign answer means no answer
-            return type(error).__name__
+        except Exception as error:  # noqa: BLE001  any failure to read a foreign answer leaves the call in doubt
+            return _broken(heads, type(error).__name__)
+
+
+def _broken(heads: list[Answer], error: str) -> Answer | str:
+    """What there is of an answer that ended in this error."""
+    return replace(heads[0], broken=error) if heads else error
+
+
+def _is_a_problem_of_the_gateway(status: int) -> bool:
+    return status == httpx.codes.TOO_MANY_REQUESTS or httpx.codes.is_server_error(status)
 
 
 @asynccontextmanager

@@ -204,11 +204,15 @@ WISHES: dict[str, tuple[list[str], int]] = {
     "a date beyond all calendars": (["Retry-After: Fri, 31 Dec 99999 23:59:59 GMT"], 0),
     "more seconds than a number holds": (["Retry-After: " + "9" * 5000], 10**9),
     "seconds below nothing": (["Retry-After: -5"], 0),
-    "half a second": (["Retry-After: 0.5"], 0),
+    "a second and a half": (["Retry-After: 1.5"], 2),
+    "a fraction that is none": (["Retry-After: 300.0"], 300),
+    "two points": (["Retry-After: 1.5.0"], 0),
     "no number": (["Retry-After: tomorrow"], 0),
     "nothing": (["Retry-After: "], 0),
     "another alphabet's digits": (["Retry-After: \xb2"], 0),
-    "two of them": (["Retry-After: 5", "Retry-After: 10"], 0),
+    "two of them": (["Retry-After: 5", "Retry-After: 10"], 10),
+    "two that a proxy joined": (["Retry-After: 10, 5"], 10),
+    "a date and seconds": ([f"Date: {_date()}", f"Retry-After: {_date(minutes=5)}", "Retry-After: 5"], 300),
 }
 
 
@@ -232,6 +236,32 @@ async def test_so_is_one_that_says_it_of_anything_that_is_not_about_the_charge(s
             assert unknown.value.retry_after == timedelta(seconds=7)
 
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("status", [200, 202])
+async def test_so_is_one_that_accepts_a_call_and_does_not_say_what_it_did(status: int) -> None:
+    async with gateway_that(saying(response(status, b"{}", "Retry-After: 7"))) as (adapter, _):
+        for call in (adapter.charge, adapter.refund):
+            with pytest.raises(GatewayUnavailable, match=str(status)) as unknown:
+                await call(KEY, uuid7(), AMOUNT)
+            assert unknown.value.retry_after == timedelta(seconds=7)
+
+
+@pytest.mark.parametrize("status", [200, 402, 422, 503])
+@pytest.mark.parametrize("hangs_up", [True, False], ids=["cut off", "too slow"])
+async def test_so_is_one_whose_answer_has_no_end(status: int, hangs_up: bool) -> None:
+    async def half(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 %d X\r\nRetry-After: 7\r\nContent-Length: 100\r\n\r\n{" % status)
+        await writer.drain()
+        if hangs_up:
+            writer.close()
+
+    async with gateway_that(half, seconds=30 if hangs_up else 0.5) as (adapter, server):
+        with pytest.raises(GatewayUnavailable, match=str(status)) as unknown:
+            await adapter.charge(KEY, uuid7(), AMOUNT)
+
+    assert unknown.value.retry_after == timedelta(seconds=7)
+    assert len(server.requests) == 1
 
 
 async def test_no_address_makes_a_call_fail_in_another_way() -> None:
