@@ -10,7 +10,8 @@
 | 2xx with `{"reference": "…"}`, a text or a number: the gateway's name for what it did | captured | refunded |
 | any other 2xx, such as the page of a proxy | in doubt | in doubt |
 | 402 | declined; `{"reason": "…"}` is a sentence for the customer | in doubt |
-| 401, 403, 404, 405, 407, 408, 409, 421, 425, 429 | in doubt: they are not about the charge | in doubt |
+| 401, 403, 404, 405, 407, 408, 409, 411, 421, 423, 424, 425, 426, 429, 431, 499 | in doubt: not about it | in doubt |
+| any other 4xx with a `Retry-After` | in doubt: it may be asked again | in doubt |
 | any other 4xx | declined: the gateway will never take this charge | in doubt |
 | 3xx, 5xx, no answer, or one whose body does not arrive | in doubt | in doubt |
 
@@ -55,7 +56,7 @@ _FIRST_PAUSE = 0.1
 _CLOSES_WITHIN = 1.0
 
 # These report a problem of ours or of the network. An earlier call with the same key may have been executed.
-_NOT_ABOUT_THE_CHARGE = {401, 403, 404, 405, 407, 408, 409, 421, 425, 429}
+_NOT_ABOUT_THE_CHARGE = {401, 403, 404, 405, 407, 408, 409, 411, 421, 423, 424, 425, 426, 429, 431, 499}
 _PAYMENT_REQUIRED = 402
 _HEADERS = JSON_AS_IT_IS | {"Connection": "close"}
 
@@ -85,7 +86,8 @@ class HttpGateway:
             return Captured(answer.reference)
         if status == _PAYMENT_REQUIRED:
             return Declined(reason_of(answer.reason, DECLINED))
-        if httpx.codes.is_client_error(status) and status not in _NOT_ABOUT_THE_CHARGE:
+        is_refused = httpx.codes.is_client_error(status) and status not in _NOT_ABOUT_THE_CHARGE
+        if is_refused and answer.retry_after is None:
             return Declined(f"the payment gateway does not accept the charge (it answered {status})")
         raise GatewayUnavailable(f"the gateway answered {status}", answer.retry_after)
 

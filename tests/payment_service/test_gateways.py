@@ -181,7 +181,7 @@ async def test_what_will_never_be_charged_is_declined_in_words_that_can_be_kept(
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(status, b"{}") for status in (401, 403, 404, 405, 407, 408, 409, 421, 425, 302)]
+    [(status, b"{}") for status in (401, 403, 404, 405, 407, 408, 409, 411, 421, 423, 424, 425, 426, 431, 499, 302)]
     + [(200, b"{}"), (201, b"not JSON"), (200, b'{"reference": ""}'), (200, b'{"reference": null}')],
 )
 async def test_an_answer_that_is_not_about_the_charge_leaves_it_in_doubt(

@@ -238,6 +238,20 @@ async def test_so_is_one_that_says_it_of_anything_that_is_not_about_the_charge(s
     assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize("wish", ["7", "0"])
+@pytest.mark.parametrize("status", [400, 413, 422, 451])
+async def test_a_refusal_that_may_be_asked_again_is_none(status: int, wish: str) -> None:
+    async with gateway_that(saying(response(status, b"{}", f"Retry-After: {wish}"))) as (adapter, _):
+        with pytest.raises(GatewayUnavailable, match=str(status)) as unknown:
+            await adapter.charge(KEY, uuid7(), AMOUNT)
+
+    assert unknown.value.retry_after == timedelta(seconds=int(wish))
+
+
+async def test_a_decline_stays_one_whenever_it_may_be_asked_again() -> None:
+    assert await charged(saying(response(402, b"{}", "Retry-After: 7"))) == Declined(DECLINED)
+
+
 @pytest.mark.parametrize("status", [200, 202])
 async def test_so_is_one_that_accepts_a_call_and_does_not_say_what_it_did(status: int) -> None:
     async with gateway_that(saying(response(status, b"{}", "Retry-After: 7"))) as (adapter, _):
