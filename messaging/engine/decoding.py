@@ -3,6 +3,7 @@
 Fields that the model does not declare are ignored, so a producer may add fields.
 """
 
+import json
 from collections.abc import Callable
 from typing import TypeVar
 from uuid import UUID
@@ -55,9 +56,7 @@ def decoder(model: type[Body], newest_version: int = 1) -> Callable[[Record], Bo
         try:
             body = validate(record.value)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "its value"
-            raise Rejected(f"{where}: {first['msg']}") from None
+            body = _with_halves_of_characters(model, record.value, error)
         # PostgreSQL cannot store a NUL in a text. Fields that are not read do not matter.
         if rb"\u0000" in record.value and r"\u0000" in body.model_dump_json():
             raise Rejected("its value has a NUL character in a text")
@@ -70,3 +69,20 @@ def decoder(model: type[Body], newest_version: int = 1) -> Callable[[Record], Bo
         return body
 
     return decode
+
+
+def _with_halves_of_characters(model: type[Body], value: bytes, refusal: ValidationError) -> Body:
+    """Read JSON that the strict parser refuses because of half of a character: a text that was cut at its end has one,
+    such as "\\ud83d". A reason and fields that are not read may have it. Raises Rejected."""
+    try:
+        if rb"\ud" in value.lower():
+            body = model.model_validate(json.loads(value.decode()))
+            body.model_dump_json()  # no other text may keep its half: nothing could store it
+            return body
+    except ValidationError as error:
+        refusal = error
+    except (ValueError, RecursionError):
+        pass  # it is no JSON either way
+    first = refusal.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "its value"
+    raise Rejected(f"{where}: {first['msg']}") from None

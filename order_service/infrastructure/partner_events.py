@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic
 
-from pydantic import AfterValidator, BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from messaging.engine.decoding import Body, Envelope, MoneyBody, decoder
 from messaging.ports.record import Record, Rejected
@@ -27,7 +27,7 @@ from order_service.domain.fulfilment import (
 from order_service.domain.order import InvalidOrder, OrderId
 from shared_kernel.money import CurrencyMismatch
 from shared_kernel.product import ProductId
-from shared_kernel.reason import reason_of
+from shared_kernel.reason import NO_REASON, reason_of
 
 INVENTORY_TOPIC = "inventory-events"
 INVENTORY_SOURCE = "/inventory-service"
@@ -49,9 +49,9 @@ class StockReservedBody(Envelope):
 
 
 class ReasonBody(Envelope):
-    """StockRejected and PaymentDeclined. Any text is accepted as the reason."""
+    """StockRejected and PaymentDeclined. Any reason is accepted, and none as well."""
 
-    reason: Annotated[str, AfterValidator(reason_of)]
+    reason: Annotated[str, BeforeValidator(reason_of)] = NO_REASON
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,14 +41,13 @@ class Answer:
     @property
     def reference(self) -> str | None:
         """The gateway's name for the charge: a text or a number, on one line of at most 500 characters."""
-        reference = self.fields.get("reference")
-        return reason_of(reference, "") or None if isinstance(reference, str) else None
+        return reason_of(self.fields.get("reference"), "") or None
 
     @property
-    def reason(self) -> str:
-        """The reason of a decline. Empty when the gateway gave no text."""
+    def reason(self) -> object:
+        """The reason of a decline, as the gateway gave it. A number is none."""
         reason = self.fields.get("reason")
-        return reason if isinstance(reason, str) and not isinstance(reason, _Number) else ""
+        return None if isinstance(reason, _Number) else reason
 
 
 async def read_answer(response: httpx.Response) -> Answer:

@@ -44,6 +44,11 @@ def test_what_says_nothing_is_told_to_say_nothing(text: str) -> None:
     assert reason_of(text, "the payment was declined") == "the payment was declined"
 
 
+@pytest.mark.parametrize("nothing", [None, 7, True, {}, ["no", "cover"], b"no cover"], ids=ascii)
+def test_so_is_what_is_no_text(nothing: object) -> None:
+    assert reason_of(nothing) == NO_REASON
+
+
 @given(ANY_TEXT)
 def test_a_reason_can_be_kept_and_shown_everywhere_and_stays_as_it_is(text: str) -> None:
     reason = reason_of(text)

@@ -89,6 +89,12 @@ def test_fields_that_a_producer_has_added_are_ignored() -> None:
     assert decode(_record(data)).items == [Item(productId="p1", quantity=2)]
 
 
+def test_so_is_half_of_a_character_in_them() -> None:
+    record = _replaced(b'"p1"', b'"p1","note":"cut \\ud83d"')
+
+    assert decode(record).items == [Item(productId="p1", quantity=2)]
+
+
 def test_every_version_up_to_the_newest_known_is_read() -> None:
     assert decode(_record(eventVersion=2)).eventVersion == 2
 
@@ -109,6 +115,15 @@ WRONG: dict[str, tuple[Callable[[], Record], str]] = {
     "not a number": (lambda: _with(_record(), value=b'{"eventVersion": NaN}'), "eventId: "),
     "a lone surrogate": (
         lambda: _with(_record(), value=b'{"eventId": "\\ud800"}'),
+        "eventId: ",
+    ),
+    "a lone surrogate in a text": (lambda: _replaced(b'"p1"', b'"p\\ud800"'), "its value: Invalid JSON"),
+    "a lone surrogate in what is no JSON": (
+        lambda: _with(_record(), value=b'{"eventId": "\\ud800"'),
+        "its value: Invalid JSON",
+    ),
+    "a lone surrogate in what is nested too deeply": (
+        lambda: _with(_record(), value=b'"\\ud800"' + b"[" * 100_000),
         "its value: Invalid JSON",
     ),
     "a time without a zone": (lambda: _record(occurredAt="2026-11-23T18:43:16"), "occurredAt: "),

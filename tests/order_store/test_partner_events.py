@@ -147,8 +147,6 @@ SPOILT: Mapping[str, Callable[[Order], Record]] = {
     "a currency that is none": lambda order: reserved(order, _priced("1.00", "euro")),
     "a product without a name": lambda order: reserved(order, _priced("1.00", product="")),
     "no price of what was ordered": lambda order: reserved(order, _priced("1.00", product="p2")),
-    "no reason": lambda order: answer(order, "StockRejected"),
-    "a reason of another type": lambda order: answer(order, "PaymentDeclined", {"reason": ["no", "cover"]}),
     "another order's key": lambda order: replace(reserved(placed_order()), key=str(order.id)),
     "a key that is no order's": lambda order: replace(reserved(order), key="order"),
     "an order that was never placed": lambda _: reserved(placed_order()),
@@ -190,18 +188,38 @@ async def test_what_makes_no_sense_is_a_dead_letter_with_its_coordinates_and_its
         ("\u200b\u202e", NO_REASON),
         ("out of 🧀", "out of 🧀"),
         ("x" * 5000, "x" * MAX_REASON),
+        ("cut \ud83d", "cut"),
+        ("\udc00", NO_REASON),
+        (None, NO_REASON),
+        (7, NO_REASON),
+        (True, NO_REASON),
+        ({}, NO_REASON),
+        (["no", "cover"], NO_REASON),
     ],
-    ids=lambda text: ascii(text)[:20],
+    ids=lambda reason: ascii(reason)[:20],
 )
-async def test_a_blank_or_odd_reason_is_no_dead_letter(partners: Partners, given: str, kept: str) -> None:
+async def test_a_blank_or_odd_reason_is_no_dead_letter(partners: Partners, given: object, kept: str) -> None:
     sold_out, declined = [await partners.store.created(placed_order()) for _ in range(2)]
 
-    await partners.say(answer(sold_out, "StockRejected", {"reason": given}), reserved(declined))
-    await partners.say(answer(declined, "PaymentDeclined", {"reason": given}), answer(declined, "StockReleased"))
+    await partners.say(_with_reason(answer(sold_out, "StockRejected"), given), reserved(declined))
+    await partners.say(_with_reason(answer(declined, "PaymentDeclined"), given), answer(declined, "StockReleased"))
 
     assert await partners.counts() == (0, 0)
     for order in (await partners.order(sold_out), await partners.order(declined)):
         assert (order.status, order.reason) == (OrderStatus.REJECTED, kept)
+
+
+async def test_neither_is_a_missing_one(partners: Partners) -> None:
+    order = await partners.store.created(placed_order())
+
+    await partners.say(answer(order, "StockRejected"))
+
+    assert await partners.counts() == (0, 0)
+    assert (await partners.order(order)).reason == NO_REASON
+
+
+def _with_reason(record: Record, reason: object) -> Record:
+    return replace(record, value=json.dumps(json.loads(record.value) | {"reason": reason}).encode())
 
 
 async def test_a_batch_of_nothing_but_spoilt_records_and_good_ones_is_told_apart(partners: Partners) -> None:
