@@ -85,7 +85,8 @@ def document() -> dict[str, Any]:
 def _channel(topic: Topic) -> dict[str, Any]:
     names = [POSITION] if topic.compacted else [f"{kind}.v{version}" for kind, version in TOPICS[topic.name]]
     settings: dict[str, Any] = {
-        name: int(value) if value.isdigit() else value for name, value in configuration(topic, replication=3).items()
+        name: int(value) if value.removeprefix("-").isdigit() else value
+        for name, value in configuration(topic, replication=3).items()
     }
     return {
         "address": topic.name,

@@ -18,6 +18,8 @@ from messaging.kafka.topics import (
 _LONGEST = 10**15  # milliseconds that a timedelta can hold; Kafka's limit is higher
 MARGIN = timedelta(days=1)
 """A message may wait this long in an outbox, and consumers still remember it for longer than its topic keeps it."""
+KEPT_AT_LEAST = timedelta(days=1)
+"""A consumer may be stopped this long and loses nothing."""
 
 
 async def problems_with(
@@ -56,6 +58,7 @@ class TopicChecks:
         yield from self._cleanup_policy(topic, name, found)
         if not topic.compacted:
             yield from self._retention(name, found)
+            yield from self._size(name, found)
         yield from self._copies(name, found)
         yield from self._in_sync_replicas(name, found)
         yield from self._message_size(name, found)
@@ -87,14 +90,27 @@ class TopicChecks:
         retention, segment = found.number("retention.ms"), found.number("segment.ms")
         if retention is None or segment is None:
             return
+        mended = {"retention.ms": milliseconds(RETENTION), "segment.ms": milliseconds(SEGMENT)}
+        if 0 <= retention < int(milliseconds(KEPT_AT_LEAST)):
+            yield (
+                f"topic {name} keeps records for retention.ms={retention}, which is less than {KEPT_AT_LEAST.days} "
+                f"day, and a consumer that is stopped loses what it has not read: {self._set(name, mended)}"
+            )
         # A record is deleted with its segment, and the segment grows for segment.ms.
         kept = timedelta.max if retention < 0 else timedelta(milliseconds=min(retention + segment, _LONGEST))
         if kept > self._remembered - MARGIN:
-            mended = {"retention.ms": milliseconds(RETENTION), "segment.ms": milliseconds(SEGMENT)}
             yield (
                 f"topic {name} keeps records for retention.ms={retention} and segment.ms={segment}, which together is "
                 f"more than {(self._remembered - MARGIN).days} days, and consumers may have forgotten by then that "
                 f"they handled them: {self._set(name, mended)}"
+            )
+
+    def _size(self, name: str, found: DescribedTopic) -> Iterator[str]:
+        size = found.number("retention.bytes")
+        if size is not None and size >= 0:
+            yield (
+                f"topic {name} has retention.bytes={size} instead of -1, and a consumer that is behind loses what it "
+                f"has not read: {self._set(name, {'retention.bytes': '-1'})}"
             )
 
     def _copies(self, name: str, found: DescribedTopic) -> Iterator[str]:

@@ -90,6 +90,7 @@ def configuration(topic: Topic, replication: int) -> dict[str, str]:
         config |= {
             "retention.ms": milliseconds(RETENTION),
             "segment.ms": milliseconds(SEGMENT),
+            "retention.bytes": "-1",  # whatever the brokers do by default
         }
     return config | topic.options
 

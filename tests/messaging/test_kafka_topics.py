@@ -16,7 +16,15 @@ from aiokafka.protocol.metadata import MetadataRequest
 from messaging.kafka.admin import DescribedTopic, describe, open_admin, until_known
 from messaging.kafka.settings import KafkaSettings, SecurityProtocol
 from messaging.kafka.topic_check import MARGIN, TopicChecks, problems_with
-from messaging.kafka.topics import RETENTION, SEGMENT, Topic, create_topics, in_sync_replicas, positions_of
+from messaging.kafka.topics import (
+    RETENTION,
+    SEGMENT,
+    Topic,
+    configuration,
+    create_topics,
+    in_sync_replicas,
+    positions_of,
+)
 from messaging.postgres.inbox import KEEP_DAYS
 from oms.services import TOPICS
 from tests.messaging.consumers import DEADLINE
@@ -76,6 +84,10 @@ async def test_positions_are_kept_for_ever_and_messages_for_less_than_the_inbox_
             assert timedelta(0) < kept < timedelta(days=KEEP_DAYS) - MARGIN, name
 
 
+def test_topics_do_not_get_the_size_that_brokers_may_give_by_default() -> None:
+    assert configuration(DELETED, 1)["retention.bytes"] == "-1"
+
+
 async def test_missing_topics_are_named_and_not_made(ours: KafkaSettings) -> None:
     problems = await problems_with(ours, [DELETED], REMEMBERED)
 
@@ -107,6 +119,9 @@ async def test_this_broker_would_make_a_topic_that_is_asked_for(broker: Broker, 
         (DELETED, {"retention.ms": str(2**63 - 1)}, f"keeps records for retention.ms={2**63 - 1}"),
         (DELETED, {"retention.ms": str(15 * 86_400_000)}, "more than 14 days"),
         (DELETED, {"segment.ms": str(8 * 86_400_000)}, "segment.ms=691200000"),
+        (DELETED, {"retention.ms": "0"}, "retention.ms=0, which is less than 1 day"),
+        (DELETED, {"retention.ms": "86399999"}, "retention.ms=86399999, which is less than 1 day"),
+        (DELETED, {"retention.bytes": "1000"}, "retention.bytes=1000 instead of -1"),
         (DELETED, {"min.insync.replicas": "2"}, "one broker that is away stops all writing"),
         (
             DELETED,
@@ -179,6 +194,17 @@ def test_records_count_when_more_than_one_copy_has_them_and_one_copy_may_be_away
     assert len(problems) == (1 if says else 0)
     assert (says or "") in "".join(problems)
     assert 1 <= in_sync_replicas(replicas) <= max(replicas - 1, 1)
+
+
+def test_a_day_is_enough_and_a_compacted_topic_deletes_nothing_by_age_or_size() -> None:
+    checks = TopicChecks(KafkaSettings(), REMEMBERED)
+    a_day = DescribedTopic(4, 1, {"retention.ms": "86400000", "segment.ms": "86400000", "retention.bytes": "-1"})
+    short = DescribedTopic(
+        COMPACTED.partitions, 1, {"cleanup.policy": "compact", "retention.ms": "0", "retention.bytes": "9"}
+    )
+
+    assert list(checks.problems(DELETED, "some-events", a_day)) == []
+    assert list(checks.problems(COMPACTED, "positions", short)) == []
 
 
 def test_what_may_not_be_looked_at_or_is_not_known_to_the_broker_is_not_judged() -> None:
