@@ -19,9 +19,20 @@ from oms.services import SERVICES, service_named
 AT_ONCE = 100
 LISTED = 100
 _MOST_AT_ONCE = 1_000_000
+_LAST_NUMBER = 2**63 - 1  # the database numbers them with a bigint
 
 dead_letters = typer.Typer(no_args_is_help=True, help="Messages that a service will never handle as they are.")
 parked = typer.Typer(no_args_is_help=True, help="Messages that wait behind one that could not be handled.")
+
+
+def _key_of(text: str) -> str:
+    """The key that an argument names. Raises BadParameter."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("a key is text in UTF-8") from None
+    return text
+
 
 _ONE_OF = f"The service: {', '.join(SERVICES)}"
 OneService = Annotated[
@@ -33,7 +44,9 @@ AnyService = Annotated[
         "--service", "-s", help=f"{_ONE_OF}; all of them if it is not given.", metavar="SERVICE", parser=service_named
     ),
 ]
-Key = Annotated[str | None, typer.Option("--key", "-k", help="Only those of this order.")]
+Key = Annotated[
+    str | None, typer.Option("--key", "-k", help="Only those of this order.", metavar="TEXT", parser=_key_of)
+]
 
 
 @dead_letters.command("list")
@@ -44,7 +57,7 @@ def dead_letters_list(service: AnyService = None, key: Key = None, as_json: AsJs
 
 @dead_letters.command("show")
 def dead_letters_show(
-    letter_id: Annotated[int, typer.Argument(help="The number of the dead letter.")],
+    letter_id: Annotated[int, typer.Argument(help="The number of the dead letter.", min=1, max=_LAST_NUMBER)],
     service: OneService,
     as_json: AsJson = False,
 ) -> None:
@@ -77,7 +90,9 @@ def _complete(service: Service, letter: Kept) -> dict[str, Any]:
 @dead_letters.command("replay")
 def dead_letters_replay(
     service: OneService,
-    letter_id: Annotated[int | None, typer.Argument(help="The number of one dead letter.")] = None,
+    letter_id: Annotated[
+        int | None, typer.Argument(help="The number of one dead letter.", min=1, max=_LAST_NUMBER)
+    ] = None,
     key: Key = None,
     every: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
     as_json: AsJson = False,
@@ -118,9 +133,13 @@ def parked_retry(service: OneService, key: Key = None, as_json: AsJson = False) 
 
     async def main() -> None:
         async with failures_of(service) as failures:
-            await failures.retry(key)
+            keys = await failures.retry(key)
+        if key is not None and not keys:
+            raise CannotDo(f"nothing is parked in {service.name} with the key {key!r}")
         if as_json:
-            print_json({"service": service.name, "key": key})
+            print_json({"service": service.name, "key": key, "keys": keys})
+        elif not keys:
+            typer.echo(f"nothing is parked in {service.name}")
         else:
             typer.echo(f"{service.name}: parked messages will be tried by the next sweep of its consumer")
 

@@ -185,5 +185,7 @@ def orders_retry(
                 raise CannotDo(str(error)) from None
         if as_json:
             print_json(retried)
+        elif not retried:
+            typer.echo("no order is stuck")
 
     run(traced(telemetry, "oms-order", settings.event_publisher, main))

@@ -62,10 +62,12 @@ _REPLAY = f"""
 _RETRY = f"""
     with retried as (
         update parked set next_attempt_at = now() where $1::text is null or key = $1 returning key
+    ), audited as (
+        insert into audit (who, action, outcome, order_id, detail)
+        select $2, 'parked.retry', 'done', {_ORDER_ID}, json_build_object('key', key, 'messages', count(*))
+        from retried group by key order by key
     )
-    insert into audit (who, action, outcome, order_id, detail)
-    select $2, 'parked.retry', 'done', {_ORDER_ID}, json_build_object('key', key, 'messages', count(*))
-    from retried group by key order by key
+    select count(distinct key)::integer as keys from retried
 """
 # Ids grow with the time, so the oldest parked record is the first one of the primary key.
 _COUNTS = f"""
@@ -148,9 +150,11 @@ class PostgresFailures:
         behind what is parked of its key. The audit trail has each of them."""
         await self._pool.execute(_REPLAY, letter_ids, WHO.get())
 
-    async def retry(self, key: str | None = None) -> None:
-        """Let the sweep try a parked key, or all of them, now. The audit trail has each key."""
-        await self._pool.execute(_RETRY, key, WHO.get())
+    async def retry(self, key: str | None = None) -> int:
+        """Let the sweep try a parked key, or all of them, now, and return how many keys that are. The audit trail has
+        each key."""
+        row = await self._pool.fetchrow(_RETRY, key, WHO.get())
+        return int(row["keys"])
 
     async def counts(self) -> tuple[int, float, int]:
         """How many records are parked, the age of the oldest in seconds, and how many are dead. Both are counted up to

@@ -87,7 +87,7 @@ def test_every_command_has_json_but_those_that_serve_or_print_scripts() -> None:
         ("orders retry --all", []),
         ("dead-letters list -s order", []),
         ("parked list -s order", []),
-        ("parked retry -s order -k x", {"service": "order", "key": "x"}),
+        ("parked retry -s order", {"service": "order", "key": None, "keys": 0}),
     ],
 )
 def test_nothing_to_tell_is_a_document_too(database: str, command: str, document: Any) -> None:
@@ -117,6 +117,7 @@ def test_dead_letters_and_parked_records_are_told_with_everything_the_tables_sho
     replayed = told("dead-letters replay --all -s order", database)
     (parked,) = told("parked list -s order -k some-key", database)
     others = told("parked list -s order -k another-key", database)
+    retried = told("parked retry -s order -k some-key", database)
 
     assert (listed["topic"], listed["partition"], listed["offset"]) == ("inventory-events", 2, 41)
     assert (listed["error"], listed["attempts"], listed["nextAttemptAt"]) == ("it is not JSON", 3, None)
@@ -125,6 +126,7 @@ def test_dead_letters_and_parked_records_are_told_with_everything_the_tables_sho
     assert (parked["key"], parked["error"]) == ("some-key", "replayed: it is not JSON")
     assert parked["nextAttemptAt"] is not None
     assert others == []
+    assert retried == {"service": "order", "key": "some-key", "keys": 1}
 
 
 @pytest.mark.parametrize("command", OPERATORS)

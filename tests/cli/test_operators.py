@@ -47,7 +47,7 @@ async def test_a_stuck_order_is_listed_and_under_way_again_after_a_retry(tmp_pat
     assert order_id in listed.output
     assert "RELEASING" in listed.output
     assert (retried.code, retried.output) == (0, f"{order_id}: CANCELLING\n"), retried.errors
-    assert (all_of_them.code, all_of_them.output) == (0, "")
+    assert (all_of_them.code, all_of_them.output) == (0, "no order is stuck\n")
     assert none_left.output == "no order is stuck\n"
 
 
@@ -87,6 +87,7 @@ async def test_dead_letters_are_listed_shown_and_replayed_with_their_ids(tmp_pat
     replayed = await oms(tmp_path, "dead-letters", "replay", number, "--service", "order", **environment)
     parked = await oms(tmp_path, "parked", "list", "--service", "order", **environment)
     retried = await oms(tmp_path, "parked", "retry", "--service", "order", **environment)
+    nope = await oms(tmp_path, "parked", "retry", "--service", "order", "--key", "nope", **environment)
     again = await oms(tmp_path, "dead-letters", "replay", "--all", "--service", "order", **environment)
 
     assert "inventory-events[2]@41" in listed.output
@@ -95,8 +96,17 @@ async def test_dead_letters_are_listed_shown_and_replayed_with_their_ids(tmp_pat
     assert "header:   ce_type: StockReserved" in shown.output
     assert (replayed.code, replayed.output) == (0, "order: 1 will be handled again by the next sweep of its consumer\n")
     assert "some-key" in parked.output
-    assert retried.code == 0, retried.errors
+    tried = "order: parked messages will be tried by the next sweep of its consumer\n"
+    assert (retried.code, retried.output) == (0, tried), retried.errors
+    assert (nope.code, nope.output) == (1, "")
+    assert nope.errors.splitlines()[-1] == "nothing is parked in order with the key 'nope'"
     assert (again.code, again.errors.splitlines()[-1]) == (1, "order has no such dead letter")
+
+
+async def test_where_nothing_is_parked_there_is_nothing_to_try(tmp_path: Path, database: str) -> None:
+    ended = await oms(tmp_path, "parked", "retry", "--service", "order", ORDER_DATABASE_URL=database)
+
+    assert (ended.code, ended.output) == (0, "nothing is parked in order\n")
 
 
 async def test_memory_has_nothing_to_look_at(tmp_path: Path) -> None:

@@ -91,6 +91,23 @@ def test_so_is_a_host_that_nobody_knows_and_one_that_says_nothing() -> None:
         assert said("migrate", url).startswith(f"{NOT_USABLE}it does not answer in time")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [f"dead-letters {command} {number}" for command in ("show", "replay") for number in (10**20, 2**63, 0)]
+    + [
+        f"{command} --key \udcff"
+        for command in ("dead-letters list", "dead-letters replay", "parked list", "parked retry")
+    ],
+    ids=ascii,
+)
+def test_what_no_database_has_is_a_wrong_argument(arguments: str) -> None:
+    url = f"postgresql://oms:{SECRET}@127.0.0.1:{free_port()}/orders"
+    ended = CliRunner().invoke(app, [*arguments.split(), "--service", "order"], env={"ORDER_DATABASE_URL": url})
+
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert "Invalid value for" in ended.stderr
+
+
 @pytest.mark.parametrize("command", OPERATORS)
 def test_a_database_that_was_not_migrated_is_said_to_be_so(empty: str, command: str) -> None:
     assert said(command, empty) == (

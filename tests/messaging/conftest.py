@@ -70,7 +70,7 @@ class FailuresUnderTest:
     seen_by_another: Failures
     parked: Callable[[], Awaitable[list[Failure]]]
     dead: Callable[[], Awaitable[list[Failure]]]
-    make_due: Callable[[], Awaitable[None]]
+    make_due: Callable[[], Awaitable[object]]
     """Let time pass, until everything that is parked is to be tried again."""
 
 

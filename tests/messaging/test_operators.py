@@ -105,18 +105,19 @@ async def test_replaying_what_is_not_there_does_nothing(failures: PostgresFailur
 
 
 async def test_a_parked_key_is_tried_again_at_once_when_an_operator_says_so(failures: PostgresFailures) -> None:
-    await failures.park([failure(each) for each in records("a", "b", "c")])
+    await failures.park([failure(each) for each in records("a", "b", "c", "c")])
     for key in "abc":
         oldest = await failures.oldest_of(key)
         assert oldest is not None
         await failures.postpone(oldest.id, "not yet", 1000)
     assert await failures.due(10) == []
 
-    await failures.retry("b")
+    assert await failures.retry("d") == 0
+    assert await failures.retry("b") == 1
     assert await failures.due(10) == ["b"]
-    await failures.retry()
+    assert await failures.retry() == 3, "keys, however many messages they have"
     assert sorted(await failures.due(10)) == ["a", "b", "c"]
-    assert [each.attempts for each in await failures.parked()] == [4, 4, 4], "asking is not trying"
+    assert [each.attempts for each in await failures.parked()] == [4, 4, 4, 3], "asking is not trying"
 
 
 async def test_the_counts_are_those_of_parked_and_dead_and_the_age_is_that_of_the_oldest(
