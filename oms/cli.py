@@ -141,11 +141,13 @@ def migrate(
                 continue
             with as_database_unusable(one):
                 dsn = await service_database.resolve(url, its_settings.data_dir, one.database_name)
-                await service_database.bring_up_to_date(dsn, one.migrations)
-                await service_database.grant_rights(dsn, one.tables)
+                is_ours = await service_database.bring_up_to_date(dsn, one.migrations)
+                if is_ours:  # a newer release may need other rights, and has granted them
+                    await service_database.grant_rights(dsn, one.tables)
             migrated.append({"service": one.name, "upToDate": True})
             if not as_json:
-                typer.echo(f"{one.name}: the schema is up to date")
+                state = "up to date" if is_ours else "of a newer release, there is nothing to do"
+                typer.echo(f"{one.name}: the schema is {state}")
         if as_json:
             print_json(migrated)
 

@@ -26,19 +26,22 @@ async def resolve(database_url: str, data_dir: Path, name: str, *, create: bool 
     return database_url
 
 
-async def bring_up_to_date(dsn: str, migrations: Path) -> None:
-    """Migrate the schema, unless it has the newest revision already: Alembic and SQLAlchemy take as long to import as
-    all the rest of a start. Raises StoreUnavailable."""
+async def bring_up_to_date(dsn: str, migrations: Path) -> bool:
+    """Migrate the schema, unless it fits already: Alembic and SQLAlchemy take as long to import as all the rest of a
+    start. Returns False for the schema of a newer release, which is left as it is. Raises StoreUnavailable."""
+    revisions = revisions_in(migrations)
     session = await connect(dsn)
     try:
         with as_store_errors():
-            if await revision_of(session) == revisions_in(migrations).newest:
-                return
+            found = await revision_of(session)
     finally:
         session.terminate()
+    if revisions.fit(found):
+        return found == revisions.newest
     from messaging.runtime.migrations import migrate
 
     await migrate(dsn, migrations)
+    return True
 
 
 async def grant_rights(dsn: str, tables: Sequence[str]) -> str | None:

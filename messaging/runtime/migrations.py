@@ -7,6 +7,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -14,6 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from messaging.ports.audit import WHO
 from messaging.ports.changes import StoreUnavailable
+from messaging.postgres.errors import DatabaseRefused
 from messaging.postgres.pinned import MIGRATING
 from messaging.postgres.session import connect
 
@@ -25,7 +27,8 @@ _ENVIRONMENT = Path(__file__).parent / "alembic"
 
 async def migrate(dsn: str, migrations: Path) -> None:
     """Bring the schema up to date with a folder of Alembic revisions. Several processes may do this at once: they take
-    turns. Raises StoreUnavailable for whatever the database answers instead."""
+    turns. Raises StoreUnavailable for whatever the database answers instead, and DatabaseRefused for revisions that
+    cannot be followed."""
 
     async def session() -> Any:
         return await connect(dsn, suffix="-migrate", settings={**MIGRATING, **_GIVING_UP}, command_timeout=None)
@@ -37,6 +40,9 @@ async def migrate(dsn: str, migrations: Path) -> None:
             await connection.commit()
     except DBAPIError as error:
         raise StoreUnavailable("the schema was not migrated") from error
+    except CommandError as error:
+        why = " ".join(str(error).split())
+        raise DatabaseRefused(f"the schema cannot be migrated: {why}; look at the table alembic_version") from error
     finally:
         await engine.dispose()
 
