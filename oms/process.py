@@ -3,7 +3,6 @@
 import asyncio
 import faulthandler
 import gc
-import os
 import signal
 import socket
 import ssl
@@ -17,6 +16,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from messaging.engine.addresses import can_be_a_name
 from messaging.engine.background import how_it_ended
 from messaging.ports.audit import WHO
 from oms.http_protocol import GuardedHttp
@@ -80,11 +80,13 @@ def listen(host: str, port: int, metrics_port: int | None = None) -> Sequence[so
 
 
 def _listen(host: str, port: int, choose: str) -> socket.socket:
+    if not can_be_a_name(host):
+        raise CannotListen(f"cannot listen on {host}:{port}: it cannot be the name of a host; choose {choose}")
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        reason = (error.strerror or str(error)).partition(" (while attempting")[0]
         raise CannotListen(f"cannot listen on {host}:{port}: {reason}; choose {choose}") from None
 
 

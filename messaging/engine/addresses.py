@@ -13,6 +13,15 @@ def is_this_machine(host: str) -> bool:
         return host.lower() == "localhost"
 
 
+def can_be_a_name(host: str) -> bool:
+    """False for a host name that cannot be asked for, because a part of it is empty or longer than 63 letters."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
+
+
 def encrypted_address(value: str) -> str:
     """The value, if what is sent to this URL is encrypted, or stays on this machine. Raises ValueError."""
     try:

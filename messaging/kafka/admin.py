@@ -60,7 +60,7 @@ async def open_admin(settings: KafkaSettings) -> AsyncIterator[Any]:
             try:
                 async with asyncio.timeout(_CONNECTED_WITHIN):
                     await admin.start()
-            except (KafkaError, OSError) as error:
+            except (KafkaError, OSError, UnicodeError) as error:  # UnicodeError: a name that no host can have
                 reason = "; ".join(dict.fromkeys(reasons)) or f"nobody answers within {_CONNECTED_WITHIN:.0f} s"
                 raise KafkaConnectionError(reason) from error
         yield admin

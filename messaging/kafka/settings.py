@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from messaging.engine.addresses import encrypted_address, is_this_machine
+from messaging.engine.addresses import can_be_a_name, encrypted_address, is_this_machine
 from messaging.engine.secret_files import Secret, Settings
 from messaging.engine.tls import client_context
 from shared_kernel.choice import Choice
@@ -46,8 +46,14 @@ _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+)(:\d{1,5})?")
 
 
 def _addresses(value: str) -> str:
-    if not all(_ADDRESS.fullmatch(address.strip()) for address in value.split(",")):
-        raise ValueError("must be host:port, or several of them with commas")
+    for address in value.split(","):
+        matched = _ADDRESS.fullmatch(address.strip())
+        if matched is None:
+            raise ValueError("must be host:port, or several of them with commas")
+        if matched[2] and not 0 < int(matched[2][1:]) < 65536:
+            raise ValueError("has a port that is not a number from 1 to 65535")
+        if not matched[1].startswith("[") and not can_be_a_name(matched[1]):
+            raise ValueError("has a host name with a part that is empty or longer than 63 letters")
     return value
 
 

@@ -7,6 +7,7 @@ that describes asyncpg's behaviour. Every other option is named and refused, bec
 must not be ignored silently.
 """
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
-from messaging.engine.addresses import is_this_machine
+from messaging.engine.addresses import can_be_a_name, is_this_machine
 from messaging.engine.renewed import Renewed
 from messaging.engine.secret_files import read_secret
 from messaging.postgres.certificates import problem_with_certificates
@@ -49,7 +50,7 @@ _VALUES = _AS_IT_IS | {
 _PERHAPS_PLAIN = ("disable", "allow", "prefer")
 _FILES = ("passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl")
 
-_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(?::(\d{1,5}))?")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(?::(\d{1,5}))?")
 _SETTING = re.compile(r"(?:-c|--)([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
 
 
@@ -178,9 +179,14 @@ def _hosts(parts: SplitResult, options: Mapping[str, str]) -> tuple[str, ...]:
     each = [(spec, options) for spec in specs.split(",")] if specs else _hosts_in_options(options)
     for spec, own in each:
         matched = _HOST.fullmatch(spec)
-        ports = [matched[1] or "5432", own.get("port", "5432")] if matched else [""]
-        if not all(port.isascii() and port.isdecimal() and 0 < int(port) < 65536 for port in ports):
+        ports = [port for port in (matched[2], own.get("port")) if port] if matched else [""]
+        if not all(map(_is_port, ports)):
             raise InvalidAddress("has a port that is not a number from 1 to 65535")
+        if not ports and not _is_port(os.environ.get("PGPORT") or "5432"):
+            raise InvalidAddress("leaves the port to PGPORT, which is not a number from 1 to 65535")
+        host = unquote(matched[1]) if matched and matched[1] else own.get("host", "")
+        if not host.startswith(("/", "[")) and not can_be_a_name(host):
+            raise InvalidAddress("has a host name with a part that is empty or longer than 63 letters")
     # A server that takes writes is wanted. The name of a single host, too, may point to a standby for a moment, and a
     # session that was opened there would stay there.
     standard = {"target_session_attrs": "read-write"}
@@ -188,6 +194,10 @@ def _hosts(parts: SplitResult, options: Mapping[str, str]) -> tuple[str, ...]:
         f"{parts.scheme}://{user}{at}{spec}{parts.path}?{urlencode(standard | dict(own), quote_via=quote)}"
         for spec, own in each
     )
+
+
+def _is_port(port: str) -> bool:
+    return port.isascii() and port.isdecimal() and 0 < int(port) < 65536
 
 
 def _hosts_in_options(options: Mapping[str, str]) -> list[tuple[str, Mapping[str, str]]]:

@@ -111,7 +111,7 @@ async def _open(address: Address, host: str, *, suffix: str, within: float, comm
         if isinstance(error.__cause__, ssl.SSLCertVerificationError):
             raise DatabaseRefused(not_accepted(error.__cause__)) from error
         raise
-    except asyncpg.PostgresError as error:  # no data is involved yet, so the server is at fault
+    except (asyncpg.PostgresError, UnicodeError) as error:  # no data is involved yet: it is the server, or its name
         raise StoreUnavailable(f"the database does not answer ({type(error).__name__})") from error
     _keep_alive(connection, address.keep_alive)
     return connection

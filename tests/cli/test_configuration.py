@@ -11,6 +11,7 @@ from messaging.kafka.settings import KafkaSettings
 from messaging.runtime.settings import ServiceSettings
 from oms.cli import app
 from oms.environment import LogSettings
+from oms.process import CannotListen, listen
 from order_service.settings import OrderSettings
 from tests.cli.commands import oms
 from tests.real_parts.order_process import OURS
@@ -34,6 +35,10 @@ WRONG = [
     ({"KAFKA_BOOTSTRAP_SERVERS": "broker:many"}, "KAFKA_BOOTSTRAP_SERVERS", "must be host:port"),
     ({"KAFKA_BOOTSTRAP_SERVERS": "kafka://broker:9092"}, "KAFKA_BOOTSTRAP_SERVERS", "must be host:port"),
     ({"KAFKA_BOOTSTRAP_SERVERS": "one:9092,,two"}, "KAFKA_BOOTSTRAP_SERVERS", "must be host:port"),
+    ({"KAFKA_BOOTSTRAP_SERVERS": "one:9092,a..b:9092"}, "KAFKA_BOOTSTRAP_SERVERS", "a part that is empty or longer"),
+    ({"KAFKA_BOOTSTRAP_SERVERS": f"{'x' * 70}.org"}, "KAFKA_BOOTSTRAP_SERVERS", "a part that is empty or longer"),
+    ({"KAFKA_BOOTSTRAP_SERVERS": "localhost:99999"}, "KAFKA_BOOTSTRAP_SERVERS", "a port that is not a number from 1"),
+    ({"KAFKA_BOOTSTRAP_SERVERS": "localhost:0"}, "KAFKA_BOOTSTRAP_SERVERS", "a port that is not a number from 1"),
     ({"KAFKA_SECURITY_PROTOCOL": "TLS"}, "KAFKA_SECURITY_PROTOCOL", "TLS"),
     (
         {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CAFILE": "/nowhere"},
@@ -276,3 +281,15 @@ async def test_a_port_that_is_taken_is_said_in_a_sentence(tmp_path: Path) -> Non
     assert ended.code == 1
     assert ended.errors.splitlines()[-1].startswith(f"cannot listen on 127.0.0.1:{port}: ")
     assert "Traceback" not in ended.errors
+
+
+@pytest.mark.parametrize("host", ["nosuch.invalid", "a..b", "ä..b"])
+def test_so_is_a_host_that_cannot_be_listened_on(host: str) -> None:
+    with pytest.raises(CannotListen) as refused:
+        listen(host, 8000)
+
+    sentence = str(refused.value)
+    assert sentence.startswith(f"cannot listen on {host}:8000: ")
+    assert sentence.endswith("; choose another with --host and --port")
+    assert "Unknown error" not in sentence
+    assert "while attempting" not in sentence

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 from structlog.testing import capture_logs
 
@@ -42,6 +43,17 @@ async def test_a_broker_that_is_away_is_said_in_one_sentence(tmp_path: Path) -> 
     for ended in all_ended:
         _assert_one_sentence(ended, f"Kafka at {away} does not answer us: ", "refused", "KAFKA_BOOTSTRAP_SERVERS")
     assert list(tmp_path.iterdir()) == [], "and nothing is made"
+
+
+async def test_a_name_that_no_host_can_have_is_an_error_of_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def start(_: AIOKafkaAdminClient) -> None:
+        "x..y".encode("idna")
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "start", start)  # a broker may give such a name of another
+
+    with pytest.raises(KafkaConnectionError):
+        async with open_admin(KafkaSettings()):
+            pass
 
 
 async def test_a_program_that_listens_and_says_nothing_is_not_waited_for(tmp_path: Path) -> None:

@@ -45,6 +45,9 @@ REFUSED = [
     ("postgresql:///orders?host=a,b,c&port=1,2", "3 hosts and 2 ports"),
     ("postgresql://a:5432,b:nine/orders", "a port that is not a number"),
     ("postgresql://a:99999/orders", "a port that is not a number"),
+    ("postgresql://u@db..example/orders", "a host name with a part that is empty or longer than 63 letters"),
+    (f"postgresql://u@a,{'x' * 70}.example:5432/orders", "a host name with a part that is empty or longer"),
+    ("postgresql:///orders?host=db,.example", "a host name with a part that is empty or longer"),
     ("postgresql://user:p@ss@host/orders", "written as %40"),
     ("postgresql://user:p#ss@host/orders", "written as %40 and %23"),
     ("postgresql://user:pass/word@host/orders", "a port that is not a number"),
@@ -71,10 +74,32 @@ def test_what_cannot_be_used_is_named_before_anything_connects(
     assert "word" not in said or "password" in said
 
 
+@pytest.mark.parametrize("port", ["abc", "0", "65536", "1,2"])
+@pytest.mark.parametrize("place", ["host", "", "host:5432,other"])
+def test_a_port_of_the_environment_is_a_number_where_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, port: str, place: str
+) -> None:
+    monkeypatch.setenv("PGPORT", port)
+
+    with pytest.raises(InvalidAddress, match="leaves the port to PGPORT, which is not a number from 1 to 65535"):
+        address_of(f"postgresql://{place}/of_pgport")
+    assert address_of("postgresql://host:5432/of_pgport")
+    assert address_of("postgresql:///of_pgport?host=/tmp&port=5432")
+
+
+async def test_a_host_of_the_environment_that_cannot_be_a_name_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "db..example")
+
+    with pytest.raises(StoreUnavailable):
+        await connect("postgresql://user@/orders")
+
+
 @pytest.mark.parametrize(
     "url",
     [
         "postgresql://user@host/orders",
+        "postgresql://user@db.example./orders",
+        "postgresql://user@dätenbank.example/orders",
         "postgres://user@host/orders",
         "postgresql:///orders",
         "postgresql://",
