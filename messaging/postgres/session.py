@@ -43,13 +43,21 @@ async def connect(
     """A session on the first host that accepts us. `settings` override the pinned ones. `within` is the time for each
     host in seconds. `suffix` is added to the application's name.
 
+    A session whose `settings` make it read-only is content with a host that takes no writes, if there is no other.
+
     Raises StoreUnavailable, which is NotWritable when no host takes writes, and DatabaseRefused for a pooler or an
     encoding that there is no working with.
     """
     address = address_of(url)
     within = min(within or address.connect_timeout, address.connect_timeout)
     open_at = partial(_open, address, suffix=suffix, within=within, command_timeout=command_timeout)
-    host, connection = await _first_that_answers(url, address.hosts, open_at)
+    try:
+        host, connection = await _first_that_answers(url, address.hosts, open_at)
+    except NotWritable:
+        if settings.get("default_transaction_read_only") != "on":
+            raise
+        open_at = partial(open_at, target="any")
+        host, connection = await _first_that_answers(url, address.hosts, open_at)
     try:
         _refuse_other_encodings(connection)
         if url not in _looked_at:
@@ -94,7 +102,15 @@ async def _first_that_answers(
     raise failure or StoreUnavailable("the database has no address")
 
 
-async def _open(address: Address, host: str, *, suffix: str, within: float, command_timeout: float | None) -> Any:
+async def _open(
+    address: Address,
+    host: str,
+    *,
+    suffix: str,
+    within: float,
+    command_timeout: float | None,
+    target: str | None = None,
+) -> Any:
     try:
         with as_store_errors():
             try:
@@ -103,6 +119,7 @@ async def _open(address: Address, host: str, *, suffix: str, within: float, comm
                     connection_class=Session,
                     timeout=within,
                     command_timeout=command_timeout,
+                    target_session_attrs=target,
                     server_settings={"application_name": address.application_name + suffix},
                 )
             except asyncpg.TargetServerAttributeNotMatched as error:

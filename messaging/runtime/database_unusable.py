@@ -7,6 +7,7 @@ import asyncpg
 
 from messaging.ports.changes import StoreOverloaded, StoreUnavailable, StoreUnfit
 from messaging.postgres.errors import DatabaseRefused
+from messaging.postgres.session import NotWritable
 from messaging.runtime.service import Service
 
 _UNUSABLE = (
@@ -36,13 +37,15 @@ def as_database_unusable(service: Service) -> Iterator[None]:
 def _sentence(name: str, error: Exception) -> str:
     variable = f"{name.upper()}_DATABASE_URL"
     cause = error
-    while isinstance(cause.__cause__, Exception):
+    while isinstance(cause.__cause__, Exception) and not isinstance(cause, NotWritable):
         cause = cause.__cause__  # our errors and SQLAlchemy's wrap the error of the database
     match error, cause:
         case StoreUnfit(), asyncpg.InsufficientPrivilegeError():
             why = " ".join(str(cause).split())
         case (StoreUnfit(), _) | (_, asyncpg.UndefinedTableError() | asyncpg.UndefinedColumnError()):
             return f"{variable} leads to a database without the tables of this release: `oms migrate {name}` makes them"
+        case _, NotWritable():
+            return f"the database of {variable} takes no writes: it is a standby, or read-only"
         case _, asyncpg.LockNotAvailableError() | asyncpg.QueryCanceledError():
             return (
                 f"the database of {variable} is held up by somebody else's transaction: find it in pg_stat_activity, "
