@@ -19,7 +19,9 @@ def read_only(postgres: PostgresServer, database: str, monkeypatch: pytest.Monke
     postgres.execute(f"alter database {name_of(database)} reset default_transaction_read_only")
 
 
-@pytest.mark.parametrize("command", ["audit verify order", "dead-letters list --service order", "parked list --service order"])
+@pytest.mark.parametrize(
+    "command", ["audit verify order", "dead-letters list --service order", "parked list --service order"]
+)
 @pytest.mark.usefixtures("read_only")
 def test_it_can_be_looked_at(command: str) -> None:
     ended = CliRunner().invoke(app, command.split())

@@ -85,6 +85,37 @@ async def test_any_path_will_do(place: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert await ask(dsn, "select number from kept") == 7
 
 
+async def test_a_path_that_is_not_utf_8_will_do_and_nothing_of_it_is_left(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(os.fsdecode(os.fsencode(place) + b"/\xff"))
+    folder.mkdir()
+    sockets = place / "sockets"
+    sockets.mkdir()
+    sockets.chmod(0o777)
+    monkeypatch.setattr(tempfile, "tempdir", str(sockets))
+
+    async with opened(folder) as dsn:
+        assert await ask(dsn, "select 7") == 7
+
+    assert list(sockets.iterdir()) == []
+
+
+async def test_a_server_that_does_not_start_leaves_no_folder_of_its_socket(
+    folder: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sockets = place / "sockets"
+    sockets.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(sockets))
+    monkeypatch.setattr(server, "_can_hold_sockets", lambda _: False)
+    (folder / "postgres" / "postgresql.conf").write_text("nonsense = on\n")
+
+    with pytest.raises(EmbeddedPostgresUnavailable):
+        await open_database(folder, "orders")
+
+    assert list(sockets.iterdir()) == []
+
+
 def test_any_surroundings_will_do(place: Path) -> None:
     nowhere = dict.fromkeys(("HOME", "TMPDIR", "XDG_RUNTIME_DIR", "PGDATA", "PGHOST", "PGSERVICEFILE"), "/nowhere")
     wrong = {"LC_ALL": "xx_YY.UTF-16", "LANG": "de_DE.ISO-8859-1", "PGPORT": "1", "PGUSER": "me", "PGOPTIONS": "-x"}

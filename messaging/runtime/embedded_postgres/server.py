@@ -22,6 +22,7 @@ _ANSWERS_WITHIN = 2.0
 _STOPS_WITHIN = 5.0
 _LONGEST_PARENT = 64
 _SHORT = "oms-postgres-"
+_DATA_FOLDER = "select textsend(current_setting('data_directory'))"  # its bytes, which need not be UTF-8
 # Errors that pass in a moment, when the last processes of a killed server have ended.
 _PASSES = re.compile("still in use|already exists|already in use")
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
@@ -67,6 +68,7 @@ class _Start:
         self._data = data
         self._programs = programs
         self._postgres: Launched | None = None
+        self._socket_folder = ""
         self.is_under_way = False
         """True when the server says that it is starting or stopping, which may take long after a crash."""
         self.began = asyncio.get_running_loop().time()
@@ -83,8 +85,8 @@ class _Start:
                 raise self.failed(str(error)) from None
         elif self._postgres is None:
             _forget(self._data)
-            socket_folder = _socket_folder(self._data, self._programs)
-            arguments = ("-D", str(self._data), "-h", "", "-p", "5432", "-k", socket_folder)
+            self._socket_folder = self._socket_folder or _socket_folder(self._data, self._programs)
+            arguments = ("-D", str(self._data), "-h", "", "-p", "5432", "-k", self._socket_folder)
             self._postgres = self._programs.launch("postgres", *arguments)
         elif self._postgres.has_ended:
             if not _PASSES.search(self._postgres.last_words()):
@@ -107,6 +109,8 @@ class _Start:
         in_vain = self._postgres is not None and _written_down(self._data) is None and not self.is_under_way
         if self._postgres is not None and in_vain and not self._postgres.has_ended:
             self._postgres.process.terminate()
+        if in_vain or (self._postgres is not None and self._postgres.has_ended):
+            _remove_socket_folder(self._socket_folder)
 
 
 def stop(data: Path) -> None:
@@ -118,15 +122,21 @@ def stop(data: Path) -> None:
     give_up = time.monotonic() + _STOPS_WITHIN
     while _is_postmaster(server.pid, data) and time.monotonic() < give_up:
         time.sleep(0.02)
-    if Path(server.socket_folder).name.startswith(_SHORT):
-        with suppress(OSError):  # a server that still runs uses it
-            Path(server.socket_folder).rmdir()
+    _remove_socket_folder(server.socket_folder)
+
+
+def _remove_socket_folder(folder: str) -> None:
+    """Remove a temporary folder of a socket, unless a server that still runs uses it."""
+    if Path(folder).name.startswith(_SHORT):
+        with suppress(OSError):
+            Path(folder).rmdir()
 
 
 def _written_down(data: Path) -> Server | None:
     """The server in postmaster.pid, or None while that is missing or incomplete."""
     try:
-        pid, _folder, _since, port, socket_folder, *_ = (data / "postmaster.pid").read_text().splitlines()
+        lines = os.fsdecode((data / "postmaster.pid").read_bytes()).splitlines()
+        pid, _folder, _since, port, socket_folder, *_ = lines
         return Server(int(pid), socket_folder, int(port))
     except (OSError, ValueError):
         return None
@@ -161,7 +171,8 @@ async def _takes_connections(server: Server, data: Path) -> bool:
     except asyncpg.TooManyConnectionsError:
         return True
     try:
-        return Path(await connection.fetchval("show data_directory", timeout=_ANSWERS_WITHIN)).samefile(data)
+        folder: bytes = await connection.fetchval(_DATA_FOLDER, timeout=_ANSWERS_WITHIN)
+        return Path(os.fsdecode(folder)).samefile(data)
     finally:
         await connection.close(timeout=_ANSWERS_WITHIN)
 
