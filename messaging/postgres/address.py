@@ -26,7 +26,7 @@ FORM = "postgresql://user:password@host:port/database"
 
 # Options that asyncpg reads from a URL as libpq does.
 _ASYNCPGS = {
-    *("host", "port", "dbname", "database", "user", "password", "passfile", "service", "target_session_attrs"),
+    *("host", "port", "dbname", "database", "user", "password", "passfile", "target_session_attrs"),
     *("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation"),
     *("ssl_min_protocol_version", "ssl_max_protocol_version", "krbsrvname", "gsslib"),
 }
@@ -47,6 +47,8 @@ _VALUES = _AS_IT_IS | {
     "target_session_attrs": ("read-write", "primary", "any"),  # every process must be able to write
     "keepalives": ("0", "1"),
 }
+# Variables that asyncpg reads where the URL does not have the option.
+_VARIABLES = {"sslmode": "PGSSLMODE", "sslnegotiation": "PGSSLNEGOTIATION"}
 _PERHAPS_PLAIN = ("disable", "allow", "prefer")
 _FILES = ("passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl")
 
@@ -166,12 +168,22 @@ def _checked_options(query: str) -> dict[str, str]:
             raise InvalidAddress(f"has {name}={value}, which is not a whole number")
         if name in _FILES and not Path(value).is_file():
             raise InvalidAddress(f"has {name}={value}, which is not a file that can be read")
+    _check_variables(options)
     if (passfile := options.get("passfile")) and Path(passfile).stat().st_mode & 0o077:
         # asyncpg, as libpq, would read no password from it, and say only that the login failed.
         raise InvalidAddress(f"has passfile={passfile}, which others than its owner may read: chmod 600 {passfile}")
     if problem := problem_with_certificates(options):
         raise InvalidAddress(problem)
     return options
+
+
+def _check_variables(options: Mapping[str, str]) -> None:
+    for name, variable in _VARIABLES.items():
+        found = os.environ.get(variable)
+        if name not in options and found is not None and found not in _VALUES[name]:
+            raise InvalidAddress(
+                f"has no {name}, and {variable}={found} is not supported: use {' or '.join(_VALUES[name])}"
+            )
 
 
 def _hosts(parts: SplitResult, options: Mapping[str, str]) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ REFUSED = [
     (f"{URL}?require_auth=scram-sha-256", "the option require_auth, which is not supported"),
     (f"{URL}?load_balance_hosts=random", "load_balance_hosts=random"),
     (f"{URL}?hostaddr=10.0.0.1", "the option hostaddr"),
+    (f"{URL}?service=shop", "the option service, which is not supported"),
     (f"{URL}?replication=true", "the option replication"),
     (f"{URL}?client_encoding=latin1", "client_encoding=latin1"),
     (f"{URL}?search_path=oms", "the option search_path, which is not supported"),
@@ -85,6 +86,19 @@ def test_a_port_of_the_environment_is_a_number_where_it_is_used(
         address_of(f"postgresql://{place}/of_pgport")
     assert address_of("postgresql://host:5432/of_pgport")
     assert address_of("postgresql:///of_pgport?host=/tmp&port=5432")
+
+
+@pytest.mark.parametrize(
+    ("variable", "option"), [("PGSSLMODE", "sslmode=require"), ("PGSSLNEGOTIATION", "sslnegotiation=postgres")]
+)
+def test_a_value_of_the_environment_is_checked_where_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, variable: str, option: str
+) -> None:
+    monkeypatch.setenv(variable, "foo")
+
+    with pytest.raises(InvalidAddress, match=f"and {variable}=foo is not supported: use "):
+        address_of(f"postgresql://host/of_{variable}")
+    assert address_of(f"postgresql://host/of_{variable}?{option}")
 
 
 async def test_a_host_of_the_environment_that_cannot_be_a_name_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
