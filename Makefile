@@ -12,7 +12,7 @@ run: .venv/run  ## serve orders on http://127.0.0.1:8000 and show their events
 	$(RUN) oms up
 
 test: .venv/dev  ## all tests, on a real PostgreSQL and a real broker
-	$(RUN) pytest $(if $(KAFKA_BOOTSTRAP_SERVERS),,-n 3 --dist loadfile --no-loadscope-reorder)
+	$(RUN) pytest $(if $(KAFKA_BOOTSTRAP_SERVERS),,-n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
 
 check: .venv/dev  ## lint, types, import contracts
 	$(RUN) ruff format --check

@@ -11,6 +11,7 @@ import structlog
 from messaging.kafka.settings import KafkaSettings
 from messaging.kafka.topics import create_topics
 from messaging.ports.audit import WHO
+from oms import process
 from oms.services import TOPICS
 from shared_kernel.caller import ANONYMOUS_NAME
 from tests.order_store.databases import empty_database
@@ -53,6 +54,14 @@ def _own_logs() -> Iterator[None]:
     logging.root.handlers[:] = handlers
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _no_end_by_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that hangs when it stops ends its process by force. Inside a test that would be the whole worker, and
+    on a busy machine five seconds are no hang."""
+    monkeypatch.setattr(process, "STOP_WITHIN_SECONDS", 300.0)
+    monkeypatch.setattr(process, "LOOP_ENDS_WITHIN_SECONDS", 300.0)
 
 
 @pytest.fixture(autouse=True)

@@ -129,6 +129,7 @@ async def test_topics_that_are_created_with_three_copies_say_themselves_how_safe
         "cleanup.policy": "delete",
         "min.insync.replicas": "2",
         "retention.ms": str(7 * 86_400_000),
+        "retention.bytes": "-1",
         "segment.ms": str(86_400_000),
         "max.message.bytes": str(1024 * 1024),
         "message.timestamp.type": "LogAppendTime",
