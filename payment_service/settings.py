@@ -12,7 +12,7 @@ from messaging.engine.addresses import is_this_machine
 from messaging.engine.secret_files import Secret
 from messaging.engine.tls import client_context
 from messaging.runtime.settings import DatabaseUrl, ServiceSettings
-from payment_service.infrastructure.http_gateway import TRIES_TAKE
+from payment_service.application.ports import TRIES_TAKE
 
 SIMULATED = "simulated"
 

@@ -64,6 +64,10 @@ class Declined:
     reason: str
 
 
+TRIES_TAKE = 2
+"""All tries of a call at the gateway together take at most so many times the time for one."""
+
+
 class PaymentGateway(Protocol):
     """Moves money. Calls with the same key count as one: money moves once, and each call gets the first answer.
 

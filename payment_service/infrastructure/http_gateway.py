@@ -40,7 +40,7 @@ from messaging.engine import conventions as names
 from messaging.engine.foreign_answers import JSON_AS_IT_IS
 from messaging.engine.tracing import Kind, Span, Value, child_of
 from messaging.ports.trace_context import TRACE
-from payment_service.application.ports import Captured, Declined, GatewayUnavailable
+from payment_service.application.ports import TRIES_TAKE, Captured, Declined, GatewayUnavailable
 from payment_service.domain import DECLINED
 from payment_service.infrastructure.gateway_answer import Answer, head_of, read_answer
 from shared_kernel.money import Money
@@ -49,8 +49,6 @@ from shared_kernel.reason import reason_of
 Connect: TypeAlias = Callable[[], httpx.AsyncClient]
 
 TRIES = 3
-TRIES_TAKE = 2
-"""All tries of a call together take at most so many times the time for one."""
 _LATE = TimeoutError.__name__
 _FIRST_PAUSE = 0.1
 _CLOSES_WITHIN = 1.0
