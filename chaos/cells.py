@@ -6,7 +6,6 @@ Each cell has its own brokers, databases, services, clients and network. They sh
 import secrets
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Final
@@ -36,12 +35,11 @@ def main(
             stack.enter_context(_Campaign(cell, first + cell, minutes, records, report))
             for cell, report in enumerate(reports)
         ]
-        while any(campaign.is_running for campaign in campaigns):
-            time.sleep(1)
-    for cell, (campaign, report) in enumerate(zip(campaigns, reports, strict=True)):
+        statuses = [campaign.status() for campaign in campaigns]
+    for cell, (status, report) in enumerate(zip(statuses, reports, strict=True)):
         last = (report.read_text().strip().splitlines() or ["it has said nothing"])[-1]
-        typer.echo(f"cell {cell}, exit status {campaign.status}: {last}")
-    raise typer.Exit(max(campaign.status for campaign in campaigns))
+        typer.echo(f"cell {cell}, exit status {status}: {last}")
+    raise typer.Exit(max(statuses))
 
 
 class _Campaign:
@@ -65,14 +63,8 @@ class _Campaign:
         except subprocess.TimeoutExpired:
             self._process.kill()
 
-    @property
-    def is_running(self) -> bool:
-        """True until it has ended."""
-        return self._process.poll() is None
-
-    @property
     def status(self) -> int:
-        """Its exit status, as a shell tells it."""
+        """Wait for its end, and return its exit status as a shell tells it."""
         return abs(self._process.wait())
 
 

@@ -78,7 +78,9 @@ class GuardedHttp(HttpToolsProtocol):
         if self._part is _Part.NOTHING:
             self._forget_deadline()
             return
-        if self._part is _Part.BODY and self.headers and self._has_too_long_trailers():
+        if self._part is _Part.BODY and self.headers:
+            self._drop_trailers()
+        if self._refused:
             return
         if self._deadline is None:
             self._deadline = self.loop.call_later(REQUEST_SECONDS, self._deadline_passed)
@@ -116,9 +118,8 @@ class GuardedHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Hand the request over, unless it is parsed again."""
         self._part = _Part.BODY
-        if self._head_bytes + self._segment_bytes > MAX_HEAD and self._size_of_head() > MAX_HEAD:
-            raise _TooLargeHead
-        if len(self.headers) > MAX_HEADERS:
+        may_be_large = self._head_bytes + self._segment_bytes > MAX_HEAD
+        if len(self.headers) > MAX_HEADERS or (may_be_large and self._size_of_head() > MAX_HEAD):
             raise _TooLargeHead
         self._trailer_bytes = 0
         if self.parser.should_upgrade():
@@ -145,14 +146,13 @@ class GuardedHttp(HttpToolsProtocol):
     def _size_of_headers(self) -> int:
         return sum(len(name) + len(value) + 4 for name, value in self.headers)
 
-    def _has_too_long_trailers(self) -> bool:
-        """Drop the trailers that have come, and refuse the request when there are too many."""
+    def _drop_trailers(self) -> None:
+        """Drop the trailers that have come, and refuse the request when they are too large."""
         self._trailer_bytes += self._size_of_headers()
         self.headers = []
         if self._trailer_bytes > MAX_HEAD:
             sentence = f"trailers must be at most {MAX_HEAD} bytes"
             self._refuse(431, "Request header fields too large", {"headers": sentence})
-        return self._refused
 
     def _refuse_head(self) -> None:
         sentence = (

@@ -63,20 +63,11 @@ class _Handle:
     args: tuple[Any, ...]
     context: Context
     machine: Machine
-    at: float = 0.0
     is_cancelled: bool = False
 
     def cancel(self) -> None:
         """See asyncio.Handle. It stays where it is, and nothing happens when its turn comes."""
         self.is_cancelled = True
-
-    def cancelled(self) -> bool:
-        """See asyncio.Handle."""
-        return self.is_cancelled
-
-    def when(self) -> float:
-        """See asyncio.TimerHandle."""
-        return self.at
 
 
 class _Numbered:
@@ -180,7 +171,7 @@ class SimulatedLoop(_NoIO):  # type: ignore[misc]  # so that the others need not
     ) -> _Handle:
         """See AbstractEventLoop."""
         context = context or copy_context()
-        handle = _Handle(callback, args, context, context[MACHINE], when)
+        handle = _Handle(callback, args, context, context[MACHINE])
         heapq.heappush(self._timers, (when, next(self._numbers), handle))
         return handle
 

@@ -1,8 +1,12 @@
 """Which addresses may be spoken to without encryption."""
 
 import ipaddress
+from typing import Final
 
 import httpx
+
+NO_NAME: Final = "has a host name with a part that is empty or longer than 63 letters"
+NO_PORT: Final = "has a port that is not a number from 1 to 65535"
 
 
 def is_this_machine(host: str) -> bool:
@@ -20,6 +24,11 @@ def can_be_a_name(host: str) -> bool:
     except UnicodeError:
         return False
     return True
+
+
+def is_port(text: str) -> bool:
+    """True for a number from 1 to 65535."""
+    return text.isascii() and text.isdecimal() and 0 < int(text) < 65536
 
 
 def encrypted_address(value: str) -> str:

@@ -79,10 +79,8 @@ def _with_halves_of_characters(model: type[Body], value: bytes, refusal: Validat
             body = model.model_validate(json.loads(value.decode()))
             body.model_dump_json()  # no other text may keep its half: nothing could store it
             return body
-    except ValidationError as error:
-        refusal = error
-    except (ValueError, RecursionError):
-        pass  # it is no JSON either way
+    except (ValueError, RecursionError) as error:
+        refusal = error if isinstance(error, ValidationError) else refusal  # otherwise it is no JSON either way
     first = refusal.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "its value"
     raise Rejected(f"{where}: {first['msg']}") from None

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from messaging.engine.addresses import can_be_a_name, encrypted_address, is_this_machine
+from messaging.engine.addresses import NO_NAME, NO_PORT, can_be_a_name, encrypted_address, is_port, is_this_machine
 from messaging.engine.secret_files import Secret, Settings
 from messaging.engine.tls import client_context
 from shared_kernel.choice import Choice
@@ -50,10 +50,10 @@ def _addresses(value: str) -> str:
         matched = _ADDRESS.fullmatch(address.strip())
         if matched is None:
             raise ValueError("must be host:port, or several of them with commas")
-        if matched[2] and not 0 < int(matched[2][1:]) < 65536:
-            raise ValueError("has a port that is not a number from 1 to 65535")
+        if matched[2] and not is_port(matched[2][1:]):
+            raise ValueError(NO_PORT)
         if not matched[1].startswith("[") and not can_be_a_name(matched[1]):
-            raise ValueError("has a host name with a part that is empty or longer than 63 letters")
+            raise ValueError(NO_NAME)
     return value
 
 
@@ -105,8 +105,7 @@ class KafkaSettings(Settings):
     def is_readable(self) -> bool:
         """True when somebody on the way to another machine may read what is sent, because there is no TLS."""
         hosts = [_ADDRESS.fullmatch(address.strip()) for address in self.bootstrap_servers.split(",")]
-        plain = self.security_protocol in (SecurityProtocol.PLAINTEXT, SecurityProtocol.SASL_PLAINTEXT)
-        return plain and not all(host and is_this_machine(host[1]) for host in hosts)
+        return not self.uses_tls and not all(host and is_this_machine(host[1]) for host in hosts)
 
     @model_validator(mode="after")
     def _protocol_is_not_forgotten(self) -> Self:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
-from messaging.engine.addresses import can_be_a_name, is_this_machine
+from messaging.engine.addresses import NO_NAME, NO_PORT, can_be_a_name, is_port, is_this_machine
 from messaging.engine.renewed import Renewed
 from messaging.engine.secret_files import read_secret
 from messaging.postgres.certificates import problem_with_certificates
@@ -192,13 +192,13 @@ def _hosts(parts: SplitResult, options: Mapping[str, str]) -> tuple[str, ...]:
     for spec, own in each:
         matched = _HOST.fullmatch(spec)
         ports = [port for port in (matched[2], own.get("port")) if port] if matched else [""]
-        if not all(map(_is_port, ports)):
-            raise InvalidAddress("has a port that is not a number from 1 to 65535")
-        if not ports and not _is_port(os.environ.get("PGPORT") or "5432"):
+        if not all(map(is_port, ports)):
+            raise InvalidAddress(NO_PORT)
+        if not ports and not is_port(os.environ.get("PGPORT") or "5432"):
             raise InvalidAddress("leaves the port to PGPORT, which is not a number from 1 to 65535")
         host = unquote(matched[1]) if matched and matched[1] else own.get("host", "")
         if not host.startswith(("/", "[")) and not can_be_a_name(host):
-            raise InvalidAddress("has a host name with a part that is empty or longer than 63 letters")
+            raise InvalidAddress(NO_NAME)
     # A server that takes writes is wanted. The name of a single host, too, may point to a standby for a moment, and a
     # session that was opened there would stay there.
     standard = {"target_session_attrs": "read-write"}
@@ -206,10 +206,6 @@ def _hosts(parts: SplitResult, options: Mapping[str, str]) -> tuple[str, ...]:
         f"{parts.scheme}://{user}{at}{spec}{parts.path}?{urlencode(standard | dict(own), quote_via=quote)}"
         for spec, own in each
     )
-
-
-def _is_port(port: str) -> bool:
-    return port.isascii() and port.isdecimal() and 0 < int(port) < 65536
 
 
 def _hosts_in_options(options: Mapping[str, str]) -> list[tuple[str, Mapping[str, str]]]:

@@ -154,12 +154,6 @@ async def fetch(dsn: str, query: str, *arguments: object) -> list[Any]:
         await connection.close()
 
 
-async def waiting_for_locks(dsn: str, sessions: int = 1) -> bool:
-    """Do so many sessions of a database wait for locks of others?"""
-    query = "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-    return len(await fetch(dsn, query)) >= sessions
-
-
 async def _reservations_in(dsn: str) -> dict[UUID, Reservation]:
     rows = await fetch(dsn, "select order_id, status, lines, currency, reason from reservations")
     return {

@@ -9,8 +9,9 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from inventory_service.application import StockStore, StockWrite
-from tests.inventory_service.conftest import StockUnderTest, fetch, postgres_stock, waiting_for_locks
+from tests.inventory_service.conftest import StockUnderTest, fetch, postgres_stock
 from tests.inventory_service.stock import has_effect, product, releasing, reserving
+from tests.real_parts.query import waiting_for_locks
 from tests.real_parts.waiting import DEADLINE, until
 
 NAMES = [f"p{number}" for number in range(9)]

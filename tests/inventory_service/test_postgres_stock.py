@@ -18,8 +18,9 @@ from messaging.ports.outbox import shard_of
 from messaging.postgres.pool import open_pools
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
-from tests.inventory_service.conftest import fetch, instance, postgres_stock, waiting_for_locks
+from tests.inventory_service.conftest import fetch, instance, postgres_stock
 from tests.inventory_service.stock import has_effect, product, releasing, reserving, shipping
+from tests.real_parts.query import waiting_for_locks
 from tests.real_parts.relays import nobody
 from tests.real_parts.waiting import DEADLINE, until
 

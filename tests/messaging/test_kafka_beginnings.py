@@ -138,7 +138,7 @@ async def test_a_member_whose_partitions_are_assigned_anew_while_it_asks_leaves_
     await group.produce(*_numbered("ab", 0, 4))
     partitions = [TopicPartition(group.topic, number) for number in range(PARTITIONS)]
     async with _member(group) as consumer:
-        asked, go_on = _holding_the_first(monkeypatch, OffsetRequest)
+        asked, go_on = _holding(monkeypatch, OffsetRequest)
         finding = [asyncio.create_task(find_beginning(consumer, partition)) for partition in partitions]
         await asked.wait()
         async with _member(group):
@@ -148,7 +148,7 @@ async def test_a_member_whose_partitions_are_assigned_anew_while_it_asks_leaves_
             assert await asyncio.gather(*finding) == [None, None]
 
 
-def _holding_the_first(monkeypatch: pytest.MonkeyPatch, kind: type[object]) -> tuple[asyncio.Event, asyncio.Event]:
+def _holding(monkeypatch: pytest.MonkeyPatch, kind: type[object]) -> tuple[asyncio.Event, asyncio.Event]:
     """All requests of this kind wait for the second event. The first one is set when there is one."""
     asked, go_on, send = asyncio.Event(), asyncio.Event(), Connection._sent
 

@@ -29,7 +29,7 @@ from shared_kernel.product import ProductId, Quantity
 from tests.domain.orders import placed_order, stepped, stored
 from tests.order_store.conftest import becoming, messages_in, postgres_orders
 from tests.real_parts.kafka import free_port
-from tests.real_parts.query import rows
+from tests.real_parts.query import rows, waiting_for_locks
 from tests.real_parts.waiting import DEADLINE, until
 
 Answer = TypeVar("Answer")
@@ -114,7 +114,7 @@ async def test_instances_that_meet_in_keys_do_not_deadlock(database: str, sql: a
         both = asyncio.gather(
             _create_all(here, [_keyed(key) for key in keys]), _create_all(there, [_keyed(key) for key in keys[::-1]])
         )
-        await until(lambda: _two_wait(database), "both instances wait for the key in the middle")
+        await until(lambda: waiting_for_locks(database, 2), "both instances wait for the key in the middle")
         await transaction.rollback()
         forth, back = await both
 
@@ -124,12 +124,6 @@ async def test_instances_that_meet_in_keys_do_not_deadlock(database: str, sql: a
     )
     for key, one, other in zip(keys, forth, back[::-1], strict=True):
         assert [type(one), type(other)].count(Created) == (key != keys[4]), (key, one, other)
-
-
-async def _two_wait(dsn: str) -> bool:
-    """Asked for over a connection of its own: within a transaction the answer stays as it was."""
-    ((count,),) = await rows(dsn, _WAITING)
-    return bool(count == 2)
 
 
 def _keyed(key: str) -> OrderCreation:
