@@ -56,10 +56,11 @@ async def test_a_part_of_the_client_that_is_cancelled(kafka: KafkaSettings, part
     assert {record.value for record in subscriber.got} >= {b"one", b"two"}
 
 
+@pytest.mark.parametrize("hangs", ["_stop_heartbeat_task", "_stop_commit_offsets_refresh_task", "_maybe_leave_group"])
 async def test_a_consumer_that_cannot_leave_its_group_is_abandoned_with_all_its_parts(
-    kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+    kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch, hangs: str
 ) -> None:
-    """A coordinator may hang. Nothing that would go on unwatched is left behind."""
+    """A coordinator may hang at any step of leaving. Nothing that would go on unwatched is left behind."""
     monkeypatch.setattr(kafka_consumer, "_STOP_WITHIN", 0.1)
     topic = f"test-{uuid.uuid4().hex}"
     await create_topics(kafka, [Topic(topic, partitions=1)])
@@ -67,7 +68,7 @@ async def test_a_consumer_that_cannot_leave_its_group_is_abandoned_with_all_its_
     async with open_consumer(kafka, f"group-of-{topic}") as consumer:
         consumer.subscribe([topic])
         await until(lambda: bool(consumer.assignment()), "partitions")
-        monkeypatch.setattr(consumer._coordinator, "_maybe_leave_group", asyncio.Event().wait)
+        monkeypatch.setattr(consumer._coordinator, hangs, asyncio.Event().wait)
 
     assert [connection for connection in consumer._client._conns.values() if connection.connected()] == []
     await until(lambda: asyncio.all_tasks() <= before, "the end of all tasks")
