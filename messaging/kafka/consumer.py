@@ -260,6 +260,14 @@ async def _stop(consumer: Any) -> None:
     except (TimeoutError, KafkaError) as error:
         log.warning("the consumer did not stop in order", error=f"{type(error).__name__}: {error}")
         # Its `stop` ends with the first part that does not close, and does nothing when it is called again.
-        for task in (consumer._fetcher._fetch_task, consumer._coordinator._coordination_task):  # noqa: SLF001
+        for task in _tasks_of(consumer):
             task.cancel()
         await consumer._client.close()  # noqa: SLF001  aiokafka has no other way to give up
+
+
+def _tasks_of(consumer: Any) -> Iterable[asyncio.Task[object]]:
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher  # noqa: SLF001
+    if coordinator is None or fetcher is None:  # it has never started
+        return []
+    theirs = (coordinator._coordination_task, coordinator._heartbeat_task, coordinator._commit_refresh_task)  # noqa: SLF001
+    return [task for task in (*theirs, fetcher._fetch_task, *fetcher._pending_tasks) if task is not None]  # noqa: SLF001
