@@ -276,3 +276,39 @@ async def test_a_client_that_waits_to_send_its_body_is_told_to_and_its_connectio
 
 def test_connections_stay_open_for_the_seconds_that_are_set() -> None:
     assert server_config(Application(), 1234).timeout_keep_alive == 1234
+
+
+async def test_a_client_that_ends_its_side_is_answered_and_then_the_connection_is_closed() -> None:
+    application = Application()
+    application.free.clear()
+    wire = Wire(application)
+
+    wire.send(head_with(b"Content-Length: 1\r\n") + b"1", head_with(b"Content-Length: 1\r\n") + b"2")
+    wire.end()
+    application.free.set()
+
+    assert [answer.body for answer in await wire.until_closed()] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("sent", [b"", NEXT[:20], head_with(b"Content-Length: 2\r\n") + b"1"])
+async def test_a_client_that_ends_its_side_without_a_whole_request_is_done_with(sent: bytes) -> None:
+    application = Application()
+    wire = Wire(application)
+
+    wire.send(sent)
+    wire.end()
+
+    assert await wire.until_closed() == []
+    assert application.requests == []
+
+
+async def test_a_client_that_has_ended_its_side_is_not_held_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "ENDED_SECONDS", 0.01)
+    application = Application()
+    application.free.clear()
+    wire = Wire(application)
+
+    wire.send(NEXT)
+    wire.end()
+
+    assert await wire.until_closed() == []

@@ -138,6 +138,11 @@ class Wire:
         for segment in segments:
             self._protocol.data_received(segment)
 
+    def end(self) -> None:
+        """The client says that it sends nothing more. It still reads."""
+        if not self._protocol.eof_received():
+            self._transport.close()
+
     @property
     def answers(self) -> Sequence[Answer]:
         """What was answered by now, interim answers included."""
