@@ -19,6 +19,7 @@ MAX_HEAD = 64 * 1024
 MAX_HEADERS = 100
 REQUEST_SECONDS = 30.0
 TAKEN_SECONDS = 30.0
+ENDED_SECONDS = 5.0
 
 
 class _Part(Enum):
@@ -59,6 +60,17 @@ class GuardedHttp(HttpToolsProtocol):
         self._forget_deadline()
         if self._looks_again is not None:
             self._looks_again.cancel()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer a client that has sent all that it will, as `nc -N` has. It looks like one that is gone, so a held
+        request is given up soon. TLS cannot end one half of a connection."""
+        is_answered = self.cycle is None or self.cycle.response_complete
+        is_cut_off = self._part is not _Part.NOTHING and not self._refused
+        if is_answered or is_cut_off or self.scheme == "https":
+            return False
+        self.cycle.keep_alive = False
+        self._deadline = self.loop.call_later(ENDED_SECONDS, self.transport.close)
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and feed it requests that offer an upgrade once more."""
