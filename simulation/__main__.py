@@ -62,7 +62,8 @@ def main(
     console.print(
         f"{record.histories} histories, {record.orders} orders, {sum(record.injected.values())} faults, "
         f"{record.simulated_hours:.1f} h simulated in {record.wall_seconds:.0f} s "
-        f"({record.orders / record.wall_seconds:.0f} orders/s): {len(record.violations)} with violations; {path}",
+        f"({record.orders / record.wall_seconds:.0f} orders/s), hash {record.hash}: "
+        f"{len(record.violations)} with violations; {path}",
         soft_wrap=True,
     )
     if failed is not None and shorten:

@@ -3,9 +3,11 @@
 import json
 import platform
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, Final
 
 from simulation.history import Outcome
 
@@ -54,6 +56,58 @@ class Record:
     def write(self, path: Path, wall_seconds: float) -> None:
         """Store it. `hash` is that of the hashes of all histories."""
         self.wall_seconds = wall_seconds
-        self.hash = sha256(json.dumps(self.hashes).encode()).hexdigest()[:16]
+        self.hash = _hash_of(self.hashes)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({each.name: getattr(self, each.name) for each in fields(self)}, indent=1))
+
+    @classmethod
+    def read(cls, path: Path) -> "Record":
+        """The record that `write` has stored."""
+        stored = json.loads(path.read_text())
+        for name in ("injected", "histories_with", "statuses"):
+            stored[name] = Counter(stored[name])
+        for name in ("violations", "hashes"):
+            stored[name] = {int(seed): of_seed for seed, of_seed in stored[name].items()}
+        return cls(**stored)
+
+    def joined(self, later: "Record") -> "Record":
+        """The record of both campaigns as one, which is what one run over all their seeds would have written. Raises
+        ValueError unless `later` goes on where this one ends, with the same tree, Python and size of histories."""
+        goes_on = self.first_seed + self.histories
+        if later.first_seed != goes_on:
+            raise ValueError(
+                f"the seeds after {goes_on - 1} are missing: the next record begins with {later.first_seed}"
+            )
+        for name in ("commit", "python", "orders_a_history"):
+            if getattr(self, name) != getattr(later, name):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)} in one record and {getattr(later, name)} in the other"
+                )
+        sums: dict[str, Any] = {name: getattr(self, name) + getattr(later, name) for name in _SUMMED}
+        hashes = self.hashes | later.hashes
+        return replace(
+            self,
+            **sums,
+            longest_recovery=max(self.longest_recovery, later.longest_recovery),
+            violations=self.violations | later.violations,
+            hashes=hashes,
+            hash=_hash_of(hashes),
+        )
+
+    def hashes_of_hundreds(self) -> dict[int, str]:
+        """For each hundred seeds that are all in the record, by the first of them: the `hash` that a campaign over this
+        hundred alone has."""
+        beginnings = [seed for seed in self.hashes if seed % 100 == 0 and seed + 99 in self.hashes]
+        return {
+            first: _hash_of({seed: self.hashes[seed] for seed in range(first, first + 100)}) for first in beginnings
+        }
+
+
+_SUMMED: Final = (
+    "histories", "orders", "calls", "unknown", "commits", "simulated_hours", "wall_seconds",
+    "injected", "histories_with", "statuses",
+)  # fmt: skip
+
+
+def _hash_of(hashes: Mapping[int, str]) -> str:
+    return sha256(json.dumps(hashes).encode()).hexdigest()[:16]
