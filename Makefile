@@ -36,7 +36,7 @@ mutants: .venv/dev  ## the product broken in one place after another, and the si
 	$(RUN) simulation.mutation $(MUTANTS)
 
 evidence: .venv/dev  ## write docs/evidence.md from the records in docs/evidence, and from new ones: make evidence RECORDS="…"
-	$(BIN)/python docs/generate_evidence.py $(RECORDS)
+	$(BIN)/python -m docs.generate_evidence $(RECORDS)
 
 schemas: .venv/dev  ## write docs/schemas, docs/asyncapi.yaml, docs/openapi.yaml and the diagram of docs/fulfilment.md
 	$(BIN)/python docs/generate_schemas.py
