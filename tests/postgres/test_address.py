@@ -146,6 +146,22 @@ def test_who_may_read_on_the_way_is_known(url: str, is_readable: bool) -> None:
     assert address_of(url).is_readable is is_readable
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "url", "is_readable"),
+    [
+        ("PGSSLMODE", "verify-full", "postgresql://u:p@db.example.com/by_variable", False),
+        ("PGSSLMODE", "verify-full", "postgresql://u:p@db.example.com/by_option?sslmode=prefer", True),
+        ("PGHOST", "db.example.com", "postgresql:///by_host", True),
+    ],
+)
+def test_the_variables_that_asyncpg_reads_count_where_the_url_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, url: str, is_readable: bool
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    assert address_of(url).is_readable is is_readable
+
+
 def test_every_option_that_is_ours_to_do_arrives() -> None:
     address = address_of(
         f"{URL}?application_name=shop&connect_timeout=3&keepalives_idle=20&keepalives_interval=5&keepalives_count=2"
