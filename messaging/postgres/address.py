@@ -132,13 +132,17 @@ def _address_of(url: str) -> Address:
             user_timeout=numbers.get("tcp_user_timeout", standard.user_timeout),
         ),
         settings=_settings(options.get("options", "")),
-        is_readable=options.get("sslmode", "prefer") in _PERHAPS_PLAIN and any(map(_is_elsewhere, hosts)),
+        is_readable=_sslmode(options) in _PERHAPS_PLAIN and any(map(_is_elsewhere, hosts)),
     )
+
+
+def _sslmode(options: Mapping[str, str]) -> str:
+    return options.get("sslmode") or os.environ.get(_VARIABLES["sslmode"], "prefer")
 
 
 def _is_elsewhere(dsn: str) -> bool:
     parts = urlsplit(dsn)
-    host = unquote(parts.hostname or dict(parse_qsl(parts.query)).get("host", "/"))
+    host = unquote(parts.hostname or dict(parse_qsl(parts.query)).get("host") or os.environ.get("PGHOST", "/"))
     return not host.startswith("/") and not is_this_machine(host)
 
 
