@@ -1,7 +1,8 @@
 """Write docs/evidence.md from the records of campaigns in docs/evidence.
 
 `make evidence` writes the page. `make evidence RECORDS="simulation-records/simulation-….json"` takes new records first:
-those of `make simulate`, of `make mutants` (mutants.json), and of `python -m chaos.torn_transactions` (torn-….json).
+those of `make simulate`, of `make mutants` (mutants.json and mutant-tests.json), and of `python -m
+chaos.torn_transactions` (torn-….json).
 A simulated campaign may have been run in parts: their records, one after the other, count as one.
 """
 
@@ -25,13 +26,13 @@ _BLOCK = r"<!-- {0} -->\n(.*?)<!-- end of {0} -->"
 Record = Mapping[str, Any]
 
 
-def page(simulation: Record, mutants: Record, torn: Sequence[Record], reliability: str) -> str:
+def page(simulation: Record, mutants: Record, tests: Record, torn: Sequence[Record], reliability: str) -> str:
     """The whole page."""
     parts = (
         _begin(simulation),
         _simulated_faults(simulation),
         _checks(simulation),
-        _mutants(mutants),
+        _mutants(mutants, tests),
         _real_faults(reliability),
         _torn(torn),
         _found(reliability),
@@ -98,21 +99,32 @@ def _checks(simulation: Record) -> str:
 - The orders ended {_counted(simulation["statuses"])}."""
 
 
-def _mutants(mutants: Record) -> str:
-    verdicts = mutants["verdicts"]
+def _mutants(mutants: Record, tests: Record) -> str:
+    verdicts = sorted(mutants["verdicts"], key=lambda each: str(each["mutant"]))
+    failing = {each["mutant"]: each["test"] for each in tests["verdicts"] if each["fails"]}
     noticed = [each for each in verdicts if each["seed"] is not None]
     rows = [
-        f"| {each['breaks']} | {'**not noticed**' if each['seed'] is None else 'seed ' + str(each['seed'])} |"
-        for each in sorted(verdicts, key=lambda each: each["mutant"])
+        f"| {each['breaks']} | {'**not noticed**' if each['seed'] is None else 'seed ' + str(each['seed'])} "
+        f"| {_test(failing.get(each['mutant']))} |"
+        for each in verdicts
     ]
-    table = "\n".join(["| the product with this fault | noticed by |", "|---|---|", *rows])
+    table = "\n".join(["| the product with this fault | noticed by | fails |", "|---|---|---|", *rows])
     return f"""## Faults that were built in
 
     make mutants MUTANTS="--orders {mutants["orders"]} --seeds {mutants.get("seeds", 60)}"
+    make mutants MUTANTS=--tests
 
-{len(noticed)} of {len(verdicts)} were noticed by the simulation, at commit {mutants["commit"]}.
+{len(noticed)} of {len(verdicts)} were noticed by the simulation, at commit {mutants["commit"]}. With
+{len(failing)} of them the test that is named here fails, at commit {tests["commit"]}.
 
 {table}"""
+
+
+def _test(test: str | None) -> str:
+    if test is None:
+        return "**no test**"
+    path, _, name = test.partition("::")
+    return f"[{name.removeprefix('test_').replace('_', ' ')}](../{path})"
 
 
 def _real_faults(reliability: str) -> str:
@@ -197,6 +209,7 @@ def generated() -> str:
     return page(
         _read("simulation.json"),
         _read("mutants.json"),
+        _read("mutant-tests.json"),
         list(_torn_records()),
         (HERE / "reliability.md").read_text(),
     )

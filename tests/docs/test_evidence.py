@@ -40,9 +40,10 @@ def test_what_was_wrong_is_on_the_page(generator: ModuleType) -> None:
     simulation, mutants = _record("simulation.json"), _record("mutants.json")
     simulation["violations"] = {"7": ["an order is lost"], "9": ["another one"]}
     mutants["verdicts"] = [{"mutant": "a", "breaks": "Nothing is sent.", "seed": None, "noticed": ""}]
+    tests: dict[str, Any] = {"commit": "1234567", "verdicts": []}
 
-    page = generator.page(simulation, mutants, [], (_DOCS / "reliability.md").read_text())
+    page = generator.page(simulation, mutants, tests, [], (_DOCS / "reliability.md").read_text())
 
     assert "2 broke a promise" in page
     assert "0 of 1 were noticed" in page
-    assert "| Nothing is sent. | **not noticed** |" in page
+    assert "| Nothing is sent. | **not noticed** | **no test** |" in page

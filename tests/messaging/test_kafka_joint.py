@@ -145,6 +145,26 @@ async def test_whoever_takes_a_shard_over_ends_the_open_joint_transaction_that_i
     assert await _arrived(far_side, 5) == published.ids
 
 
+async def test_before_a_shard_is_in_a_joint_transaction_one_of_its_own_has_named_it(
+    one_process: OpenPublisher, published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[Transactions] = []
+    commit = Transactions.commit
+
+    async def noted(self: Transactions, contents: Sequence[Content]) -> None:
+        used.append(self)
+        await commit(self, contents)
+
+    monkeypatch.setattr(Transactions, "commit", noted)
+    async with AsyncExitStack() as stack:
+        (publisher,) = await _open(stack, one_process, [0])
+        for _ in range(2):
+            await published.by(publisher, 0)
+        assert isinstance(publisher, KafkaPublisher)
+        assert publisher._joined is not None, "it has not joined"
+        assert used == [publisher._own, publisher._joined._transactions]
+
+
 async def test_an_owner_of_before_publishes_nothing_more_by_itself_or_with_others(
     far_side: FarSide, one_process: OpenPublisher, another_process: OpenPublisher, published: Published
 ) -> None:

@@ -11,11 +11,13 @@ from messaging.memory.outbox import MemoryOutbox
 from messaging.ports.event_publisher import EventPublisher, OpenPublisher
 from messaging.ports.message import Message
 from messaging.ports.outbox import Batch, Position
-from messaging.ports.subscription import CaughtUp, Subscriber
+from messaging.ports.record import Record
+from messaging.ports.subscription import CaughtUp, Subscriber, Subscription
 from messaging.runtime.roles import Sweep, run_roles
 from messaging.runtime.settings import Role
 from messaging.runtime.storage import memory_storage
 from tests.messaging.messages import messages_in
+from tests.messaging.records import SOURCE, TOPIC, failure, record
 from tests.real_parts.waiting import DEADLINE
 
 
@@ -95,6 +97,30 @@ async def test_sweeps_begin_with_the_service_and_not_after_their_first_pause() -
     )
     async with asyncio.timeout(DEADLINE), roles:
         await swept.wait()
+
+
+async def test_a_record_that_was_parked_before_the_start_is_handled() -> None:
+    handled: list[Record] = []
+    done = asyncio.Event()
+
+    async def handle(record: Record) -> None:
+        handled.append(record)
+        done.set()
+
+    storage = memory_storage("test", MemoryOutbox())
+    parked = record("a key")
+    await storage.failures.park([failure(parked)])
+    roles = run_roles(
+        frozenset({Role.CONSUMER}),
+        "test",
+        storage,
+        InProcessBroker(),
+        subscriptions=[Subscription(TOPIC, {"StockReserved": handle}, SOURCE)],
+    )
+    async with asyncio.timeout(DEADLINE), roles:
+        await done.wait()
+
+    assert handled == [parked]
 
 
 @pytest.mark.parametrize(

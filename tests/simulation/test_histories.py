@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from simulation import mutation
 from simulation.faults import FAULTS
 from simulation.mutation import MUTANTS, judge, names
 
@@ -61,6 +62,13 @@ def test_a_mutant_can_be_made_of_this_tree(mutant: str) -> None:
     )
 
     assert checked.returncode == 0, f"the product has changed, so write the patch anew: {checked.stderr}"
+
+
+@pytest.mark.parametrize("mutant", names())
+def test_a_mutant_names_a_test_that_is_there(mutant: str) -> None:
+    path, _, name = mutation.test_of(mutant).partition("::")
+
+    assert f"def {name}(" in (Path(__file__).parents[2] / path).read_text()
 
 
 def test_a_mutant_is_noticed() -> None:
