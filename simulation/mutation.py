@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -25,9 +25,6 @@ from chaos.record import commit
 MUTANTS = Path(__file__).parent / "mutants"
 _TREE = Path(__file__).parents[1]
 _LONGEST = 7200.0
-_PASSED: Final = 0
-_FAILED: Final = 1
-"""How pytest ends when its tests have run."""
 _LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", "data", "*-records", ".mypy_cache", ".ruff_cache")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -85,12 +82,12 @@ def _run_histories(chosen: Sequence[str], seeds: int, orders: int, jobs: int, re
 def _run_tests(chosen: Sequence[str], records: Path) -> list[str]:
     verdicts = []
     with _copy_of_the_tree() as tree:
-        if not _passes(tree, *{test_of(name) for name in chosen}):
-            raise RuntimeError("a test of a mutant fails without the mutant, too")
+        if failed := _failures(tree, *{test_of(name) for name in chosen}):
+            raise RuntimeError(f"a test of a mutant fails without the mutant, too: {failed}")
     for name in chosen:
         with _copy_of_the_tree() as tree:
             _mutate(tree, name)
-            verdict = Tested(name, test_of(name), not _passes(tree, test_of(name)))
+            verdict = Tested(name, test_of(name), bool(_failures(tree, test_of(name))))
         verdicts.append(verdict)
         typer.echo(f"{name:36} {'fails' if verdict.fails else 'ALIVE':6} {verdict.test}")
         _write(records / "mutant-tests.json", {"commit": commit(), "verdicts": [asdict(each) for each in verdicts]})
@@ -124,8 +121,8 @@ def _mutate(tree: Path, name: str) -> None:
     subprocess.run(["git", "apply", str(MUTANTS / f"{name}.patch")], cwd=tree, check=True)
 
 
-def _passes(tree: Path, *tests: str) -> bool:
-    """True when the tests pass in this tree. Raises RuntimeError when they do not run, TimeoutExpired."""
+def _failures(tree: Path, *tests: str) -> str:
+    """What pytest says of tests that fail in this tree. Raises RuntimeError when one does not run, TimeoutExpired."""
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *sorted(tests)],
         cwd=tree,
@@ -135,9 +132,10 @@ def _passes(tree: Path, *tests: str) -> bool:
         timeout=_LONGEST,
         check=False,
     )
-    if run.returncode not in (_PASSED, _FAILED) or re.search(r"\b(skipped|errors?)\b", run.stdout.splitlines()[-1]):
+    counts = run.stdout.splitlines()[-1] if run.stdout else ""
+    if re.search(r"\b(skipped|errors?)\b", counts) or not re.search(r"\b(passed|failed)\b", counts):
         raise RuntimeError(f"{', '.join(tests)} did not run: {run.stdout[-2000:]}{run.stderr[-2000:]}")
-    return run.returncode == _PASSED
+    return run.stdout[-2000:] if "failed" in counts else ""
 
 
 def judge(name: str, seeds: int, orders: int, jobs: int, within: float = _LONGEST) -> Verdict:

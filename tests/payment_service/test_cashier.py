@@ -242,6 +242,22 @@ async def test_a_call_without_an_answer_is_made_again_with_the_same_key_after_it
     assert desk.gateway.calls == [f"{order}:charge"] * 3
 
 
+async def test_a_refund_without_an_answer_is_not_done_and_is_asked_for_again(desk: Desk) -> None:
+    order = uuid7()
+    desk.gateway.open.set()
+    await desk.take.charge(order, AMOUNT, None, claim())
+    await desk.until_status(order, PaymentStatus.CAPTURED)
+    desk.gateway.problems = [GatewayUnavailable("away")]
+    await desk.take.refund(order, claim())
+    await until(lambda: not desk.cashier._at_hand, "nothing is at hand")
+    assert desk.status(order) is PaymentStatus.REFUNDING
+
+    desk.clock.advance(seconds=1)
+    await desk.cashier.sweep()
+    await desk.until_status(order, PaymentStatus.REFUNDED)
+    assert desk.gateway.calls == [f"{order}:charge", f"{order}:refund", f"{order}:refund"]
+
+
 async def test_a_gateway_that_wants_time_is_not_asked_before_that_is_over(desk: Desk) -> None:
     order = uuid7()
     desk.gateway.problems = [GatewayUnavailable("busy", timedelta(seconds=90))]
