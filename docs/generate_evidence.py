@@ -11,7 +11,6 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -190,13 +189,12 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 def take(paths: Sequence[Path]) -> None:
     """Keep these records. Of the hashes of all histories it keeps one for each hundred."""
-    simulated = [Campaign.read(path) for path in paths if path.name.startswith("simulation-")]
+    simulated = [path for path in paths if path.name.startswith("simulation-")]
     if simulated:
-        campaign = reduce(Campaign.joined, sorted(simulated, key=lambda each: each.first_seed))
-        kept = {each.name: getattr(campaign, each.name) for each in fields(campaign)}
-        _write("simulation.json", kept | {"hashes": campaign.hashes_of_hundreds()})
+        campaign = reduce(Campaign.joined, sorted(map(Campaign.read, simulated), key=lambda each: each.first_seed))
+        _write("simulation.json", campaign.content() | {"hashes": campaign.hashes_of_hundreds()})
     for path in paths:
-        if not path.name.startswith("simulation-"):
+        if path not in simulated:
             _write(path.name, json.loads(path.read_text()))
 
 

@@ -58,7 +58,11 @@ class Record:
         self.wall_seconds = wall_seconds
         self.hash = _hash_of(self.hashes)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({each.name: getattr(self, each.name) for each in fields(self)}, indent=1))
+        path.write_text(json.dumps(self.content(), indent=1))
+
+    def content(self) -> dict[str, Any]:
+        """Everything in it, by name."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @classmethod
     def read(cls, path: Path) -> "Record":
