@@ -14,6 +14,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from http_api.errors import error_response
+from oms.joined_writes import JoinedWrites
 
 MAX_HEAD = 64 * 1024
 MAX_HEADERS = 100
@@ -50,6 +51,7 @@ class GuardedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count a new connection without a request as idle, and look whether the client takes its answers."""
         super().connection_made(transport)
+        self.transport = JoinedWrites(transport, self.loop)  # type: ignore[assignment]  # it has no other attributes
         self._look_at_what_is_unsent(0)
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 

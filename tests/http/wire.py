@@ -66,6 +66,7 @@ class _Transport(asyncio.Transport):
         super().__init__()
         self._protocol = protocol
         self.read = _Answers()
+        self.writes = 0
         self.changed = asyncio.Event()
         self.closed = False
         self.aborted = False
@@ -79,6 +80,7 @@ class _Transport(asyncio.Transport):
         self.close()
 
     def write(self, data: Any) -> None:
+        self.writes += 1
         self.read.feed(bytes(data))
         self.changed.set()
 
@@ -147,6 +149,11 @@ class Wire:
     def answers(self) -> Sequence[Answer]:
         """What was answered by now, interim answers included."""
         return self._transport.read.answers
+
+    @property
+    def writes(self) -> int:
+        """How often the server has written."""
+        return self._transport.writes
 
     @property
     def is_closed(self) -> bool:
