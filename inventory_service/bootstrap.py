@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
-from uuid_utils.compat import uuid7
 
 from http_api.running_service import RunningService, health_of
 from inventory_service.api import InventoryUseCases, inventory_http
@@ -26,6 +25,7 @@ from inventory_service.settings import InventorySettings
 from messaging.kafka.topics import Topic
 from messaging.postgres.tables import EVERY_SERVICES
 from messaging.runtime.clock import now
+from messaging.runtime.ids import uuid7
 from messaging.runtime.roles import run_roles
 from messaging.runtime.service import Service
 from messaging.runtime.settings import Role

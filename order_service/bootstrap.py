@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
-from uuid_utils.compat import uuid7
 
 from http_api.running_service import RunningService, health_of
 from messaging.kafka.topics import Topic
 from messaging.ports.subscription import CaughtUp
 from messaging.postgres.tables import EVERY_SERVICES
 from messaging.runtime.clock import now
+from messaging.runtime.ids import uuid7
 from messaging.runtime.roles import Sweep, run_roles
 from messaging.runtime.service import Service
 from messaging.runtime.settings import RELAY_ALONE, Role

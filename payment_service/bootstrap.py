@@ -6,12 +6,12 @@ from datetime import timedelta
 from uuid import uuid4
 
 import structlog
-from uuid_utils.compat import uuid7
 
 from http_api.running_service import RunningService, health_of
 from messaging.kafka.topics import Topic
 from messaging.postgres.tables import EVERY_SERVICES
 from messaging.runtime.clock import now
+from messaging.runtime.ids import uuid7
 from messaging.runtime.place import place_in
 from messaging.runtime.roles import Sweep, run_roles
 from messaging.runtime.service import Service

@@ -9,8 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 import structlog
 
@@ -33,8 +32,7 @@ log = structlog.get_logger("group-commit")
 CommitBatch: TypeAlias = Callable[[Sequence[Write]], Awaitable[Sequence[Result | Exception]]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting(Generic[Write, Result]):
+class _Waiting(NamedTuple, Generic[Write, Result]):
     """A write, the future that its caller waits for, and the trace of the caller."""
 
     write: Write

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -29,6 +30,7 @@ class Message:
         return self.headers["ce_type"]
 
 
+@lru_cache(maxsize=16)  # all messages of a decision have the same time
 def timestamp(at: datetime) -> str:
     """RFC 3339 in UTC with microseconds: 2026-11-23T18:43:16.000123Z. `at` must be an aware time in UTC."""
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -46,14 +48,14 @@ def cloud_event(
     data: Mapping[str, Any],
 ) -> Message:
     """Wrap `data`, which must be JSON-serialisable, in the envelope of docs/events.md. The key is the order id."""
-    key, time = str(order_id), timestamp(occurred_at)
-    event = str(event_id)
-    identity = {
+    key, event, time = str(order_id), str(event_id), timestamp(occurred_at)
+    content = {
         "eventId": event,
         "eventType": event_type,
         "eventVersion": event_version,
         "occurredAt": time,
         "orderId": key,
+        **data,
     }
     headers = {
         "ce_specversion": "1.0",
@@ -64,7 +66,7 @@ def cloud_event(
         "ce_time": time,
         "content-type": "application/json",
     }
-    return Message(event_id, topic, key, headers, to_json(identity | dict(data)))
+    return Message(event_id, topic, key, headers, to_json(content))
 
 
 class Outgoing(Protocol):

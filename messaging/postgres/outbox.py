@@ -33,12 +33,12 @@ _SHORTEST_POLL = 0.2
 _RELAY_SETTINGS = {"enable_bitmapscan": "off", "enable_sort": "off"}
 
 
-def _insert_messages(aggregate: str = "", column: str = "", stored: str = "") -> str:
+def _insert_messages(stored: str = "") -> str:
     return f"""
     insert into outbox (shard, event_id, topic, key, headers, value)
     select m.shard, m.event_id, m.topic, m.key, m.headers::json, m.value
-    from unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[]{aggregate})
-         with ordinality as m(shard, event_id, topic, key, headers, value{column}, place)
+    from unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[])
+         with ordinality as m(shard, event_id, topic, key, headers, value, place)
     {stored}
     order by m.place
 """
@@ -47,11 +47,9 @@ def _insert_messages(aggregate: str = "", column: str = "", stored: str = "") ->
 INSERT_MESSAGES = _insert_messages()
 """A part of a commit. The arguments $1 to $6 are message_columns(…)."""
 
-INSERT_MESSAGES_OF_STORED = _insert_messages(
-    ", $7::uuid[]", ", aggregate_id", "join stored on stored.id = m.aggregate_id"
-)
-"""The same after `with stored as (… returning id)`. $7 has the id of each message's aggregate. Messages of aggregates
-that were not stored are left out."""
+INSERT_MESSAGES_OF_STORED = _insert_messages("join stored on stored.id = m.key::uuid")
+"""The same after `with stored as (… returning id)`. The key of a message is the id of its aggregate. Messages of
+aggregates that were not stored are left out."""
 
 
 _OLDEST = f"""

@@ -38,8 +38,8 @@ _CREATE = f"""
         select o.id, o.customer_id, 'PENDING', 'REQUESTED', 1, o.lines::jsonb, o.at, o.at,
                clock_timestamp() + o.patience,
                o.caller, o.idempotency_key, o.request_hash, o.traceparent
-        from unnest($8::uuid[], $9::text[], $10::text[], $11::timestamptz[], $12::interval[], $13::text[],
-                    $14::text[], $15::bytea[], $16::text[])
+        from unnest($7::uuid[], $8::text[], $9::text[], $10::timestamptz[], $11::interval[], $12::text[],
+                    $13::text[], $14::bytea[], $15::text[])
              as o(id, customer_id, lines, at, patience, caller, idempotency_key, request_hash, traceparent)
         on conflict do nothing
         returning id
@@ -168,16 +168,12 @@ class _Creations:
         rows = sorted(batch, key=_claimed_key) if any(creation.claim for creation in batch) else batch
         orders = [creation.aggregate for creation in rows]
         claims = [creation.claim for creation in rows]
-        messages = [
-            (order.id.value, message)
-            for order, row in zip(orders, rows, strict=True)
-            for message in created([encode(each) for each in row.outgoing], row.trace)
-        ]
-        columns = message_columns([message for _, message in messages])
+        columns = message_columns(
+            [message for row in rows for message in created([encode(each) for each in row.outgoing], row.trace)]
+        )
         (row,) = await self._connection.fetch(
             _CREATE,
             *columns,
-            [order_id for order_id, _ in messages],
             [order.id.value for order in orders],
             [order.customer_id.value if order.customer_id else None for order in orders],
             [encode_lines(order) for order in orders],
