@@ -15,6 +15,7 @@ class JoinedWrites:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
+        self.is_closing = transport.is_closing  # it is asked for each answer
         self._unsent: list[bytes] = []
 
     def write(self, data: bytes) -> None:
@@ -33,5 +34,5 @@ class JoinedWrites:
 
     def _send(self) -> None:
         unsent, self._unsent = self._unsent, []
-        if unsent and not self._transport.is_closing():
+        if unsent and not self.is_closing():
             self._transport.write(b"".join(unsent))

@@ -58,6 +58,7 @@ class GroupCommitter(Generic[Write, Result]):
         max_waiting: int,
         operation: str = "COMMIT",
     ) -> None:
+        self._loop = asyncio.get_running_loop()  # to ask for it is a system call in Python 3.11
         self._what = (name, operation)
         self._idle = list(connections)
         self._connections = len(self._idle)
@@ -90,7 +91,7 @@ class GroupCommitter(Generic[Write, Result]):
             raise StoreOverloaded(_STOPPING)
         if self.is_full:
             raise StoreOverloaded("too many requests are waiting for the database; try again in a moment")
-        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Result] = self._loop.create_future()
         self._waiting.append(_Waiting(write, answer, TRACE.get()))
         # Another connection joins only for a full batch. Two that shared the waiting writes would commit half of them
         # each.

@@ -1,17 +1,15 @@
 """A message as it goes onto a topic: final bytes, written once, at the time of the decision."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from pydantic_core import to_json
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """Messages of one `key` are published and handled in the order in which they were committed.
 
     `headers` are CloudEvents 1.0 attributes in Kafka's binary mode. `value` is JSON that repeats its type and ids, so
@@ -33,7 +31,7 @@ class Message:
 @lru_cache(maxsize=16)  # all messages of a decision have the same time
 def timestamp(at: datetime) -> str:
     """RFC 3339 in UTC with microseconds: 2026-11-23T18:43:16.000123Z. `at` must be an aware time in UTC."""
-    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return at.isoformat("T", "microseconds").replace("+00:00", "Z")
 
 
 def cloud_event(

@@ -31,7 +31,7 @@ from shared_kernel.product import ProductId, Quantity
 PATH = "/orders"
 _ROUTE = Route(PATH, lambda _: None)
 _KEY = re.compile(r"[\x21\x23-\x7e]{1,255}")
-_validate = TypeAdapter(PlaceOrderRequest).validate_json
+_validate = TypeAdapter(PlaceOrderRequest).validator.validate_json
 
 DOCUMENTATION: dict[str, Any] = {
     "summary": "Place an order",

@@ -11,7 +11,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -41,7 +41,7 @@ ORDER = CONFIRMED.key
 def _changed(message: Message, **fields: object) -> Message:
     value = json.loads(message.value) | {"eventId": str(uuid.uuid4())} | fields
     headers = dict(message.headers) | {"ce_id": value["eventId"], "ce_type": value["eventType"]}
-    return replace(message, headers=headers, value=json.dumps(value).encode())
+    return message._replace(headers=headers, value=json.dumps(value).encode())
 
 
 def _confirmed(amount: str) -> Message:
