@@ -14,7 +14,7 @@ from http_api.http_application import HttpPart
 from http_api.schemas import MoneyView, documented, money_view
 from messaging.engine.correlation import ORDER_ID
 from payment_service.application.find_payment import FindPayment, PaymentNotFound
-from payment_service.domain import Payment, PaymentStatus
+from payment_service.domain.payment import Payment, PaymentStatus
 from shared_kernel.caller import Caller, Scope
 
 TITLE = "Payment service"

@@ -24,7 +24,7 @@ from payment_service.application.find_payment import FindPayment
 from payment_service.application.ports import PaymentGateway
 from payment_service.application.steps import Steps
 from payment_service.application.take_commands import TakeCommands
-from payment_service.domain import Holder, Lease
+from payment_service.domain.lease import Holder, Lease
 from payment_service.infrastructure import database, event_encoding
 from payment_service.infrastructure.command_handling import TOPIC, payment_commands
 from payment_service.infrastructure.figures import read_figures

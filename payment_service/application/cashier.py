@@ -14,7 +14,8 @@ from messaging.ports.changes import StoreOverloaded, StoreUnavailable
 from messaging.ports.loop_time import loop_time
 from payment_service.application.ports import Captured, Declined, GatewayUnavailable, PaymentGateway
 from payment_service.application.steps import Steps
-from payment_service.domain import Call, Lease, Moment, Payment, Step
+from payment_service.domain.lease import Lease
+from payment_service.domain.payment import Call, Moment, Payment, Step
 
 # More calls than these would wait here for longer than their lease. The others wait in the database.
 _WAITING_FOR_EACH_CALL = 15

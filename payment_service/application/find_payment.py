@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from payment_service.application.ports import PaymentStore
-from payment_service.domain import Payment
+from payment_service.domain.payment import Payment
 from shared_kernel.caller import ANONYMOUS_NAME, Caller
 
 

@@ -7,7 +7,8 @@ from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from messaging.ports.changes import Write, Written
-from payment_service.domain import Lease, Payment, Step
+from payment_service.domain.lease import Lease
+from payment_service.domain.payment import Payment, Step
 from shared_kernel.money import Money
 
 Clock: TypeAlias = Callable[[], datetime]

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from messaging.ports.changes import InboxClaim, Write
 from payment_service.application.ports import Clock, NewId, PaymentStore
-from payment_service.domain import Lease, Moment, Payment, Step
+from payment_service.domain.lease import Lease
+from payment_service.domain.payment import Moment, Payment, Step
 
 Decide: TypeAlias = Callable[[Payment | None, Moment], Step | None]
 """A decision of the domain on the stored payment, which is None when there is none yet."""

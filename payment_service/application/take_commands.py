@@ -6,7 +6,7 @@ from uuid import UUID
 from messaging.ports.changes import InboxClaim
 from payment_service.application.cashier import Cashier
 from payment_service.application.steps import Decide, Steps
-from payment_service.domain import Moment, Payment, Step
+from payment_service.domain.payment import Moment, Payment, Step
 from shared_kernel.money import Money
 
 

@@ -9,7 +9,7 @@ from messaging.engine.decoding import Envelope, MoneyBody, decoder
 from messaging.ports.record import Record, Rejected
 from messaging.ports.subscription import Subscription
 from payment_service.application.take_commands import TakeCommands
-from payment_service.domain import AmountChanged
+from payment_service.domain.payment import AmountChanged
 from shared_kernel.caller import MAX_CALLER
 
 TOPIC = "payment-commands"

@@ -4,7 +4,8 @@ rules."""
 from typing import TypedDict
 
 from messaging.ports.message import Message, message_of
-from payment_service.domain import Payment, PaymentCaptured, PaymentDeclined, PaymentEvent, PaymentRefunded, Step
+from payment_service.domain.events import PaymentCaptured, PaymentDeclined, PaymentEvent, PaymentRefunded
+from payment_service.domain.payment import Payment, Step
 from shared_kernel.money_v1 import MoneyV1, money_v1
 
 TOPIC = "payment-events"

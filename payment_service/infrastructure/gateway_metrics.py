@@ -7,7 +7,7 @@ from prometheus_client import Counter, Gauge
 
 from messaging.engine.gauges import set_gauges
 from payment_service.application.ports import Captured, Declined, GatewayUnavailable, PaymentGateway
-from payment_service.domain import Call
+from payment_service.domain.payment import Call
 from payment_service.infrastructure.memory import MemoryPayments
 from payment_service.infrastructure.postgres import PostgresPayments
 from shared_kernel.money import Money

@@ -41,7 +41,7 @@ from messaging.engine.foreign_answers import JSON_AS_IT_IS
 from messaging.engine.tracing import Kind, Span, Value, child_of
 from messaging.ports.trace_context import TRACE
 from payment_service.application.ports import TRIES_TAKE, Captured, Declined, GatewayUnavailable
-from payment_service.domain import DECLINED
+from payment_service.domain.payment import DECLINED
 from payment_service.infrastructure.gateway_answer import Answer, head_of, read_answer
 from shared_kernel.money import Money
 from shared_kernel.reason import reason_of

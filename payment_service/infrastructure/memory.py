@@ -11,7 +11,8 @@ from messaging.memory.row_store import MemoryRows
 from messaging.ports.changes import Written
 from messaging.ports.message import Message
 from payment_service.application.ports import PaymentWrite
-from payment_service.domain import Holder, Lease, Payment, Step
+from payment_service.domain.lease import Holder, Lease
+from payment_service.domain.payment import Payment, Step
 from payment_service.infrastructure.event_encoding import effect_of
 
 

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from messaging.ports.order_view import OrderView, Step, Wait
-from payment_service.domain import PaymentStatus
+from payment_service.domain.payment import PaymentStatus
 from shared_kernel.money import Money
 
 _FIND = """

@@ -12,7 +12,8 @@ from messaging.postgres.doorbell import Wake
 from messaging.postgres.pool import Pools
 from messaging.postgres.row_store import RowStore
 from payment_service.application.ports import PaymentWrite
-from payment_service.domain import Holder, Lease, Payment, PaymentStatus, Step
+from payment_service.domain.lease import Holder, Lease
+from payment_service.domain.payment import Payment, PaymentStatus, Step
 from payment_service.infrastructure.event_encoding import effect_of
 from shared_kernel.money import Money
 

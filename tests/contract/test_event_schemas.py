@@ -13,7 +13,7 @@ from order_service.domain.commands import Command
 from order_service.domain.events import OrderEvent
 from order_service.infrastructure.event_encoding import VERSION
 from order_service.infrastructure.message_encoding import encode
-from payment_service.domain import PaymentEvent
+from payment_service.domain.events import PaymentEvent
 from tests.contract.example_events import EXAMPLES
 from tests.contract.test_golden_events import GOLDEN
 

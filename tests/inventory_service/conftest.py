@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import httpx
 import pytest
 import pytest_asyncio
 
@@ -24,6 +25,7 @@ from messaging.postgres.pool import open_pools
 from messaging.runtime.migrations import migrate
 from shared_kernel.money import Money
 from shared_kernel.product import ProductId
+from tests.inventory_service.catalogue import client_of
 from tests.inventory_service.stock import has_effect
 from tests.real_parts.postgres import PostgresServer
 from tests.real_parts.relays import nobody
@@ -142,6 +144,20 @@ async def stock(inventory_database_url: str) -> AsyncIterator[StockUnderTest]:
     in_memory = inventory_database_url == "memory"
     async with memory_stock() if in_memory else postgres_stock(inventory_database_url) as under_test:
         yield under_test
+
+
+@pytest_asyncio.fixture
+async def api(stock: StockUnderTest) -> AsyncIterator[httpx.AsyncClient]:
+    """The API on every store."""
+    async with client_of(stock.store) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def memory_api() -> AsyncIterator[httpx.AsyncClient]:
+    """The API where the store does not matter."""
+    async with client_of(MemoryStock(MemoryOutbox())) as client:
+        yield client
 
 
 async def fetch(dsn: str, query: str, *arguments: object) -> list[Any]:

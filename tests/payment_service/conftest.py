@@ -16,7 +16,7 @@ from messaging.ports.changes import InboxClaim
 from messaging.postgres.pool import open_pools
 from messaging.runtime.migrations import migrate
 from payment_service.application.ports import PaymentStore, PaymentWrite
-from payment_service.domain import Step
+from payment_service.domain.payment import Step
 from payment_service.infrastructure.database import MIGRATIONS
 from payment_service.infrastructure.memory import MemoryPayments
 from payment_service.infrastructure.postgres import PostgresPayments

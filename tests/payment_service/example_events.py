@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from payment_service.domain import Moment, Payment, PaymentEvent, Step
+from payment_service.domain.events import PaymentEvent
+from payment_service.domain.payment import Moment, Payment, Step
 from shared_kernel.money import Money
 from tests.payment_service.payments import LEASE
 

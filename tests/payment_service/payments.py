@@ -9,7 +9,8 @@ from uuid_utils.compat import uuid7
 
 from messaging.ports.changes import InboxClaim, Write
 from payment_service.application.ports import PaymentWrite
-from payment_service.domain import Holder, Lease, Moment, Payment, PaymentStatus, Step
+from payment_service.domain.lease import Holder, Lease
+from payment_service.domain.payment import Moment, Payment, PaymentStatus, Step
 from shared_kernel.money import Money
 
 NOW = datetime(2026, 11, 23, 18, 43, 16, tzinfo=UTC)

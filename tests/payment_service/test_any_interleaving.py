@@ -7,16 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
-from payment_service.domain import (
-    Call,
-    Payment,
-    PaymentCaptured,
-    PaymentDeclined,
-    PaymentEvent,
-    PaymentRefunded,
-    PaymentStatus,
-    Step,
-)
+from payment_service.domain.events import PaymentCaptured, PaymentDeclined, PaymentEvent, PaymentRefunded
+from payment_service.domain.payment import Call, Payment, PaymentStatus, Step
 from tests.payment_service.payments import AMOUNT, LEASE, NOW, moment
 
 STEPS = ["charge", "charge, no room", "refund", "refund, no room", "perform", "answer", "lose", "crash", "sweep"]

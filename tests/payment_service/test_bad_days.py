@@ -17,7 +17,7 @@ from payment_service.application.cashier import Cashier
 from payment_service.application.ports import Clock
 from payment_service.application.steps import Steps
 from payment_service.application.take_commands import TakeCommands
-from payment_service.domain import Payment, PaymentStatus
+from payment_service.domain.payment import Payment, PaymentStatus
 from payment_service.infrastructure.http_gateway import open_http_gateway
 from payment_service.infrastructure.postgres import PostgresPayments
 from tests.payment_service.conftest import postgres_payments

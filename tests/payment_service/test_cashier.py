@@ -17,7 +17,7 @@ from payment_service.application.find_payment import FindPayment
 from payment_service.application.ports import GatewayUnavailable, PaymentWrite
 from payment_service.application.steps import Steps
 from payment_service.application.take_commands import TakeCommands
-from payment_service.domain import Payment, PaymentStatus, Step
+from payment_service.domain.payment import Payment, PaymentStatus, Step
 from payment_service.infrastructure.memory import MemoryPayments
 from shared_kernel.caller import ANONYMOUS
 from shared_kernel.money import Money

@@ -16,7 +16,7 @@ from messaging.ports.record import Record
 from payment_service.application.cashier import Cashier
 from payment_service.application.steps import Steps
 from payment_service.application.take_commands import TakeCommands
-from payment_service.domain import PaymentStatus
+from payment_service.domain.payment import PaymentStatus
 from payment_service.infrastructure.command_handling import payment_commands
 from payment_service.infrastructure.simulated_gateway import SimulatedGateway
 from tests.payment_service.commands import CHARGE, command, delivered

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
-from payment_service.domain import Payment
+from payment_service.domain.payment import Payment
 from payment_service.infrastructure.figures import read_figures
 from tests.payment_service.conftest import postgres_payments
 from tests.payment_service.payments import AMOUNT, NOW, moment, taking

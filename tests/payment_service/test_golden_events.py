@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from payment_service.domain import PaymentEvent
+from payment_service.domain.events import PaymentEvent
 from payment_service.infrastructure.event_encoding import VERSION, encode
 from tests.contract.test_golden_events import GOLDEN, as_record, what_is_missing
 from tests.payment_service.example_events import EXAMPLES

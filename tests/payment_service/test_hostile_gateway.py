@@ -14,7 +14,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from payment_service.application.ports import Captured, Declined, GatewayUnavailable
-from payment_service.domain import DECLINED
+from payment_service.domain.payment import DECLINED
 from payment_service.infrastructure.http_gateway import TRIES, HttpGateway, open_http_gateway
 from tests.payment_service.payments import AMOUNT
 from tests.real_parts.hostile_server import Answers, HostileServer, endless, hostile_server, response, saying

@@ -8,16 +8,14 @@ from typing import Any
 import pytest
 from uuid_utils.compat import uuid7
 
-from payment_service.domain import (
+from payment_service.domain.events import PaymentCaptured, PaymentDeclined, PaymentRefunded
+from payment_service.domain.payment import (
     MAX_MINOR,
     TAKEN_BACK,
     AmountChanged,
     Call,
     InvalidPayment,
     Payment,
-    PaymentCaptured,
-    PaymentDeclined,
-    PaymentRefunded,
     PaymentStatus,
     Step,
 )

@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid_utils.compat import uuid7
 
 from messaging.ports.changes import Write, Written
-from payment_service.domain import Call, Payment, PaymentStatus, Step
+from payment_service.domain.payment import Call, Payment, PaymentStatus, Step
 from shared_kernel.money import Money
 from tests.payment_service.conftest import StoreUnderTest
 from tests.payment_service.payments import (

@@ -11,7 +11,7 @@ import pytest_asyncio
 from uuid_utils.compat import uuid7
 
 from messaging.ports.changes import StoreUnavailable, Written
-from payment_service.domain import Payment, PaymentStatus
+from payment_service.domain.payment import Payment, PaymentStatus
 from payment_service.infrastructure.postgres import PostgresPayments
 from shared_kernel.money import Money
 from tests.payment_service.conftest import postgres_payments

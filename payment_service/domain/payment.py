@@ -18,9 +18,11 @@ clocks of machines do. The store decides by its own clock when a call is due.
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 from uuid import UUID
 
+from payment_service.domain.events import PaymentCaptured, PaymentDeclined, PaymentEvent, PaymentRefunded
+from payment_service.domain.lease import Lease
 from shared_kernel.money import Money
 from shared_kernel.reason import MAX_REASON, reason_of
 
@@ -59,60 +61,11 @@ class Call(StrEnum):
     REFUND = "refund"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentCaptured:
-    """The amount was charged. `reference` is the gateway's name for the charge."""
-
-    event_id: UUID
-    order_id: UUID
-    occurred_at: datetime
-    amount: Money
-    reference: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentDeclined:
-    """Nothing was charged, and nothing will be."""
-
-    event_id: UUID
-    order_id: UUID
-    occurred_at: datetime
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentRefunded:
-    """Nothing is charged any more: `amount` was given back, or None when nothing had been charged."""
-
-    event_id: UUID
-    order_id: UUID
-    occurred_at: datetime
-    amount: Money | None
-
-
-PaymentEvent: TypeAlias = PaymentCaptured | PaymentDeclined | PaymentRefunded
-
 _CALLS = {
     PaymentStatus.CHARGING: Call.CHARGE,
     PaymentStatus.VOIDING: Call.CHARGE,
     PaymentStatus.REFUNDING: Call.REFUND,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """A process. Of all processes with the same `place` at most one lives, so the earlier ones are dead."""
-
-    place: str
-    process: str
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The time for which only the holder makes a call. It is over early when the holder is known to be dead."""
-
-    length: timedelta
-    holder: Holder
 
 
 @dataclass(frozen=True, slots=True)
