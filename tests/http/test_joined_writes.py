@@ -2,6 +2,8 @@
 
 import asyncio
 
+from starlette.types import Receive, Scope, Send
+
 from oms.joined_writes import JoinedWrites
 from tests.http.ambiguous import head_with
 from tests.http.wire import Application, Wire
@@ -37,6 +39,17 @@ async def test_the_head_and_the_body_of_an_answer_are_one_write() -> None:
     (answer,) = await wire.until_answered(1)
 
     assert (answer.body, wire.writes) == (b"hello", 1)
+
+
+async def test_a_client_that_ends_its_side_while_its_answer_waits_to_be_sent_still_gets_it() -> None:
+    async def answer_just_before_the_end(scope: Scope, receive: Receive, send: Send) -> None:
+        await Application()(scope, receive, send)
+        wire.end()
+
+    wire = Wire(answer_just_before_the_end)
+    wire.send(head_with(b"Content-Length: 5\r\n") + b"hello")
+
+    assert [answer.body for answer in await wire.until_closed()] == [b"hello"]
 
 
 async def test_what_is_written_in_different_turns_is_sent_in_its_order() -> None:

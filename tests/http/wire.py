@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httptools
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from oms.http_protocol import GuardedHttp
@@ -126,7 +126,7 @@ class _Answers:
 class Wire:
     """A client's end of a connection to a server of ours that runs `application`."""
 
-    def __init__(self, application: Application, *, keep_alive_seconds: float = 75) -> None:
+    def __init__(self, application: ASGIApp, *, keep_alive_seconds: float = 75) -> None:
         config = server_config(application, 75)
         config.load()
         config.timeout_keep_alive = keep_alive_seconds  # type: ignore[assignment]  # tests do not wait for a second
