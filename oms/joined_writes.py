@@ -10,7 +10,7 @@ from typing import Any
 
 
 class JoinedWrites:
-    """Wraps `transport`. Everything but `write` and `close` is the transport's."""
+    """A transport that joins its writes. Its other methods are those of `transport`."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -21,18 +21,19 @@ class JoinedWrites:
     def write(self, data: bytes) -> None:
         """Send `data` at the end of this turn."""
         if not self._unsent:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self.flush)
         self._unsent.append(data)
 
     def close(self) -> None:
         """Close the connection once what was written is sent."""
-        self._send()
+        self.flush()
         self._transport.close()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def _send(self) -> None:
+    def flush(self) -> None:
+        """Send what was written."""
         unsent, self._unsent = self._unsent, []
         if unsent and not self.is_closing():
             self._transport.write(b"".join(unsent))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
