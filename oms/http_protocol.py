@@ -51,8 +51,8 @@ class GuardedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count a new connection without a request as idle, and look whether the client takes its answers."""
         super().connection_made(transport)
-        self._answers = JoinedWrites(transport, self.loop)
-        self.transport = self._answers  # type: ignore[assignment]  # it has no other attributes
+        self._joined = JoinedWrites(transport, self.loop)
+        self.transport = self._joined  # type: ignore[assignment]  # it has the methods that are used
         self._look_at_what_is_unsent(0)
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
@@ -67,7 +67,7 @@ class GuardedHttp(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """Answer a client that has sent all that it will, as `nc -N` has. It looks like one that is gone, so a held
         request is given up soon. TLS cannot end one half of a connection."""
-        self._answers.flush()  # the connection may close now
+        self._joined.flush()  # the connection may close now
         is_answered = self.cycle is None or self.cycle.response_complete
         is_cut_off = self._part is not _Part.NOTHING and not self._refused
         if is_answered or is_cut_off or self.scheme == "https":

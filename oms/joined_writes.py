@@ -1,28 +1,39 @@
-"""A connection's transport that sends together what is written in one turn of the event loop.
+"""A connection's writes, sent together.
 
 uvicorn writes the head and the body of an answer one after the other, and each write is a system call that may wake the
-client. So an answer is one write here. The answers of one commit also follow each other without the steps of other
-requests in between, and a client finds several of them when it wakes.
+client. So what is written in one turn of the event loop is sent at the beginning of the next one. An answer is one
+write then. The answers of one commit also follow each other without the steps of other requests in between, and a
+client finds several of them when it wakes.
+
+What has come from the clients is read before the next turn begins. So whoever may close the connection then flushes
+first. (TLS that ends without a close_notify is closed without asking, and what waits is dropped.)
 """
 
 import asyncio
-from typing import Any
+
+_MOST_UNSENT = 64 * 1024
 
 
 class JoinedWrites:
-    """A transport that joins its writes. Its other methods are those of `transport`."""
+    """Stands for `transport`, with the methods of it that an HTTP connection uses."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self.is_closing = transport.is_closing  # it is asked for each answer
         self._unsent: list[bytes] = []
+        self._size = 0
+        self.abort = transport.abort
+        self.get_write_buffer_size = transport.get_write_buffer_size
+        self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
-        """Send `data` at the end of this turn."""
+        """Send `data` at the beginning of the next turn, or at once together with what waits, if that is much."""
         if not self._unsent:
             self._loop.call_soon(self.flush)
         self._unsent.append(data)
+        self._size += len(data)
+        if self._size > _MOST_UNSENT:
+            self.flush()
 
     def close(self) -> None:
         """Close the connection once what was written is sent."""
@@ -30,10 +41,7 @@ class JoinedWrites:
         self._transport.close()
 
     def flush(self) -> None:
-        """Send what was written."""
-        unsent, self._unsent = self._unsent, []
+        """Send what was written, unless the connection is closing."""
+        unsent, self._unsent, self._size = self._unsent, [], 0
         if unsent and not self.is_closing():
             self._transport.write(b"".join(unsent))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)

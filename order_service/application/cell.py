@@ -19,6 +19,7 @@ def ids_of(cell: int | None, new_id: NewId) -> NewId:
         return new_id
 
     def new_id_of_cell() -> UUID:
-        return UUID(int=new_id().int & ~MOST | cell)
+        made = new_id()
+        return type(made)(f"{made.int & ~MOST | cell:032x}")
 
     return new_id_of_cell

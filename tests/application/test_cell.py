@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
+from messaging.runtime import ids
 from order_service.application.cell import MOST, ids_of
 
 
@@ -20,6 +21,10 @@ def test_ids_of_a_cell_are_unique_and_in_the_order_in_which_they_were_made() -> 
     new_id = ids_of(7, uuid7)
     ids = [new_id() for _ in range(10_000)]
     assert ids == sorted(set(ids))
+
+
+def test_ids_of_a_cell_are_of_the_kind_that_is_fast() -> None:
+    assert type(ids_of(7, ids.uuid7)()) is type(ids.uuid7())
 
 
 def test_without_a_cell_ids_are_as_they_are() -> None:

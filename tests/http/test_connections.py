@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from messaging.runtime.settings import ServiceSettings
 from tests.real_parts.order_process import OrderProcess
 from tests.real_parts.waiting import DEADLINE
@@ -24,3 +26,18 @@ async def test_an_idle_connection_is_closed_after_the_seconds_that_are_set(tmp_p
         writer.close()
 
     assert answers.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("pipelined", [1, 3])
+async def test_a_client_that_ends_its_side_after_its_requests_reads_every_answer(
+    tmp_path: Path, pipelined: int
+) -> None:
+    with OrderProcess(tmp_path, {"ORDER_DATABASE_URL": "memory", "EVENT_PUBLISHER": "logging"}) as service:
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        writer.write(b"GET /health/live HTTP/1.1\r\nHost: orders\r\n\r\n" * pipelined)
+        writer.write_eof()
+        async with asyncio.timeout(DEADLINE):
+            answers = await reader.read()
+        writer.close()
+
+    assert answers.count(b"HTTP/1.1 200 OK\r\n") == pipelined

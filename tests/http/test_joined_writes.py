@@ -1,4 +1,4 @@
-"""What is written in one turn of the event loop is sent as one piece, and before the connection closes."""
+"""What is written in one turn of the event loop is sent as one piece in the next, and before the connection closes."""
 
 import asyncio
 
@@ -64,6 +64,18 @@ async def test_what_is_written_in_different_turns_is_sent_in_its_order() -> None
     await _turn_ends()
 
     assert transport.pieces == [b"12", b"3"]
+
+
+async def test_a_large_answer_in_many_parts_does_not_wait_until_it_is_whole() -> None:
+    transport = _Sent()
+    writes = JoinedWrites(transport, asyncio.get_running_loop())
+
+    for _ in range(5):
+        writes.write(b"x" * 32 * 1024)
+
+    assert [len(piece or b"") for piece in transport.pieces] == [96 * 1024]
+    await _turn_ends()
+    assert [len(piece or b"") for piece in transport.pieces] == [96 * 1024, 64 * 1024]
 
 
 async def test_what_was_written_before_the_end_is_sent_before_the_end_and_not_again() -> None:
