@@ -6,7 +6,7 @@ RUN := $(BIN)/python -m
 PACKAGES := order_service inventory_service payment_service shared_kernel http_api messaging oms
 RELEASING := .venv/release-tools/bin/python -m
 
-.PHONY: attack run test check bench peers chaos simulate mutants evidence schemas contracts dashboards helm manifests firing exercise rollout smoke sbom audit release clean
+.PHONY: attack run test check bench against peers chaos simulate mutants evidence schemas contracts dashboards helm manifests firing exercise rollout smoke sbom audit release clean
 
 run: .venv/run  ## serve orders on http://127.0.0.1:8000 and show their events
 	$(RUN) oms up
@@ -22,6 +22,9 @@ check: .venv/dev  ## lint, types, import contracts
 
 bench: .venv/dev  ## the table of benchmarks/README.md; needs wrk
 	$(RUN) benchmarks $(BENCH)
+
+against: .venv/dev  ## this tree and another commit in turns: make against AGAINST=COMMIT
+	$(RUN) benchmarks.against $(AGAINST)
 
 peers: .venv/dev .venv/peers/installed  ## ours beside engines of durable execution, for docs/peers.md; needs npm, and a broker as bench does
 	$(RUN) benchmarks.peers $(PEERS)

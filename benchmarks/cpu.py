@@ -30,13 +30,14 @@ class CpuMeter:
 
     def read(self) -> dict[str, float]:
         """Seconds of user and system time so far, by name."""
-        used = {name: _own(process) for name, process in self._processes.items()}
+        used = {name: used_by(process) for name, process in self._processes.items()}
         if self._postmaster is not None:
             used["PostgreSQL"] = _with_children(self._postmaster)
         return used
 
 
-def _own(process: psutil.Process) -> float:
+def used_by(process: psutil.Process) -> float:
+    """Seconds of user and system time that a process has used so far."""
     times = process.cpu_times()
     return float(times.user + times.system)
 
@@ -44,10 +45,10 @@ def _own(process: psutil.Process) -> float:
 def _with_children(postmaster: psutil.Process) -> float:
     """Of backends that have ended, the postmaster knows."""
     ended = postmaster.cpu_times()
-    used = _own(postmaster) + float(ended.children_user + ended.children_system)
+    used = used_by(postmaster) + float(ended.children_user + ended.children_system)
     for child in postmaster.children():
         try:
-            used += _own(child)
+            used += used_by(child)
         except psutil.NoSuchProcess:
             continue
     return used
