@@ -4,14 +4,10 @@ The machine changes its speed from one second to the next, and twofold from hour
 saves shows only if both trees take turns. The databases have this tree's schema.
 """
 
-import io
-import os
-import subprocess
 import sys
-import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -30,11 +26,12 @@ from benchmarks.installation import plan_three_services, running_installation
 from benchmarks.plan import FULL, TURN_SECONDS, in_turns
 from benchmarks.processes import Service, order_service, running, uvicorn_service
 from benchmarks.table import Figure, Samples
-from benchmarks.wrk import load, require_wrk
-from tests.real_parts.kafka import Broker, kafka_broker
+from benchmarks.wrk import WrkMissing, load, require_wrk
+from contracts.releases import ROOT
+from tests.real_parts.kafka import Broker, NoBroker, kafka_broker
+from tests.real_parts.releases import NoCommit, check_out, path_of
 
 _WARM_UP_SECONDS = 2
-_HERE = Path(__file__).parent.parent
 _BARE = "FastAPI, no I/O"
 
 
@@ -60,27 +57,20 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="Of ten seconds, for three services.")] = 6,
 ) -> None:
     """Compare POST alone, and POST to CONFIRMED."""
-    require_wrk()
-    with _checked_out(commit) as folder, kafka_broker() as broker:
-        uvloop.run(_compare([_tree("this tree", _HERE), _tree(commit, folder)], turns, rounds, broker))
-
-
-@contextmanager
-def _checked_out(commit: str) -> Iterator[Path]:
-    archive = subprocess.run(["git", "archive", commit], cwd=_HERE, check=True, capture_output=True).stdout
-    with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        files.extractall(folder, filter="data")
-        yield Path(folder).resolve()
+    try:
+        require_wrk()
+        with tempfile.TemporaryDirectory() as folder:
+            trees = [_tree("this tree", ROOT), _tree(commit, check_out(commit, Path(folder).resolve()))]
+            with kafka_broker() as broker:
+                uvloop.run(_compare(trees, turns, rounds, broker))
+    except (WrkMissing, NoBroker, NoCommit) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
 
 
 def _tree(name: str, folder: Path) -> _Tree:
-    """Raises RuntimeError when its processes would run another tree. `python -m` looks in the working folder first."""
-    settings = {"PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
-    ask = [sys.executable, "-c", "import oms; print(oms.__file__)"]
-    found = subprocess.run(ask, env=os.environ | settings, check=True, capture_output=True, text=True).stdout.strip()
-    if not Path(found).is_relative_to(folder):
-        raise RuntimeError(f"{found} is not in {folder}, so both trees would be the same")
-    return _Tree(name, settings)
+    """A tree that its processes really run: `python -m` would look in the working folder first."""
+    return _Tree(name, {"PYTHONPATH": path_of(folder), "PYTHONSAFEPATH": "1"})
 
 
 async def _compare(trees: Sequence[_Tree], turns: int, rounds: int, broker: Broker) -> None:

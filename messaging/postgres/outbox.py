@@ -48,8 +48,8 @@ INSERT_MESSAGES = _insert_messages()
 """A part of a commit. The arguments $1 to $6 are message_columns(…)."""
 
 INSERT_MESSAGES_OF_STORED = _insert_messages("join stored on stored.id = m.key::uuid")
-"""The same after `with stored as (… returning id)`. The key of every message must be the id of its
-aggregate. Messages of aggregates that were not stored are left out."""
+"""The same after `with stored as (… returning id)`. The key of every message must be the id of its aggregate.
+Messages of aggregates that were not stored are left out."""
 
 
 _OLDEST = f"""

@@ -1,4 +1,4 @@
-"""Checkouts of this tree and of the last release, to run processes of both side by side."""
+"""Checkouts of this tree, of the last release and of any commit, to run processes of them side by side."""
 
 import io
 import shutil
@@ -10,20 +10,31 @@ from pathlib import Path
 from contracts.releases import CHANGELOG, ROOT, releases
 
 
+class NoCommit(Exception):
+    """The commit is not in this clone. The text says which one."""
+
+
 class NoRelease(Exception):
     """The last release cannot be run here. The text is a sentence that says why."""
+
+
+def check_out(commit: str, checkout: Path) -> Path:
+    """The files of a commit, in a folder of their own. Raises NoCommit."""
+    packed = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=False)
+    if packed.returncode != 0:
+        raise NoCommit(f"commit {commit} is not in this clone")
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(checkout, filter="data")
+    return checkout
 
 
 def last_release(folder: Path) -> Path:
     """The files of the commit that CHANGELOG.md names last. Raises NoRelease in a clone without that commit."""
     last = releases(CHANGELOG.read_text(encoding="utf-8"))[-1]
-    checkout = folder / f"release-{last.version}"
-    packed = subprocess.run(["git", "archive", last.commit], cwd=ROOT, capture_output=True, check=False)
-    if packed.returncode != 0:
-        raise NoRelease(f"release {last.version} is not run: its commit {last.commit} is not in this clone")
-    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-        archive.extractall(checkout, filter="data")
-    return checkout
+    try:
+        return check_out(last.commit, folder / f"release-{last.version}")
+    except NoCommit as error:
+        raise NoRelease(f"release {last.version} is not run: its {error}") from None
 
 
 def as_in_the_image(folder: Path) -> Path:
